@@ -1,0 +1,21 @@
+"""4Real-Video in pure PyTorch: a view x time grid from two videos. Start at grid.py; the model is in model/, the method in sampling.py.
+
+The names in __all__ are the public API and stay stable. The model's are resolved on first use, so that grids open quickly.
+"""
+
+import importlib
+
+from fourreal_core.grid import FrameGrid
+from fourreal_core.paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
+
+__all__ = ["FrameGrid", "load_model", "sample_grid", "slice_grid", "save_grid", "load_grid", "fixed_view", "freeze_time", "bullet_time",
+           "diagonal", "ping_pong", "transport_fill"]
+
+_LAZY = {"load_model": "fourreal_core.model.weights", "sample_grid": "fourreal_core.sampling", "transport_fill": "fourreal_core.transport",
+         "save_grid": "fourreal_core.storage", "load_grid": "fourreal_core.storage"}
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
