@@ -5,17 +5,17 @@ The names in __all__ are the public API and stay stable. The model's are resolve
 
 import importlib
 
-from fourreal_core.grid import FrameGrid
-from fourreal_core.paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
+from .grid import FrameGrid
+from .paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
 
 __all__ = ["FrameGrid", "load_model", "sample_grid", "slice_grid", "save_grid", "load_grid", "fixed_view", "freeze_time", "bullet_time",
            "diagonal", "ping_pong", "transport_fill"]
 
-_LAZY = {"load_model": "fourreal_core.model.weights", "sample_grid": "fourreal_core.sampling", "transport_fill": "fourreal_core.transport",
-         "save_grid": "fourreal_core.storage", "load_grid": "fourreal_core.storage"}
+_LAZY = {"load_model": ".model.weights", "sample_grid": ".sampling", "transport_fill": ".transport",
+         "save_grid": ".storage", "load_grid": ".storage"}
 
 
 def __getattr__(name: str):
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    return getattr(importlib.import_module(_LAZY[name], __name__), name)

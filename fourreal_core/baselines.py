@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fourreal_core.grid import FrameGrid
+from .grid import FrameGrid
 
 
 def copy_fill(grid: FrameGrid) -> FrameGrid:

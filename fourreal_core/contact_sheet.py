@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from fourreal_core.grid import FrameGrid
+from .grid import FrameGrid
 
 BACKGROUND = (0.09, 0.09, 0.10)
 KNOWN_MARK = (1.0, 0.72, 0.15)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fourreal_core.video import check_frames, fit_frames, fit_scale_and_shift, pick_frames, pick_stride, read_view, view_sources
+from .video import check_frames, fit_frames, fit_scale_and_shift, pick_frames, pick_stride, read_view, view_sources
 
 MAX_LENGTH = 1024  # views or times
 MAX_SIDE = 16384  # pixels

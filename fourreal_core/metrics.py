@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fourreal_core.grid import FrameGrid
+from .grid import FrameGrid
 
 MOVING_THRESHOLD = 0.05  # of the range 0..1
 

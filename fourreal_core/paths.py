@@ -13,7 +13,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from fourreal_core.grid import FrameGrid
+from .grid import FrameGrid
 
 Path = list[tuple[float, float]]  # (view, time): view in 0..V-1, time in 0..T-1
 
