@@ -7,12 +7,12 @@ import importlib
 
 from .grid import FrameGrid
 from .paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
+from .storage import load_grid, save_grid
 
 __all__ = ["FrameGrid", "load_model", "sample_grid", "slice_grid", "save_grid", "load_grid", "fixed_view", "freeze_time", "bullet_time",
            "diagonal", "ping_pong", "transport_fill"]
 
-_LAZY = {"load_model": ".model.weights", "sample_grid": ".sampling", "transport_fill": ".transport",
-         "save_grid": ".storage", "load_grid": ".storage"}
+_LAZY = {"load_model": ".model.weights", "sample_grid": ".sampling", "transport_fill": ".transport"}
 
 
 def __getattr__(name: str):

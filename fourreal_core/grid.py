@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .video import check_frames, fit_frames, fit_scale_and_shift, pick_frames, pick_stride, read_view, view_sources
+from .video import MAX_SIDE, check_frames, fit_frames, fit_scale_and_shift, pick_frames, pick_stride, read_view, view_sources
 
 MAX_LENGTH = 1024  # views or times
-MAX_SIDE = 16384  # pixels
+MAX_BYTES = 64 * 2**30  # of a grid read from a folder
 RANGE_TOLERANCE = 1e-3  # resamplers overshoot 0..1 a little; more than this means another value range
 
 
@@ -148,6 +148,9 @@ class FrameGrid:
             stride = 1 if times is None else pick_stride(len(video_NHWC), times)
             picked = video_NHWC if times is None else pick_frames(video_NHWC, times)
             videos.append(picked if size is None else fit_frames(picked, *size, "crop"))
+            if len(sources) * videos[0].numel() * 4 > MAX_BYTES:
+                raise ValueError(f"expected a grid of at most {MAX_BYTES // 2**30} GiB, {len(sources)} views of {_size(videos[0])} need "
+                                 f"{len(sources) * videos[0].numel() * 4 / 2**30:.0f}: pick fewer frames or give a smaller size.")
             read_fps = source_fps / stride if read_fps is None else read_fps
         return cls.from_views(videos, fps=read_fps if fps is None else fps).replace(provenance={"folder": Path(folder).name})
 

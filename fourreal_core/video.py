@@ -16,11 +16,12 @@ import av
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 MAX_VIDEO_BYTES = 16 * 2**30
 MAX_VIEWS = 1024
+MAX_SIDE = 16384  # pixels
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif"}
 IMAGE_FOLDER_FPS = 24.0
@@ -82,8 +83,8 @@ def _fit_boxes(height: int, width: int, new_height: int, new_width: int, fit: st
     """What to cut from the source (top, left, height, width) and the size that it takes inside the result."""
     if fit not in FITS:
         raise ValueError(f"expected fit to be one of {', '.join(FITS)}, got {fit!r}.")
-    if not (1 <= new_height <= 16384 and 1 <= new_width <= 16384):
-        raise ValueError(f"expected a size of 1 to 16384 pixels a side, got {new_width}x{new_height}.")
+    if not (1 <= new_height <= MAX_SIDE and 1 <= new_width <= MAX_SIDE):
+        raise ValueError(f"expected a size of 1 to {MAX_SIDE} pixels a side, got {new_width}x{new_height}.")
     if fit == "crop":
         crop_height = min(height, max(1, round(width * new_height / new_width)))
         crop_width = min(width, max(1, round(height * new_width / new_height)))
@@ -111,6 +112,8 @@ def read_video(path: str | Path, *, frames: int | None = None, start: float = 0.
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"expected a video file at {path}, found none: check the name.")
+    if frames is not None and frames < 1:
+        raise ValueError(f"expected to read at least 1 frame of {path.name}, got {frames}.")
     decoded = []
     try:
         with av.open(str(path)) as container:
@@ -200,18 +203,26 @@ def read_images(folder: str | Path) -> Tensor:
     files = [file for file in _in_natural_order(Path(folder)) if file.suffix.lower() in IMAGE_SUFFIXES]
     decoded = []
     for file in files:
-        try:
-            with Image.open(file) as image:
-                opaque = not image.has_transparency_data or image.convert("RGBA").getchannel("A").getextrema()[0] == 255
-                decoded.append(np.asarray(image.convert("RGB")))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"expected a readable image in {file.name}, reading failed ({error}).") from error
-        if not opaque:
-            raise ValueError(f"expected opaque images, {file.name} has transparency: flatten it over a background first.")
+        decoded.append(_read_image(file))
         _check_decoded(decoded, Path(folder).name)
     if not decoded:
         raise ValueError(f"expected images ({', '.join(sorted(IMAGE_SUFFIXES))}) in the folder {folder}, found none.")
     return torch.from_numpy(np.stack(decoded))
+
+
+def _read_image(file: Path) -> np.ndarray:
+    try:
+        with Image.open(file) as stored:
+            image = ImageOps.exif_transpose(stored)
+            opaque = not image.has_transparency_data or image.convert("RGBA").getchannel("A").getextrema()[0] == 255
+            image_HWC = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"expected a readable image in {file.name}, reading failed ({error}).") from error
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"expected 8-bit images, {file.name} holds wider numbers (mode {image.mode}): save it with 8 bits per channel.")
+    if not opaque:
+        raise ValueError(f"expected opaque images, {file.name} has transparency: flatten it over a background first.")
+    return image_HWC
 
 
 def view_sources(folder: str | Path) -> list[Path]:
@@ -237,5 +248,5 @@ def read_view(source: Path, most: int | None = None) -> tuple[Tensor, float]:
 
 def _in_natural_order(folder: Path) -> list[Path]:
     """Numbers in names count as numbers: frame2 before frame10."""
-    return sorted(folder.iterdir(), key=lambda entry: [(not part.isdigit(), int(part) if part.isdigit() else 0, part.lower())
+    return sorted(folder.iterdir(), key=lambda entry: [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower())
                                                        for part in re.split(r"(\d+)", entry.name)])
