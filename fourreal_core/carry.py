@@ -1,0 +1,133 @@
+"""Predict one cell from three known ones by carrying a correspondence from one pair of cells to another.
+
+The three known cells form an L with the wanted one: `base` (the picture that is warped), `corner`, and `side`. With
+base = (v, t0), corner = (v0, t0), side = (v0, t) the motion corner -> side is carried to the base view: prediction "along time".
+With base = (v0, t), corner = (v0, t0), side = (v, t0) the parallax is carried to the base time: prediction "along view".
+The two directions are one function. Next to read: transport.py, which chooses the L and blends.
+
+Shape suffixes: h w working pixels, H W frame pixels, 3 colours, 2 = (x, y) displacement in working pixels, K evidence channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from fourreal_core.correspondence import Cell, CellFlows, look_up
+
+
+@dataclass(frozen=True)
+class Carried:
+    """One prediction of a cell and what is known about it, pixel by pixel."""
+
+    picture_HW3: np.ndarray  # the base picture moved to the wanted cell, 0..1
+    evidence_HWK: np.ndarray  # in the order of confidence.EVIDENCE, without the disagreement
+
+
+def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell) -> Carried:
+    """Move the base picture as `corner -> side` moves, seen from the base. Returns picture and evidence on the wanted cell's pixels."""
+    partner_hw2 = flows.positions_hw2 + flows.flow(base, corner)
+    motion_hw2 = look_up(flows.flow(corner, side), partner_hw2)
+    trust_hw = np.exp(-0.5 * flows.round_trip(base, corner) - 1.0 * look_up(flows.round_trip(corner, side), partner_hw2))
+    back_hw2, cover_hw = invert_displacement(motion_hw2, trust_hw)
+    source_hw2 = flows.positions_hw2 + back_hw2
+    picture_HW3 = sample_frame(flows.frame(base), back_hw2, flows.scale)
+    evidence_hwK = _evidence(flows, base, corner, side, source_hw2, back_hw2, cover_hw)
+    height, width = picture_HW3.shape[:2]
+    return Carried(picture_HW3, cv2.resize(evidence_hwK, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _evidence(flows, base, corner, side, source_hw2, back_hw2, cover_hw):
+    partner_hw2 = source_hw2 + look_up(flows.flow(base, corner), source_hw2)
+    arrival_hw2 = partner_hw2 + look_up(flows.flow(corner, side), partner_hw2)
+    kernel = np.ones((7, 7), np.uint8)
+    spread_hw2 = cv2.dilate(back_hw2, kernel) - cv2.erode(back_hw2, kernel)
+    changed_hw = cv2.blur(np.abs(flows.picture(corner) - flows.picture(side)).max(axis=-1), (5, 5))
+    channels = (
+        np.linalg.norm(back_hw2, axis=-1),
+        np.linalg.norm(spread_hw2, axis=-1),
+        look_up(flows.round_trip(base, corner), source_hw2),
+        look_up(flows.round_trip(corner, side), partner_hw2),
+        look_up(flows.mismatch(base, corner), source_hw2),
+        look_up(flows.mismatch(corner, side), partner_hw2),
+        look_up(changed_hw, partner_hw2),
+        1.0 - np.clip(cover_hw, 0.0, 1.0),
+        np.maximum(_outside(partner_hw2), _outside(arrival_hw2)),
+    )
+    return np.stack(channels, axis=-1).astype(np.float32)
+
+
+def _outside(positions_hw2: np.ndarray) -> np.ndarray:
+    """[h, w]: 1 where a position lies outside the picture, else 0."""
+    height, width = positions_hw2.shape[:2]
+    x_hw, y_hw = positions_hw2[..., 0], positions_hw2[..., 1]
+    return ((x_hw < -0.5) | (y_hw < -0.5) | (x_hw > width - 0.5) | (y_hw > height - 0.5)).astype(np.float32)
+
+
+def invert_displacement(motion_hw2: np.ndarray, trust_hw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Displacement from where things arrive back to where they came from, and how much arrived there (1 = one whole pixel).
+
+    Forward splatting with bilinear weights; where several arrive the trusted and the faster win (things in front move);
+    where none arrives the displacement is filled from around, preferring what moves least (the background is uncovered).
+    """
+    height, width = trust_hw.shape
+    arrival_hw2 = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) + motion_hw2
+    rank_hw = (trust_hw + 1e-3) * (1.0 + np.linalg.norm(motion_hw2, axis=-1))
+    x0, y0 = np.floor(arrival_hw2[..., 0]).astype(np.int64), np.floor(arrival_hw2[..., 1]).astype(np.int64)
+    sums = np.zeros((4, height * width))
+    for dx in (0, 1):
+        for dy in (0, 1):
+            x, y = x0 + dx, y0 + dy
+            share = (1 - np.abs(arrival_hw2[..., 0] - x)) * (1 - np.abs(arrival_hw2[..., 1] - y))
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            index, share, rank = (y * width + x)[inside], share[inside], rank_hw[inside]
+            for row, value in enumerate((motion_hw2[..., 0][inside] * rank, motion_hw2[..., 1][inside] * rank, rank)):
+                sums[row] += np.bincount(index, share * value, height * width)
+            sums[3] += np.bincount(index, share * trust_hw[inside], height * width)
+    sums = sums.reshape(4, height, width).astype(np.float32)
+    weight_hw = sums[2]
+    known_hw = np.clip(sums[3] * 2, 0, 1)
+    back_hw2 = -np.moveaxis(sums[:2], 0, -1) / np.maximum(weight_hw, 1e-6)[..., None]
+    back_hw2 = fill_unknown(back_hw2, known_hw)
+    return back_hw2, sums[3]
+
+
+def fill_unknown(values_hwC: np.ndarray, known_hw: np.ndarray) -> np.ndarray:
+    """Where `known` (0..1) is low, replace by the average of the surroundings, small values preferred, coarse to fine."""
+    weight_hw = known_hw / (1.0 + np.linalg.norm(values_hwC, axis=-1)) ** 2 + 1e-12
+    return _fill_level(values_hwC, weight_hw, known_hw)
+
+
+def _fill_level(values_hwC: np.ndarray, weight_hw: np.ndarray, known_hw: np.ndarray) -> np.ndarray:
+    height, width = known_hw.shape
+    if min(height, width) < 2 or known_hw.min() >= 1.0:
+        return values_hwC
+    half = ((width + 1) // 2, (height + 1) // 2)
+    small_weight = cv2.resize(weight_hw, half, interpolation=cv2.INTER_AREA)
+    small_values = cv2.resize(values_hwC * weight_hw[..., None], half, interpolation=cv2.INTER_AREA) / small_weight[..., None]
+    small_known = np.clip(2 * cv2.resize(known_hw, half, interpolation=cv2.INTER_AREA), 0, 1)
+    filled = cv2.resize(_fill_level(small_values, small_weight, small_known), (width, height), interpolation=cv2.INTER_LINEAR)
+    return filled + known_hw[..., None] * (values_hwC - filled)
+
+
+def sample_frame(frame_HW3: np.ndarray, back_hw2: np.ndarray, scale: float) -> np.ndarray:
+    """The frame read at each pixel's displaced position; zero displacement gives the frame itself, bit for bit.
+
+    When the displacement is finer than the frame (`scale` = n > 1) each frame pixel is the mean of its n x n samples, which
+    softens the edges of moving things as a camera does.
+    """
+    height, width = frame_HW3.shape[:2]
+    if scale < 1:
+        back_hw2 = cv2.resize(back_hw2, (width, height), interpolation=cv2.INTER_LINEAR)
+    fine = max(1, round(scale))
+    y_HW, x_HW = np.mgrid[:height, :width].astype(np.float32)
+    total_HW3 = np.zeros_like(frame_HW3)
+    for dy in range(fine):
+        for dx in range(fine):
+            back_HW2 = back_hw2[dy::fine, dx::fine] / scale
+            total_HW3 += cv2.remap(
+                frame_HW3, x_HW + back_HW2[..., 0], y_HW + back_HW2[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+            )
+    return np.clip(total_HW3 / fine**2, 0.0, 1.0)

@@ -1,0 +1,128 @@
+"""Dense correspondences between cells of a grid (DIS optical flow), computed once each. Next to read: carry.py.
+
+Shape suffixes: h w working pixels, H W frame pixels, C colours, 2 = (x, y) displacement in working pixels.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+Cell = tuple[int, int]  # (view, time)
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """Numbers of the flow search; chosen by PSNR of the predicted cells on rendered training grids."""
+
+    longest_side: int = 640  # working pixels; larger frames are matched smaller
+    shortest_side: int = 48  # tiny frames are enlarged until the flow has something to hold on to
+    enlargement: int = 2  # small frames are matched at twice their size
+    margin: int = 16  # replicated border around the working image
+    refinements: int = 10  # variational refinement steps per scale
+    kept_bytes: int = 1 << 30  # computed flows kept at most; the oldest is computed again when needed
+
+
+def working_scale(height: int, width: int, settings: FlowSettings) -> float:
+    """Working pixels per frame pixel: an integer >= 1, or the fraction that keeps large frames within `longest_side`."""
+    longest, shortest = max(height, width), min(height, width)
+    if longest > settings.longest_side:
+        return settings.longest_side / longest
+    wanted = max(settings.enlargement, -(-settings.shortest_side // shortest))
+    return float(max(1, min(wanted, settings.longest_side // longest)))
+
+
+def pixel_positions(height: int, width: int) -> np.ndarray:
+    """[h, w, 2] float32: the (x, y) of every pixel."""
+    y_hw, x_hw = np.mgrid[:height, :width].astype(np.float32)
+    return np.stack([x_hw, y_hw], axis=-1)
+
+
+def look_up(values: np.ndarray, positions_hw2: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """`values` [h', w'] or [h', w', C] read at (x, y) positions; outside, the border is repeated."""
+    return cv2.remap(values, positions_hw2[..., 0], positions_hw2[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+class CellFlows:
+    """Working-size pictures of the cells and the flow between any two of them, each computed once and kept.
+
+    `frame(cell)` gives a cell as float32 [H, W, 3]; it is only read, and must always give the same for the same cell.
+    """
+
+    def __init__(self, frame: Callable[[Cell], np.ndarray], size: tuple[int, int], settings: FlowSettings = FlowSettings()):
+        self.frame = frame
+        self.settings = settings
+        height, width = size
+        self.scale = working_scale(height, width, settings)
+        self.height, self.width = max(1, round(height * self.scale)), max(1, round(width * self.scale))
+        self.positions_hw2 = pixel_positions(self.height, self.width)
+        self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
+        self._kept_bytes = 0
+        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._search.setFinestScale(0)
+        self._search.setVariationalRefinementIterations(settings.refinements)
+
+    def picture(self, cell: Cell) -> np.ndarray:
+        """[h, w, 3] float32: the cell at working size."""
+        return self._keep(("picture", cell), lambda: self._resized(cell))
+
+    def flow(self, start: Cell, end: Cell) -> np.ndarray:
+        """[h, w, 2]: pixel s of `start` is seen at s + flow(s) in `end`."""
+        if start == end:
+            return np.zeros((self.height, self.width, 2), np.float32)
+        return self._keep(("flow", start, end), lambda: self._search_flow(start, end))
+
+    def round_trip(self, start: Cell, end: Cell) -> np.ndarray:
+        """[h, w]: distance in working pixels between s and where the flows to `end` and back put it."""
+        return self._keep(("round trip", start, end), lambda: self._round_trip(start, end))
+
+    def mismatch(self, start: Cell, end: Cell) -> np.ndarray:
+        """[h, w]: mean absolute colour difference (0..1) between s in `start` and its partner in `end`."""
+        return self._keep(("mismatch", start, end), lambda: self._mismatch(start, end))
+
+    def _keep(self, key: tuple, compute) -> np.ndarray:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        value = compute()
+        self._kept[key] = value
+        self._kept_bytes += value.nbytes
+        while self._kept_bytes > self.settings.kept_bytes and len(self._kept) > 1:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+        return value
+
+    def _resized(self, cell: Cell) -> np.ndarray:
+        interpolation = cv2.INTER_CUBIC if self.scale > 1 else cv2.INTER_AREA
+        return cv2.resize(self.frame(cell), (self.width, self.height), interpolation=interpolation)
+
+    def _grey(self, cell: Cell) -> np.ndarray:
+        grey = cv2.cvtColor(self.picture(cell), cv2.COLOR_RGB2GRAY)
+        margin = self.settings.margin
+        padded = cv2.copyMakeBorder(grey, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+        return np.clip(np.rint(padded * 255), 0, 255).astype(np.uint8)
+
+    def _search_flow(self, start: Cell, end: Cell) -> np.ndarray:
+        first, second = self._keep(("grey", start), lambda: self._grey(start)), self._keep(("grey", end), lambda: self._grey(end))
+        chained = self._chained(start, end)
+        margin = self.settings.margin
+        if chained is not None:
+            chained = cv2.copyMakeBorder(chained, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+        flow = self._search.calc(first, second, chained)
+        return np.ascontiguousarray(flow[margin:-margin, margin:-margin])
+
+    def _chained(self, start: Cell, end: Cell) -> np.ndarray | None:
+        """The flow through the cell one step before `end`, or None when that step is not on the way or not known."""
+        return None
+
+    def _round_trip(self, start: Cell, end: Cell) -> np.ndarray:
+        there = self.flow(start, end)
+        back = look_up(self.flow(end, start), self.positions_hw2 + there)
+        return np.linalg.norm(there + back, axis=-1)
+
+    def _mismatch(self, start: Cell, end: Cell) -> np.ndarray:
+        partner = look_up(self.picture(end), self.positions_hw2 + self.flow(start, end))
+        return np.abs(partner - self.picture(start)).mean(axis=-1)
