@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .video import MAX_SIDE, check_frames, fit_frames, fit_scale_and_shift, pick_frames, pick_stride, read_view, view_sources
+from .video import MAX_SIDE, fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_view, view_sources
 
 MAX_LENGTH = 1024  # views or times
 MAX_BYTES = 64 * 2**30  # of a grid read from a folder
@@ -182,8 +181,7 @@ def first_frame_difference(fixed_view, freeze_time) -> float:
 
 def float_frames(video, name: str) -> Tensor:
     """A copy of `video` [N, H, W, 3] (numpy or torch; uint8 0..255 or float 0..1) as float32 0..1 on the CPU; uint8 is divided by 255."""
-    frames = torch.from_numpy(np.ascontiguousarray(video)) if isinstance(video, np.ndarray) else video
-    check_frames(frames, name)
+    frames = frames_tensor(video, name)
     if frames.dtype == torch.uint8:
         return frames.detach().cpu().to(torch.float32) / 255
     return _in_range(frames.detach().to("cpu", torch.float32, copy=True), name).contiguous()
@@ -221,7 +219,10 @@ def _check_pair(fixed_THWC: Tensor, freeze_VHWC: Tensor) -> None:
 
 
 def _checked_fps(fps) -> float:
-    value = float(fps)
+    try:
+        value = float(fps)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"expected fps (frames per second) as a number, got {str(fps)[:40]!r}.") from error
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"expected fps (frames per second) above 0, got {value}.")
     return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from pathlib import Path
 
 import torch
@@ -46,7 +47,7 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
     tensors = {"frames": _smallest_exact(grid.frames), "known": grid.known.to(torch.uint8)}
     if grid.cameras is not None:
         tensors |= {"world_to_camera": grid.cameras.world_to_camera, "intrinsics": grid.cameras.intrinsics}
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
     try:
         save_file(tensors, part, metadata={"format": FORMAT, "version": VERSION, "grid": described})
         os.replace(part, file)
@@ -142,6 +143,7 @@ def _grid(tensors: dict[str, Tensor], fps: float, provenance: dict) -> FrameGrid
     if tensors["known"].max() > 1:
         raise ValueError(f"expected 0 or 1 for every known cell, got {tensors['known'].max().item()}.")
     frames = tensors["frames"]
-    frames = frames.float() / 255 if frames.dtype == torch.uint8 else frames
+    # Copied, so that the grid does not stay mapped to the file.
+    frames = frames.float() / 255 if frames.dtype == torch.uint8 else frames.clone()
     cameras = Cameras(tensors["world_to_camera"], tensors["intrinsics"]) if "intrinsics" in tensors else None
     return FrameGrid(frames, tensors["known"].bool(), fps=fps, cameras=cameras, provenance=provenance)

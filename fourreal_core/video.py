@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -28,10 +29,13 @@ IMAGE_FOLDER_FPS = 24.0
 FITS = ("crop", "pad", "stretch")
 
 
-def check_frames(frames: Tensor, name: str) -> None:
-    """Raise ValueError unless `frames` is a tensor [N, H, W, 3] of uint8 or floats with at least one frame; `name` opens the sentence."""
+def frames_tensor(video, name: str) -> Tensor:
+    """`video` as a tensor [N, H, W, 3] of uint8 or floats, sharing its memory; ValueError on anything else, `name` is in the sentence."""
+    frames = video
+    if isinstance(video, np.ndarray) and video.dtype.kind in "uif":
+        frames = torch.from_numpy(np.ascontiguousarray(video))
     if not isinstance(frames, Tensor):
-        raise ValueError(f"expected {name} as a numpy array or a torch tensor, got {type(frames).__name__}.")
+        raise ValueError(f"expected {name} as a torch tensor or a numpy array of numbers, got {type(video).__name__}.")
     if frames.ndim != 4 or frames.shape[-1] != 3:
         hint = ": flatten the transparency over a background first" if frames.ndim == 4 and frames.shape[-1] == 4 else ""
         raise ValueError(f"expected {name} of shape [frames, height, width, 3], got {list(frames.shape)}{hint}.")
@@ -39,6 +43,7 @@ def check_frames(frames: Tensor, name: str) -> None:
         raise ValueError(f"expected {name} to have frames and pixels, got shape {list(frames.shape)}.")
     if frames.dtype != torch.uint8 and not frames.is_floating_point():
         raise ValueError(f"expected {name} as uint8 (0..255) or float (0..1), got {frames.dtype}.")
+    return frames
 
 
 def pick_stride(length: int, count: int) -> int:
@@ -67,8 +72,7 @@ def fit_frames(video, height: int, width: int, fit: str = "crop") -> Tensor:
     fit: "crop" fills the size and cuts what sticks out evenly, "pad" shows everything between black bars, "stretch" ignores the
     aspect ratio. Antialiased bicubic, clamped. Raises ValueError on other shapes, sizes or fits.
     """
-    frames = torch.from_numpy(np.ascontiguousarray(video)) if isinstance(video, np.ndarray) else video
-    check_frames(frames, "the video to resize")
+    frames = frames_tensor(video, "the video to resize")
     box, inner = _fit_boxes(*frames.shape[1:3], height, width, fit)
     top, left, crop_height, crop_width = box
     fitted_NHWC = torch.zeros(len(frames), height, width, 3, dtype=frames.dtype, device=frames.device)
@@ -163,8 +167,7 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
     Raises ValueError on other frames or endings, odd sizes without `lossless`, fps not above 0, or a folder that does not exist.
     """
     path = Path(path)
-    frames_NHWC = torch.from_numpy(np.ascontiguousarray(frames)) if isinstance(frames, np.ndarray) else frames
-    check_frames(frames_NHWC, "the video to write")
+    frames_NHWC = frames_tensor(frames, "the video to write")
     height, width = frames_NHWC.shape[1:3]
     endings = (".mkv",) if lossless else (".mp4", ".mov", ".mkv")
     if path.suffix.lower() not in endings:
@@ -175,7 +178,7 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
         raise ValueError(f"expected fps (frames per second) above 0, got {fps}.")
     if not path.parent.is_dir():
         raise ValueError(f"expected the folder {path.parent} to exist: create it first.")
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
     try:
         _encode(part, frames_NHWC, Fraction(fps).limit_denominator(1001), lossless)
         os.replace(part, path)
