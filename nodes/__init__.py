@@ -1,0 +1,38 @@
+"""All nodes of the pack, in the order of the menu. Each file here translates between the host and `fourreal_core`.
+
+Node ids and the order of inputs are a contract with saved workflows: append, never rename or reorder.
+"""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .condition import FourRealGridConditioning, FourRealGridDecode
+from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
+from .load import FourRealLoadModel, FourRealTwoStream, register_model_folder
+from .sample import FourRealSampler
+from .slice import FourRealContactSheet, FourRealGridToVideo
+from .transport import FourRealTransportFill
+
+NODES: list[type[io.ComfyNode]] = [
+    FourRealLoadModel,
+    FourRealTwoStream,
+    FourRealBuildGrid,
+    FourRealAssembleGrid,
+    FourRealLoadGrid,
+    FourRealSaveGrid,
+    FourRealGridConditioning,
+    FourRealGridDecode,
+    FourRealSampler,
+    FourRealTransportFill,
+    FourRealGridToVideo,
+    FourRealContactSheet,
+]
+
+
+class FourRealExtension(ComfyExtension):
+    """What `comfy_entrypoint` gives the host."""
+
+    async def on_load(self) -> None:
+        register_model_folder()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

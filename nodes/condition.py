@@ -1,0 +1,135 @@
+"""4Real Grid Conditioning and 4Real Grid Decode: a grid into and out of the host's own samplers.
+
+Letters: V views, T times, H W pixels, C condition channels.
+"""
+
+import torch
+from comfy_api.latest import io
+
+from ..fourreal_core.conditioning import grid_condition, unconditional
+from ..fourreal_core.flow import from_model, to_model
+from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.transport import transport
+from .host_model import CONDITION_KEY
+from .load import expect_grid_model
+from .types import GRID_TOOLTIP, Grid, expect_grid
+
+LATENT_KEY = "fourreal"
+
+GUESS_TOOLTIP = (
+    "A grid of the same size to start the unknown cells from when denoise is below 1. "
+    "Without it 4Real Transport Fill is used."
+)
+
+
+def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None):
+    """Grid -> (positive, negative, latent) for a grid model. Negative is the same without the known cells."""
+    grid_model = expect_grid_model(model)
+    _check_guess(grid, guess)
+    carried = transport(grid)
+    config = grid_model.diffusion_model.config
+    condition_VCTHW = grid_condition(grid, config, carried if config.guess else None)
+    start_VTHWC = carried.blend if guess is None else guess.frames
+    latent = {
+        "samples": to_model(torch.where(_cells(grid.known), grid.frames, start_VTHWC)),
+        "noise_mask": _unknown_mask(grid),
+        LATENT_KEY: {"grid": grid, "model": grid_model.checkpoint_hash},
+    }
+    return _conditioning(condition_VCTHW), _conditioning(unconditional(condition_VCTHW)), latent
+
+
+def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
+    """Sampled latent -> grid with the known cells exactly as they came in."""
+    samples = latent["samples"]
+    grid = grid or latent.get(LATENT_KEY, {}).get("grid")
+    if grid is None:
+        raise ValueError(
+            "expected a latent made by 4Real Grid Conditioning, got one without a grid: "
+            "connect the conditioning grid to the grid input as well"
+        )
+    expected = (grid.views, 3, grid.times, grid.height, grid.width)
+    if tuple(samples.shape) != expected:
+        raise ValueError(
+            f"expected a latent of shape {expected} for this grid of {grid.views} views and {grid.times} times, "
+            f"got {tuple(samples.shape)}: connect the grid that the latent was made from"
+        )
+    sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
+    if not torch.isfinite(sampled_VTHWC).all():
+        raise ValueError("the sampler returned pixels that are not numbers: try another sampler, more steps or a lower cfg")
+    return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC).contiguous())
+
+
+def _cells(known_VT):
+    return known_VT[:, :, None, None, None]
+
+
+def _unknown_mask(grid: FrameGrid) -> torch.Tensor:
+    """The host's 5-D noise mask [V, 1, T, H, W]: 0 keeps a cell, 1 samples it."""
+    free_VT = (~grid.known).float()
+    return free_VT[:, None, :, None, None].expand(-1, -1, -1, grid.height, grid.width).contiguous()
+
+
+def _conditioning(condition_VCTHW: torch.Tensor) -> list:
+    no_text = torch.zeros(1, 1, 1)
+    return [[no_text, {CONDITION_KEY: condition_VCTHW}]]
+
+
+def _check_guess(grid: FrameGrid, guess: FrameGrid | None) -> None:
+    if guess is not None and expect_grid(guess, "guess").frames.shape != grid.frames.shape:
+        raise ValueError(
+            f"expected the guess to have the grid's size, {_size(grid)}, got {_size(guess)}: "
+            "make both from the same 4Real Build Conditioning Grid"
+        )
+
+
+def _size(grid: FrameGrid) -> str:
+    return f"{grid.views} views x {grid.times} times of {grid.width}x{grid.height} pixels"
+
+
+class FourRealGridConditioning(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealGridConditioning",
+            display_name="4Real Grid Conditioning",
+            category="4Real/sampling",
+            description="Turn a grid into conditioning and a latent, so that the host's KSampler fills its unknown cells.",
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will sample; it decides what the conditioning holds."),
+                Grid.Input("grid", tooltip=GRID_TOOLTIP + " Its known cells stay exactly as they are."),
+                Grid.Input("guess", optional=True, tooltip=GUESS_TOOLTIP),
+            ],
+            outputs=[
+                io.Conditioning.Output("positive", tooltip="The known cells."),
+                io.Conditioning.Output("negative", tooltip="No known cells; only used when cfg is above 1."),
+                io.Latent.Output("latent", tooltip="Pixels [V, 3, T, H, W] in -1..1, with a mask that holds known cells."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, grid, guess=None) -> io.NodeOutput:
+        return io.NodeOutput(*condition_grid(model, expect_grid(grid), guess))
+
+
+class FourRealGridDecode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealGridDecode",
+            display_name="4Real Grid Decode",
+            category="4Real/sampling",
+            description="Turn a sampled grid latent back into a grid. Known cells come out bit-exact.",
+            inputs=[
+                io.Latent.Input("latent", tooltip="The latent that a sampler made from 4Real Grid Conditioning."),
+                Grid.Input(
+                    "grid",
+                    optional=True,
+                    tooltip="The grid that was conditioned on. Only needed when the latent was saved and loaded in between.",
+                ),
+            ],
+            outputs=[Grid.Output("grid", tooltip="The filled grid.")],
+        )
+
+    @classmethod
+    def execute(cls, latent, grid=None) -> io.NodeOutput:
+        return io.NodeOutput(decode_grid(latent, grid))

@@ -1,0 +1,143 @@
+"""4Real Load Model and 4Real Two-Stream: the model, and how its two streams are kept in agreement."""
+
+import os
+
+import comfy.model_management
+import comfy.model_patcher
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..fourreal_core.model.precision import fast_dtype
+from ..fourreal_core.model.two_stream import OUTPUTS
+from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint, load_checkpoint
+from .host_model import DEFAULT_OPTIONS, OPTIONS_KEY, GridBaseModel, GridModelConfig
+from .preview import attach_grid_preview
+
+MODEL_FOLDER = "fourreal"
+BUNDLED = "bundled (default)"
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+SYNC_KINDS = ["soft", "hard", "sequential", "off"]
+
+SYNC_TOOLTIP = (
+    "How the time stream and the view stream agree after every layer. soft: each keeps its own features and gets its own "
+    "correction (best). hard: both get the same features. sequential: one stream, time and view layers in turn. "
+    "off: two independent videos models, averaged only at the end."
+)
+STRENGTH_TOOLTIP = "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is what was trained."
+
+
+def register_model_folder() -> None:
+    """Make models/fourreal a host model folder for the usual checkpoint extensions."""
+    folder = os.path.join(folder_paths.models_dir, MODEL_FOLDER)
+    folder_paths.add_model_folder_path(MODEL_FOLDER, folder, is_default=True)
+    paths, _ = folder_paths.folder_names_and_paths[MODEL_FOLDER]
+    folder_paths.folder_names_and_paths[MODEL_FOLDER] = (paths, {".safetensors"})
+
+
+def load_grid_model(path: str, precision: str = "auto", disable_dynamic: bool = False):
+    """Checkpoint file -> ModelPatcher; CheckpointError (ValueError) when the file is not a sound grid model.
+
+    The signature is what the host's `cached_patcher_init` calls when it needs a fresh copy of the model.
+    """
+    state_dict, config, _ = load_checkpoint(path)
+    load_device = comfy.model_management.get_torch_device()
+    dtype = PRECISIONS.get(precision) or fast_dtype(str(load_device))
+    host_config = GridModelConfig({"image_model": "fourreal", "config": config})
+    host_config.set_inference_dtype(dtype, None, device=load_device)
+    patcher_type = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    model = host_config.get_model(state_dict, device=comfy.model_management.unet_offload_device())
+    patcher = patcher_type(model, load_device=load_device, offload_device=comfy.model_management.unet_offload_device())
+    model.load_model_weights({key: weight.to(dtype) for key, weight in state_dict.items()}, assign=patcher.is_dynamic())
+    model.checkpoint_hash = checkpoint_hash(path)
+    patcher.cached_patcher_init = (load_grid_model, (path, precision))
+    attach_grid_preview(patcher)
+    return patcher
+
+
+def expect_grid_model(model) -> GridBaseModel:
+    """The grid model inside a MODEL; ValueError when it is another kind of model."""
+    if not isinstance(model.model, GridBaseModel):
+        raise ValueError(
+            f"expected a model from 4Real Load Model, got {type(model.model).__name__}: "
+            "this version runs two streams on 4Real models only"
+        )
+    return model.model
+
+
+def with_sync(model, **options):
+    """A clone of the MODEL with some of sync, strength and output set; the others stay as they are."""
+    grid_model = expect_grid_model(model)
+    kinds = grid_model.diffusion_model.sync_kinds
+    sync = options.get("sync", DEFAULT_OPTIONS["sync"])
+    if sync not in kinds:
+        raise ValueError(f"expected sync to be one of {', '.join(kinds)} for this checkpoint, got {sync}")
+    clone = model.clone()
+    transformer_options = clone.model_options.get("transformer_options", {})
+    merged = DEFAULT_OPTIONS | transformer_options.get(OPTIONS_KEY, {}) | options
+    clone.model_options["transformer_options"] = {**transformer_options, OPTIONS_KEY: merged}
+    return clone
+
+
+def _checkpoint_path(name: str) -> str:
+    return str(default_checkpoint()) if name == BUNDLED else folder_paths.get_full_path_or_raise(MODEL_FOLDER, name)
+
+
+class FourRealLoadModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealLoadModel",
+            display_name="4Real Load Model",
+            category="4Real/model",
+            description="Load a 4Real grid model. It is an ordinary MODEL: samplers, guiders and LoRA loaders work on it.",
+            search_aliases=["4d", "bullet time", "multi view video"],
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=[BUNDLED, *folder_paths.get_filename_list(MODEL_FOLDER)],
+                    default=BUNDLED,
+                    tooltip="The model that comes with the pack, or a .safetensors file in models/fourreal.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=["auto", *PRECISIONS],
+                    default="auto",
+                    advanced=True,
+                    tooltip="Number format of the network. auto: bfloat16 where this machine computes it fast, else float32.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The grid model, with soft synchronization.")],
+        )
+
+    @classmethod
+    def execute(cls, checkpoint, precision) -> io.NodeOutput:
+        return io.NodeOutput(load_grid_model(_checkpoint_path(checkpoint), precision))
+
+
+class FourRealTwoStream(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealTwoStream",
+            display_name="4Real Two-Stream",
+            category="4Real/model",
+            description="Choose how the model's time stream and view stream are synchronized when a host sampler runs it.",
+            inputs=[
+                io.Model.Input("model", tooltip="A model from 4Real Load Model."),
+                io.Combo.Input("sync", options=SYNC_KINDS, default="soft", tooltip=SYNC_TOOLTIP),
+                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
+                io.Combo.Input(
+                    "output",
+                    options=list(OUTPUTS),
+                    default="mean",
+                    advanced=True,
+                    tooltip="Which stream's prediction moves the sample. mean is normal; the others are for comparisons.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The model with these settings; the input model is unchanged.")],
+        )
+
+    @classmethod
+    def execute(cls, model, sync, strength, output) -> io.NodeOutput:
+        return io.NodeOutput(with_sync(model, sync=sync, strength=strength, output=output))

@@ -1,0 +1,102 @@
+"""4Real Sampler: conditioning, the host's sampling and decoding in one node."""
+
+import comfy.sample
+import comfy.samplers
+from comfy_api.latest import io
+
+from ..fourreal_core.flow import cell_noise
+from .condition import GUESS_TOOLTIP, LATENT_KEY, condition_grid, decode_grid
+from .load import STRENGTH_TOOLTIP, SYNC_KINDS, SYNC_TOOLTIP, with_sync
+from .types import GRID_TOOLTIP, Grid, expect_grid, with_provenance
+
+
+class FourRealSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealSampler",
+            display_name="4Real Sampler",
+            category="4Real/sampling",
+            description="Fill a grid's unknown cells. Does what Grid Conditioning, KSampler and Grid Decode do, in one node.",
+            search_aliases=["4d", "bullet time", "multi view video"],
+            inputs=[
+                io.Model.Input("model", tooltip="A model from 4Real Load Model, with any LoRA or patch on it."),
+                Grid.Input("grid", tooltip=GRID_TOOLTIP + " Its known cells stay exactly as they are."),
+                io.Combo.Input("sync", options=SYNC_KINDS, default="soft", tooltip=SYNC_TOOLTIP),
+                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Start of the noise. Each cell has its own: adding a view or a time leaves the others' alone.",
+                ),
+                io.Int.Input(
+                    "steps", default=16, min=1, max=1000, tooltip="Sampling steps. More is slower and cleaner; 4 is a draft."
+                ),
+                io.Combo.Input(
+                    "sampler", options=comfy.samplers.SAMPLER_NAMES, default="euler", tooltip="The host's sampling method."
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=comfy.samplers.SCHEDULER_NAMES,
+                    default="simple",
+                    tooltip="How the steps are spread between noise and clean picture.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=1.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How far to push away from a grid without known cells. 1 is right for two input videos, and twice as fast.",
+                ),
+                io.Float.Input(
+                    "denoise",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="1 starts from pure noise. Below 1 starts from the guess and changes it less and less; 0 returns it.",
+                ),
+                Grid.Input("guess", optional=True, tooltip=GUESS_TOOLTIP),
+            ],
+            outputs=[Grid.Output("grid", tooltip="The filled grid.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, grid, sync, strength, seed, steps, sampler, scheduler, cfg, denoise, guess=None
+    ) -> io.NodeOutput:
+        grid = expect_grid(grid)
+        model = with_sync(model, sync=sync, strength=strength)
+        positive, negative, latent = condition_grid(model, grid, guess)
+        noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)
+        samples = comfy.sample.sample(
+            model,
+            noise,
+            steps,
+            cfg,
+            sampler,
+            scheduler,
+            positive,
+            negative,
+            latent["samples"],
+            denoise=denoise,
+            noise_mask=latent["noise_mask"],
+            seed=seed,
+        )
+        facts = {
+            "model": latent[LATENT_KEY]["model"],
+            "sync": sync,
+            "sync_trained": sync in model.model.diffusion_model.sync,
+            "strength": strength,
+            "seed": seed,
+            "steps": steps,
+            "sampler": sampler,
+            "scheduler": scheduler,
+            "cfg": cfg,
+            "denoise": denoise,
+        }
+        return io.NodeOutput(with_provenance(decode_grid({"samples": samples}, grid), facts))

@@ -1,0 +1,122 @@
+"""Nodes that look at a grid: a video along a path through view x time, and a contact sheet."""
+
+from comfy_api.latest import io
+
+from ..fourreal_core import paths
+from ..fourreal_core.contact_sheet import contact_sheet
+from .types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video
+
+CATEGORY = "4Real/view"
+MIDDLE = -1
+
+PRESETS = {
+    "bullet time": lambda shape, freeze_at: paths.bullet_time(shape, None if freeze_at == MIDDLE else freeze_at),
+    "fixed view": lambda shape, view: paths.fixed_view(shape, view),
+    "freeze time": lambda shape, time: paths.freeze_time(shape, time),
+    "diagonal": lambda shape: paths.diagonal(shape),
+    "ping-pong": lambda shape: paths.ping_pong(shape),
+    "custom": lambda shape, positions: paths.parse_path(positions, shape),
+}
+
+
+def _path_inputs() -> dict[str, list[io.Input]]:
+    return {
+        "bullet time": [
+            io.Float.Input(
+                "freeze_at",
+                default=float(MIDDLE),
+                min=float(MIDDLE),
+                max=1023.0,
+                step=1.0,
+                tooltip="The time, counted from 0, at which time stops while the camera sweeps. -1: the middle.",
+            )
+        ],
+        "fixed view": [
+            io.Float.Input("view", default=0.0, min=0.0, max=1023.0, step=1.0, tooltip="The view, counted from 0.")
+        ],
+        "freeze time": [
+            io.Float.Input("time", default=0.0, min=0.0, max=1023.0, step=1.0, tooltip="The time, counted from 0.")
+        ],
+        "diagonal": [],
+        "ping-pong": [],
+        "custom": [
+            io.String.Input(
+                "positions",
+                default="[[0, 0], [0, 1], [0.5, 1], [1, 1]]",
+                multiline=True,
+                tooltip="JSON list of [view, time] positions, one per frame of the video. Fractions blend the cells around.",
+            )
+        ],
+    }
+
+
+class FourRealGridToVideo(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealGridToVideo",
+            display_name="4Real Grid to Video",
+            category=CATEGORY,
+            description="A video along a path through view x time: bullet time, one view, one moment, or your own path.",
+            search_aliases=["4d", "bullet time", "orbit"],
+            inputs=[
+                Grid.Input("grid", tooltip=GRID_TOOLTIP),
+                io.DynamicCombo.Input(
+                    "path",
+                    options=[io.DynamicCombo.Option(name, inputs) for name, inputs in _path_inputs().items()],
+                    tooltip="bullet time: time runs, freezes while the camera sweeps, runs on. fixed view: one camera. freeze "
+                    "time: one moment. diagonal: both move at once. ping-pong: diagonal and back. custom: your own positions.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=240.0,
+                    step=0.01,
+                    tooltip="Frames per second of the video. 0: the grid's own.",
+                ),
+            ],
+            outputs=[
+                io.Video.Output("video", tooltip="The video, of even width and height."),
+                io.Image.Output("images", tooltip="The same frames as an image batch."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, grid, path, fps) -> io.NodeOutput:
+        grid = expect_grid(grid)
+        settings = {name: value for name, value in path.items() if name != "path"}
+        positions = PRESETS[path["path"]]((grid.views, grid.times), **settings)
+        frames_NHWC = paths.slice_grid(grid, positions)
+        return io.NodeOutput(frames_to_video(frames_NHWC, fps or grid.fps), frames_NHWC)
+
+
+class FourRealContactSheet(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealContactSheet",
+            display_name="4Real Contact Sheet",
+            category=CATEGORY,
+            description="The whole grid in one picture: views downwards, times rightwards, known cells framed.",
+            inputs=[
+                Grid.Input("grid", tooltip=GRID_TOOLTIP),
+                io.Int.Input(
+                    "max_side",
+                    default=2048,
+                    min=0,
+                    max=16384,
+                    tooltip="Longer side of the picture at most, in pixels; larger grids are scaled down. 0: full size.",
+                ),
+                io.Boolean.Input("mark_known", default=True, tooltip="Draw a thin bright frame around the cells that were given."),
+                io.Int.Input(
+                    "gap", default=2, min=0, max=64, advanced=True, tooltip="Space between the cells, in pixels."
+                ),
+            ],
+            outputs=[io.Image.Output("image", tooltip="One picture.")],
+        )
+
+    @classmethod
+    def execute(cls, grid, max_side, mark_known, gap) -> io.NodeOutput:
+        sheet_HWC = contact_sheet(expect_grid(grid), max_side=max_side or None, gap=gap, mark_known=mark_known)
+        return io.NodeOutput(sheet_HWC[None])

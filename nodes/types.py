@@ -1,0 +1,54 @@
+"""Sockets and the conversions between host types and the core's grid. Every node file starts from here.
+
+Letters: N frames of one video, V views, T times, H W pixels.
+"""
+
+import logging
+from collections.abc import Mapping
+from fractions import Fraction
+
+import torch
+from comfy_api.latest import InputImpl, Types, io
+from server import PromptServer
+
+from ..fourreal_core.grid import FrameGrid
+
+log = logging.getLogger(__name__)
+
+Grid = io.Custom("FOURREAL_GRID")
+
+GRID_TOOLTIP = "A view x time grid, for example from 4Real Build Conditioning Grid."
+
+
+def grid_to_images(grid: FrameGrid) -> torch.Tensor:
+    """All cells as one IMAGE batch [V*T, H, W, 3], view-major: all times of view 0 first."""
+    return grid.frames.flatten(0, 1).clone()
+
+
+def frames_to_video(frames_NHWC: torch.Tensor, fps: float) -> InputImpl.VideoFromComponents:
+    """A VIDEO of even size: video codecs refuse odd ones, so the last line of pixels is repeated where needed."""
+    height, width = frames_NHWC.shape[1:3]
+    frames_NHWC = torch.cat([frames_NHWC, frames_NHWC[:, -1:]], dim=1) if height % 2 else frames_NHWC
+    frames_NHWC = torch.cat([frames_NHWC, frames_NHWC[:, :, -1:]], dim=2) if width % 2 else frames_NHWC
+    rate = Fraction(fps).limit_denominator(1001)
+    return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames_NHWC, frame_rate=rate))
+
+
+def expect_grid(value, name: str = "grid") -> FrameGrid:
+    """The value itself if it is a grid; ValueError otherwise."""
+    if not isinstance(value, FrameGrid):
+        raise ValueError(f"expected {name} to be a 4Real grid, got {type(value).__name__}")
+    return value
+
+
+def with_provenance(grid: FrameGrid, facts: Mapping) -> FrameGrid:
+    """The grid with these facts added to where it came from."""
+    return grid.replace(provenance={**grid.provenance, **facts})
+
+
+def tell(node, text: str) -> None:
+    """Show one sentence on the running node and in the log."""
+    log.warning("%s", text)
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and node.hidden.unique_id is not None:
+        server.send_progress_text(text, node.hidden.unique_id)
