@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fourreal_core.correspondence import Cell, CellFlows, look_up
+from .correspondence import Cell, CellFlows, look_up
 
 
 @dataclass(frozen=True)

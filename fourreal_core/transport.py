@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fourreal_core.grid import FrameGrid
+from .grid import FrameGrid
 
 if TYPE_CHECKING:
-    from fourreal_core.carry import Carried
-    from fourreal_core.correspondence import CellFlows
+    from .carry import Carried
+    from .correspondence import CellFlows
 
 Cell = tuple[int, int]  # (view, time)
 COPY_CONFIDENCE = 0.1  # of a frame copied from the next cell because nothing could be carried; divided by the distance in cells
@@ -74,7 +74,7 @@ def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = N
     Raises ValueError when no cell is known.
     """
     # Here, because the model needs blend_predictions but never OpenCV.
-    from fourreal_core.correspondence import CellFlows
+    from .correspondence import CellFlows
 
     if not bool(grid.known.any()):
         raise ValueError("expected at least one known cell, got a grid with none: give a fixed-view and a freeze-time video, or mark known cells.")
@@ -150,7 +150,7 @@ class _Draft:
 
     def carry(self, flows: CellFlows, cell: Cell, ells: list[Ell]) -> None:
         """Predict a cell from its Ls in both directions; several Ls are averaged by the odds of their confidences."""
-        from fourreal_core.carry import carry
+        from .carry import carry
 
         for_time, for_view = [], []
         for along_time_base, corner, along_view_base in ells:
@@ -190,7 +190,7 @@ def confidences(time_side: Carried, view_side: Carried) -> tuple[np.ndarray, np.
     """Confidence [H, W] of each direction, from its own evidence and from how far the two pictures disagree."""
     import cv2
 
-    from fourreal_core.confidence import confidence
+    from .confidence import confidence
 
     disagreement_HW = cv2.blur(np.abs(time_side.picture_HW3 - view_side.picture_HW3).mean(axis=-1), (3, 3))
     return tuple(confidence(np.dstack([side.evidence_HWK, disagreement_HW])) for side in (time_side, view_side))
