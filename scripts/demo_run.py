@@ -1,0 +1,113 @@
+"""What demo.py does once its environment stands: check the videos, run the workflow in ComfyUI, collect the results."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from environment import PACK, Environment
+from host import Event, Host, RunProblem, running_host
+from workflow_prompt import Prompt, WorkflowProblem, set_inputs, workflow_to_prompt
+
+sys.path.insert(0, str(PACK))
+
+import torch  # noqa: E402
+
+from fourreal_core.paths import fixed_view, slice_grid  # noqa: E402
+from fourreal_core.storage import load_grid  # noqa: E402
+from fourreal_core.video import read_video, write_video  # noqa: E402
+
+WORKFLOW = PACK / "workflows" / "two_videos_to_bullet_time.json"
+RESULTS = {".png": "contact_sheet.png", ".mp4": "bullet_time.mp4", ".safetensors": "grid.grid.safetensors"}
+
+
+class InputProblem(ValueError):
+    """A video or the output folder cannot be used; the message is one sentence for the user."""
+
+
+def run(arguments: argparse.Namespace, environment: Environment) -> list[Path]:
+    """Run the demo and return the files it wrote into `arguments.output`.
+
+    Raises InputProblem, or what starting the host and running the prompt raise (see host.py).
+    """
+    try:
+        for file in (arguments.fixed_view, arguments.freeze_time):
+            read_video(file, frames=1)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as problem:
+        raise InputProblem(problem) from problem
+    print("Starting ComfyUI ...", flush=True)
+    with running_host(environment, cpu=not torch.cuda.is_available()) as host:
+        shutil.copyfile(arguments.fixed_view, host.base / "input" / "fixed_view.mp4")
+        shutil.copyfile(arguments.freeze_time, host.base / "input" / "freeze_time.mp4")
+        prompt = prompt_for(arguments, host)
+        outputs = host.run(prompt, Progress(prompt))
+        return collect(host.files(outputs), arguments.output)
+
+
+def prompt_for(arguments: argparse.Namespace, host: Host) -> Prompt:
+    """The bundled workflow with the settings that were given."""
+    try:
+        prompt = workflow_to_prompt(json.loads(WORKFLOW.read_text(encoding="utf-8")), host.object_info())
+        for class_type, names in (("FourRealBuildGrid", ("views", "times")), ("FourRealSampler", ("steps", "sync", "seed"))):
+            given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+            prompt = set_inputs(prompt, class_type, **given)
+    except WorkflowProblem as problem:
+        raise RunProblem(f"{WORKFLOW.name}: {problem}") from problem
+    return prompt
+
+
+class Progress:
+    """Prints one line per node of the prompt, and on a terminal its steps as they go."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self.titles = {key: node["_meta"]["title"] for key, node in prompt.items()}
+        self.live = sys.stdout.isatty()
+        self.node: str | None = None
+        self.started = 0.0
+
+    def __call__(self, event: Event) -> None:
+        kind, data = event["type"], event["data"]
+        if kind == "executing":
+            self.finish_line()
+            self.node, self.started = data["node"], time.monotonic()
+            self.show("...", end="")
+        elif kind == "progress" and data["node"] == self.node:
+            self.show(f"{data['value']}/{data['max']}", end="")
+
+    def finish_line(self) -> None:
+        self.show(f"{time.monotonic() - self.started:.1f} s", end="\n")
+
+    def show(self, state: str, end: str) -> None:
+        if self.node is not None and (self.live or end):
+            start = "\r" if self.live else ""
+            print(f"{start}{self.titles[self.node]:40} {state:12}", end=end, flush=True)
+
+
+def collect(files: list[Path], output: Path) -> list[Path]:
+    """Put the workflow's results and one video per view into the output folder, each file whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=output) as temporary:
+        part = Path(temporary)
+        for file in files:
+            if file.suffix in RESULTS:
+                shutil.copyfile(file, part / RESULTS[file.suffix])
+        missing = [name for name in RESULTS.values() if not (part / name).is_file()]
+        if missing:
+            raise RunProblem(f"The workflow left no {', '.join(missing)}.")
+        grid = load_grid(part / RESULTS[".safetensors"])
+        for view in range(grid.views):
+            frames_THWC = slice_grid(grid, fixed_view((grid.views, grid.times), view))
+            write_video(part / f"view_{view:02}.mp4", even(frames_THWC), grid.fps)
+        done = sorted(part.iterdir())
+        for file in done:
+            os.replace(file, output / file.name)
+    return [output / file.name for file in done]
+
+
+def even(frames_THWC: torch.Tensor) -> torch.Tensor:
+    """H.264 wants an even width and height: cut one pixel where needed."""
+    return frames_THWC[:, : frames_THWC.shape[1] // 2 * 2, : frames_THWC.shape[2] // 2 * 2]
