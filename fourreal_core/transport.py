@@ -56,12 +56,12 @@ def blend_predictions(along_time: Tensor, along_view: Tensor, confidence_time: T
     return along_view + share_time * (along_time - along_view)
 
 
-def transport_fill(grid: FrameGrid) -> tuple[FrameGrid, Tensor]:
+def transport_fill(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = None) -> tuple[FrameGrid, Tensor]:
     """The grid with every unknown cell predicted, known cells bit-exact, and the larger confidence [V, T, H, W] in 0..1.
 
-    Raises ValueError when no cell is known.
+    on_cell: as in `transport`. Raises ValueError when no cell is known.
     """
-    guess = transport(grid)
+    guess = transport(grid, on_cell=on_cell)
     frames = torch.where(grid.known[:, :, None, None, None], grid.frames, guess.blend)
     return grid.replace(frames=frames), torch.maximum(guess.confidence_time, guess.confidence_view)
 
