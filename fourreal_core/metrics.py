@@ -1,6 +1,6 @@
 """How close a filled grid is to the truth, in dB. Only unknown cells count; moving pixels tell more than the mostly still rest.
 
-Shape suffixes: V views, T times, H W pixels, C = 3 colour channels.
+Shape suffixes: V views, T times, N compared cells, H W pixels, C = 3 colour channels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def psnr(prediction: Tensor, truth: Tensor, mask: Tensor | None = None) -> float
         prediction, truth = prediction[mask], truth[mask]
     if truth.numel() == 0:
         raise ValueError("expected at least one pixel to compare, got none: the mask selects nothing.")
-    error = (prediction.double() - truth.double()).square().mean().item()
+    error = (prediction - truth).square().mean(dtype=torch.float64).item()
     return -10 * math.log10(error) if error > 0 else math.inf
 
 
@@ -59,6 +59,6 @@ def _one_grid_psnr(prediction: FrameGrid, truth: FrameGrid) -> dict[str, float]:
     cells_VT = ~prediction.known & truth.known
     if not cells_VT.any():
         raise ValueError("expected cells that are unknown in the prediction and known in the truth, got none: there is nothing to compare.")
-    moving_VTHW = moving_pixels(truth.frames) & cells_VT[:, :, None, None]
-    return {"all": psnr(prediction.frames, truth.frames, cells_VT),
-            "moving": psnr(prediction.frames, truth.frames, moving_VTHW) if moving_VTHW.any() else math.nan}
+    predicted_NHWC, true_NHWC = prediction.frames[cells_VT], truth.frames[cells_VT]
+    moving_NHW = moving_pixels(truth.frames)[cells_VT]
+    return {"all": psnr(predicted_NHWC, true_NHWC), "moving": psnr(predicted_NHWC, true_NHWC, moving_NHW) if moving_NHW.any() else math.nan}
