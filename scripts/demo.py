@@ -38,8 +38,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("expected both --fixed-view and --freeze-time or none of them, got one")
     if arguments.output.exists() and not arguments.output.is_dir():
         parser.error(f"expected --output to be a folder, got the file {arguments.output}")
-    arguments.fixed_view = arguments.fixed_view or PACK / "examples" / "fixed_view.mp4"
-    arguments.freeze_time = arguments.freeze_time or PACK / "examples" / "freeze_time.mp4"
+    arguments.fixed_view = arguments.fixed_view or PACK / "example_inputs" / "fixed_view.mp4"
+    arguments.freeze_time = arguments.freeze_time or PACK / "example_inputs" / "freeze_time.mp4"
     return arguments
 
 
