@@ -1,0 +1,88 @@
+"""The base model: what its inits promise, its guess, its positions, its padding."""
+
+import pytest
+import torch
+
+from fourreal_core.flow import velocity_from_x0
+from fourreal_core.model.attention import attention, rotary_angles, rotate
+from fourreal_core.model.config import ModelConfig, bundled, paper, tiny
+from fourreal_core.model.dit import VideoDiT, clean_frames, initialize
+from fourreal_core.transport import blend_predictions
+
+N, F, H, W = 2, 3, 16, 24
+
+
+def sequence(config, seed=0, height=H, width=W):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(N, 3, F, height, width, generator=generator)
+    condition = torch.rand(N, config.condition_channels, F, height, width, generator=generator)
+    condition[:, 3] = 0
+    condition[:, 3, 0] = 1
+    return x, torch.tensor([0.4, 1.0]), condition, torch.tensor([0, 1])
+
+
+def test_before_training_the_bundled_kind_is_transport():
+    model = VideoDiT(tiny())
+    initialize(model)
+    x, sigma, condition, mode = sequence(model.config)
+    time, view, sure_time, sure_view = condition[:, 4:].split([3, 3, 1, 1], dim=1)
+    channel_last = [part.movedim(1, -1) for part in (time, view)]
+    blend = blend_predictions(*channel_last, sure_time[:, 0], sure_view[:, 0]).movedim(-1, 1)
+    x0 = torch.where(condition[:, 3:4] > 0.5, condition[:, :3], blend)
+    expected = velocity_from_x0(x, x0, sigma.view(-1, 1, 1, 1, 1))
+    torch.testing.assert_close(model(x, sigma, condition, mode), expected)
+
+
+def test_known_frames_are_predicted_exactly():
+    model = VideoDiT(tiny(guess=False))
+    initialize(model)
+    torch.nn.init.normal_(model.head.out.weight)
+    x, sigma, condition, mode = sequence(model.config)
+    velocity = model(x, sigma, condition, mode)
+    x0 = x - sigma.view(-1, 1, 1, 1, 1) * velocity
+    torch.testing.assert_close(x0[:, :, 0], condition[:, :3, 0], atol=1e-5, rtol=0)
+    assert (x0[:, :, 1] - condition[:, :3, 1]).abs().max() > 0.1
+
+
+def test_the_fourth_channel_moves_from_the_view_to_the_time_prediction():
+    condition = torch.zeros(1, 12, 8, 8)
+    condition[:, 4:7], condition[:, 7:10], condition[:, 10:] = 0.5, -0.5, 0.5
+    out = torch.zeros(1, 4, 8, 8)
+    out[:, 3] = 0.5
+    torch.testing.assert_close(clean_frames(out, condition), torch.full((1, 3, 8, 8), 0.5))
+
+
+def test_sizes_that_are_no_multiple_of_the_patch():
+    model = VideoDiT(tiny())
+    initialize(model)
+    x, sigma, condition, mode = sequence(model.config, height=13, width=22)
+    assert model(x, sigma, condition, mode).shape == x.shape
+
+
+def test_bf16_attention_in_chunks_equals_the_fused_kernel():
+    q, k, v = torch.randn(3, 40, 2, 33, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
+    fused = torch.nn.functional.scaled_dot_product_attention(q.float(), k.float(), v.float())
+    torch.testing.assert_close(attention(q, k, v).float(), fused, atol=2e-2, rtol=0)
+
+
+def test_rotary_scores_depend_on_relative_positions_only():
+    angles = rotary_angles(4, 3, 5, 16, torch.device("cpu")).view(4, 3, 5, 8)
+    q, k = torch.randn(2, 1, 1, 1, 16, dtype=torch.float64).unbind(0)
+    score = lambda a, b: (rotate(q, angles[a].double()[None]) * rotate(k, angles[b].double()[None])).sum()
+    torch.testing.assert_close(score((2, 1, 4), (1, 0, 2)), score((3, 2, 3), (2, 1, 1)), atol=1e-5, rtol=0)
+    assert (score((2, 1, 4), (1, 0, 2)) - score((2, 1, 4), (1, 0, 1))).abs() > 1e-4
+
+
+def test_config_round_trip_and_refusals():
+    for config in (bundled(), paper(), tiny()):
+        assert ModelConfig.from_json(config.to_json()) == config
+    for text, sentence in (
+        ("{", "not JSON"),
+        ("{}", "must hold exactly"),
+        (bundled().to_json().replace("192", '"192"'), "sensible int"),
+        (bundled().to_json().replace("192", "-64"), "sensible int"),
+        (bundled().to_json().replace("192", "200"), "multiple of head width"),
+        (bundled().to_json().replace("soft", "firm"), "unknown synchronization layers"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            ModelConfig.from_json(text)
