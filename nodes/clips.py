@@ -37,7 +37,6 @@ def shape_inputs() -> list[io.Input]:
             default=128,
             min=0,
             max=8192,
-            step=8,
             tooltip="Width of every cell in pixels. The bundled model knows 128x72 best. 0: follows height, or the source.",
         ),
         io.Int.Input(
@@ -45,7 +44,6 @@ def shape_inputs() -> list[io.Input]:
             default=72,
             min=0,
             max=8192,
-            step=8,
             tooltip="Height of every cell in pixels. 0: follows width, or the source.",
         ),
         io.Combo.Input(

@@ -9,9 +9,9 @@ from comfy_api.latest import io
 from ..fourreal_core.conditioning import grid_condition, unconditional
 from ..fourreal_core.flow import from_model, to_model
 from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.transport import transport
 from .host_model import CONDITION_KEY
 from .load import expect_grid_model
+from .transport import transport_guess
 from .types import GRID_TOOLTIP, Grid, expect_grid
 
 LATENT_KEY = "fourreal"
@@ -26,7 +26,7 @@ def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None):
     """Grid -> (positive, negative, latent) for a grid model. Negative is the same without the known cells."""
     grid_model = expect_grid_model(model)
     _check_guess(grid, guess)
-    carried = transport(grid)
+    carried = transport_guess(grid)
     config = grid_model.diffusion_model.config
     condition_VCTHW = grid_condition(grid, config, carried if config.guess else None)
     start_VTHWC = carried.blend if guess is None else guess.frames

@@ -12,7 +12,7 @@ from .types import GRID_TOOLTIP, Grid, expect_grid, tell
 
 CATEGORY = "4Real/grid"
 FIXED_VIEW, FREEZE_TIME = "the fixed-view video", "the freeze-time video"
-SUFFIX = ".safetensors"
+SUFFIX = ".grid.safetensors"
 MOST_VIEWS = 64
 MOST_FRAMES = 1024
 SAME_FRAME = 0.03  # mean absolute difference above which two first frames are called different; re-encoding gives about 0.01

@@ -1,6 +1,6 @@
 """Sockets and the conversions between host types and the core's grid. Every node file starts from here.
 
-Letters: N frames of one video, V views, T times, H W pixels.
+Letters: N frames of one video, H W pixels, C colours.
 """
 
 import logging
@@ -18,11 +18,6 @@ log = logging.getLogger(__name__)
 Grid = io.Custom("FOURREAL_GRID")
 
 GRID_TOOLTIP = "A view x time grid, for example from 4Real Build Conditioning Grid."
-
-
-def grid_to_images(grid: FrameGrid) -> torch.Tensor:
-    """All cells as one IMAGE batch [V*T, H, W, 3], view-major: all times of view 0 first."""
-    return grid.frames.flatten(0, 1).clone()
 
 
 def frames_to_video(frames_NHWC: torch.Tensor, fps: float) -> InputImpl.VideoFromComponents:

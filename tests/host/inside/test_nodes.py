@@ -1,0 +1,226 @@
+"""The nodes that build, keep and show grids, run inside the host; sampling is in test_sampling_nodes.py.
+
+Letters: V = 3 views, T = 5 times, H = 16, W = 24.
+"""
+
+import json
+
+import pytest
+import torch
+from fourreal_core.video import write_video
+
+V, T, H, W = 3, 5, 16, 24
+
+
+def build(comfy_inside, fixed_view, freeze_time, **changes):
+    inputs = {"views": V, "times": T, "width": 0, "height": 0, "fit": "crop", "pick": "even", "fps": 0.0} | changes
+    return comfy_inside.call("FourRealBuildGrid", fixed_view=fixed_view, freeze_time=freeze_time, **inputs)[0]
+
+
+def test_build_grid_puts_the_two_videos_on_its_edges(comfy_inside, videos):
+    grid = build(comfy_inside, *videos)
+    assert torch.equal(grid.frames[0], videos[0]) and torch.equal(grid.frames[:, 0], videos[1])
+    assert grid.known.sum() == V + T - 1
+
+
+def test_build_grid_takes_a_video_file(comfy_inside, videos):
+    from comfy_api.latest import InputImpl
+
+    file = comfy_inside.base / "input" / "fixed.mp4"
+    write_video(file, torch.cat([videos[0], videos[0]]), fps=30.0)
+    grid = build(comfy_inside, InputImpl.VideoFromFile(str(file)), videos[1], times=4)
+    assert grid.frames.shape == (V, 4, H, W, 3)
+    assert grid.fps == pytest.approx(10.0)  # every third of 10 frames at 30 per second
+
+
+def test_build_grid_takes_a_trimmed_video(comfy_inside, videos):
+    from comfy_api.latest import InputImpl
+
+    file = comfy_inside.base / "input" / "long.mkv"
+    write_video(file, torch.cat([1 - videos[0], videos[0]]), fps=10.0, lossless=True)
+    trimmed = InputImpl.VideoFromFile(str(file)).as_trimmed(start_time=0.5)
+    grid = build(comfy_inside, trimmed, videos[1])
+    assert (grid.frames[0] - videos[0]).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(("pick", "expected"), [("even", [0, 2, 4]), ("first", [0, 1, 2])])
+def test_build_grid_picks_frames(comfy_inside, videos, pick, expected):
+    grid = build(comfy_inside, *videos, times=3, pick=pick)
+    assert torch.equal(grid.frames[0], videos[0][expected])
+
+
+@pytest.mark.parametrize(("width", "height", "size"), [(0, 0, (H, W)), (12, 0, (8, 12)), (0, 8, (8, 12)), (20, 10, (10, 20))])
+def test_build_grid_sizes_cells(comfy_inside, videos, width, height, size):
+    grid = build(comfy_inside, *videos, width=width, height=height)
+    assert (grid.height, grid.width) == size
+
+
+def test_zero_views_and_times_take_every_frame(comfy_inside, videos):
+    grid = build(comfy_inside, *videos, views=0, times=0)
+    assert (grid.views, grid.times) == (V, T)
+
+
+def test_build_grid_says_when_the_first_frames_differ(comfy_inside, videos):
+    comfy_inside.events.clear()
+    outputs = comfy_inside.run(
+        {
+            "1": constant_video(comfy_inside, "grey.mkv", 0.5),
+            "2": constant_video(comfy_inside, "bright.mkv", 0.8),
+            "3": node("FourRealBuildGrid", fixed_view=["1", 0], freeze_time=["2", 0], **BUILD),
+            "4": node("FourRealSaveGrid", grid=["3", 0], filename_prefix="differs"),
+        }
+    )
+    [sentence] = outputs["3"]["text"]
+    assert "they differ by 30%" in sentence and "first frame" in sentence
+    assert ("text", sentence) in comfy_inside.events
+
+
+BUILD = {"views": V, "times": T, "width": 0, "height": 0, "fit": "crop", "pick": "even", "fps": 0.0}
+
+
+def node(class_type, **inputs):
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def constant_video(comfy_inside, name, level):
+    write_video(comfy_inside.base / "input" / name, torch.full((T, H, W, 3), level), fps=8.0, lossless=True)
+    return node("LoadVideo", file=name)
+
+
+def test_assemble_grid_keeps_the_order_of_views(comfy_inside):
+    count = 11  # "video10" must come after "video2"
+    prompt = {str(v): constant_video(comfy_inside, f"view{v}.mkv", v / 16) for v in range(count)}
+    videos = {f"videos.video{v}": [str(v), 0] for v in range(count)}
+    shape = {name: value for name, value in BUILD.items() if name != "views"}
+    prompt["assemble"] = node("FourRealAssembleGrid", **videos, **shape)
+    prompt["save"] = node("FourRealSaveGrid", grid=["assemble", 0], filename_prefix="assembled")
+    [saved] = comfy_inside.run(prompt)["save"]["fourreal_grid"]
+    grid = comfy_inside.core("storage").load_grid(comfy_inside.base / "output" / saved["filename"])
+    assert grid.known.all() and grid.frames.shape == (count, T, H, W, 3)
+    assert torch.allclose(grid.frames.mean((1, 2, 3, 4)), torch.arange(count) / 16, atol=0.01)
+
+
+def test_a_saved_grid_loads_bit_exact(comfy_inside, grid):
+    comfy_inside.call("FourRealSaveGrid", grid=grid, filename_prefix="kept/fox")
+    file = "kept/fox_00001_.grid.safetensors [output]"
+    options = comfy_inside.node_classes["FourRealLoadGrid"].INPUT_TYPES()["required"]["file"][1]["options"]
+    assert file in options
+    [loaded] = comfy_inside.call("FourRealLoadGrid", file=file)
+    assert torch.equal(loaded.frames, grid.frames) and torch.equal(loaded.known, grid.known) and loaded.fps == grid.fps
+
+
+def test_saving_outside_the_output_folder_is_refused(comfy_inside, grid):
+    with pytest.raises(Exception, match="outside the output folder"):
+        comfy_inside.call("FourRealSaveGrid", grid=grid, filename_prefix="../escaped")
+    assert not list(comfy_inside.base.glob("escaped*"))
+
+
+@pytest.mark.parametrize("file", ["../secret.grid.safetensors [output]", "nothing.grid.safetensors [input]", "", None])
+def test_load_grid_refuses_other_paths(comfy_inside, file):
+    (comfy_inside.base / "secret.grid.safetensors").write_bytes(b"secret")
+    assert "expected a grid file" in comfy_inside.node_classes["FourRealLoadGrid"].validate_inputs(file)
+
+
+def test_load_grid_says_what_is_wrong_with_a_broken_file(comfy_inside, grid):
+    file = comfy_inside.base / "input" / "broken.grid.safetensors"
+    comfy_inside.core("storage").save_grid(grid, file)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"broken\.grid\.safetensors"):
+        comfy_inside.call("FourRealLoadGrid", file="broken.grid.safetensors [input]")
+
+
+PATHS = {
+    "bullet time": ({"freeze_at": 2.0}, V + T - 1),
+    "fixed view": ({"view": 1.0}, T),
+    "freeze time": ({"time": 4.0}, V),
+    "diagonal": ({}, T),
+    "ping-pong": ({}, 2 * T - 2),
+    "custom": ({"positions": "[[0, 0], [1, 2.5]]"}, 2),
+}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_grid_to_video_follows_each_path(comfy_inside, grid, name):
+    settings, length = PATHS[name]
+    video, images = comfy_inside.call("FourRealGridToVideo", grid=grid, path={"path": name, **settings}, fps=0.0)
+    assert images.shape == (length, H, W, 3)
+    assert video.get_frame_rate() == 6 and torch.equal(video.get_components().images, images)
+
+
+def test_bullet_time_freezes_in_the_middle_by_default(comfy_inside, grid):
+    _, images = comfy_inside.call("FourRealGridToVideo", grid=grid, path={"path": "bullet time", "freeze_at": -1.0}, fps=0.0)
+    assert torch.equal(images[2], grid.frames[0, 2]) and torch.equal(images[4], grid.frames[2, 2])
+
+
+def test_odd_sizes_can_be_saved_as_video(comfy_inside, videos):
+    odd = build(comfy_inside, *videos, width=23, height=15)
+    video, images = comfy_inside.call("FourRealGridToVideo", grid=odd, path={"path": "diagonal"}, fps=12.0)
+    assert images.shape[1:3] == (15, 23) and video.get_dimensions() == (24, 16)
+    video.save_to(str(comfy_inside.base / "output" / "odd.mp4"))
+
+
+def test_contact_sheet_holds_every_cell(comfy_inside, grid):
+    [image] = comfy_inside.call("FourRealContactSheet", grid=grid, max_side=0, mark_known=False, gap=0)
+    assert image.shape == (1, V * H, T * W, 3)
+    assert torch.equal(image[0, :H, 4 * W :], grid.frames[0, 4])
+
+
+def test_transport_fill_keeps_known_cells_and_gives_one_confidence_per_cell(comfy_inside, grid):
+    filled, confidence = comfy_inside.call("FourRealTransportFill", grid=grid)
+    assert torch.equal(filled.frames[grid.known], grid.frames[grid.known])
+    assert confidence.shape == (V * T, H, W, 3) and 0 <= confidence.min() and confidence.max() <= 1
+
+
+def test_nodes_leave_their_inputs_alone(comfy_inside, videos, grid):
+    before = [tensor.clone() for tensor in (*videos, grid.frames, grid.known)]
+    build(comfy_inside, *videos, width=12)
+    _, images = comfy_inside.call("FourRealGridToVideo", grid=grid, path={"path": "fixed view", "view": 0.0}, fps=0.0)
+    with torch.inference_mode():
+        images.zero_()  # a later node of another pack that writes into its input must not reach the grid
+    comfy_inside.call("FourRealContactSheet", grid=grid, max_side=64, mark_known=True, gap=2)
+    comfy_inside.call("FourRealTransportFill", grid=grid)
+    assert all(torch.equal(a, b) for a, b in zip(before, (*videos, grid.frames, grid.known)))
+
+
+BAD_VIDEOS = {
+    "too few frames": (lambda fixed: fixed[:3], "at least 5 frames in the fixed-view video, got 3"),
+    "one frame": (lambda fixed: fixed[:1], "at least 5 frames in the fixed-view video, got 1"),
+    "alpha": (lambda fixed: torch.cat([fixed, fixed[..., :1]], -1), "without transparency, got 4 channels"),
+    "NaN": (lambda fixed: fixed / 0, "NaN or infinity"),
+    "wrong type": (lambda fixed: "a text", "expected the fixed-view video as a VIDEO or an IMAGE batch, got str"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_VIDEOS)
+def test_bad_videos_get_one_clear_sentence(comfy_inside, videos, name):
+    spoil, sentence = BAD_VIDEOS[name]
+    with pytest.raises(ValueError, match=sentence):
+        build(comfy_inside, spoil(videos[0]), videos[1])
+
+
+BAD_FILES = {"empty.mp4": b"", "text.mp4": b"not a video at all", "zeros.mp4": bytes(4096)}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_video_files_get_one_clear_sentence(comfy_inside, videos, name):
+    from comfy_api.latest import InputImpl
+
+    file = comfy_inside.base / "input" / name
+    file.write_bytes(BAD_FILES[name])
+    with pytest.raises(ValueError, match=name):
+        build(comfy_inside, InputImpl.VideoFromFile(str(file)), videos[1])
+
+
+BAD_PATHS = {
+    "view outside": ({"path": "fixed view", "view": 7.0}, "view in 0..2, got 7"),
+    "time outside": ({"path": "bullet time", "freeze_at": 9.0}, "time in 0..4, got 9"),
+    "no JSON": ({"path": "custom", "positions": "[[0, 0]"}, "JSON list"),
+    "no pairs": ({"path": "custom", "positions": json.dumps([[0, 0, 0]])}, "pair of numbers"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PATHS)
+def test_bad_paths_get_one_clear_sentence(comfy_inside, grid, name):
+    path, sentence = BAD_PATHS[name]
+    with pytest.raises(ValueError, match=sentence):
+        comfy_inside.call("FourRealGridToVideo", grid=grid, path=path, fps=0.0)
