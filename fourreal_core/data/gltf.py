@@ -56,7 +56,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class Part:
-    """Triangles start..stop of the model drawn with one material. `texture` indexes Model.textures, -1 is none."""
+    """Triangles start..stop of the model, drawn with one material.
+
+    `texture` indexes Model.textures, -1 is none; `unlit` is what the file asks for, but scenes light every model.
+    """
 
     node: int
     rigid: bool

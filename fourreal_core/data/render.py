@@ -107,6 +107,9 @@ class Renderer:
         self._cast = self.context.program(SHADOW_VERTEX, SHADOW_FRAGMENT)
         self._ground = self.context.program(GROUND_VERTEX, GROUND_FRAGMENT)
         self._sky = self.context.program(SKY_VERTEX, SKY_FRAGMENT)
+        corners = self.context.buffer(np.float32([[-1, -1], [1, -1], [-1, 1], [1, 1]]).tobytes())
+        self._sky_quad = self.context.vertex_array(self._sky, [(corners, "2f", "corner")])
+        self._ground_quad = self.context.vertex_array(self._ground, [(corners, "2f", "corner")])
         self._stage: Stage | None = None
         self._textures: dict[int, tuple[np.ndarray, object]] = {}
 
@@ -117,9 +120,7 @@ class Renderer:
         self.close()
 
     def close(self) -> None:
-        """Frees everything that the context holds."""
-        self.context.gc_mode = "context_gc"
-        self.context.gc()
+        """Frees the context and everything in it."""
         self.context.release()
 
     def render(self, surfaces: Sequence[Surface], stage: Stage, world_to_camera_V44: np.ndarray, intrinsics_V33: np.ndarray) -> np.ndarray:
@@ -129,20 +130,21 @@ class Renderer:
     def render_with_depth(
         self, surfaces: Sequence[Surface], stage: Stage, world_to_camera_V44: np.ndarray, intrinsics_V33: np.ndarray, *, with_depth: bool = True
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """As `render`, and the depth along the view axis [V, H, W] (the nearest of the samples of each pixel; infinite where the sky or the ground's fading rim is)."""
-        self._use_stage(stage)
-        light_44 = _light_matrix(stage)
-        meshes = [self._upload(surface) for surface in surfaces]
-        self._draw_shadows(meshes, light_44)
+        """As `render`, and the depth along the view axis [V, H, W], infinite in the sky: the nearest of the samples of each pixel."""
         pictures, depths = [], []
-        for world_to_camera_44, intrinsics_33 in zip(world_to_camera_V44, intrinsics_V33, strict=True):
-            self._draw_view(surfaces, meshes, stage, light_44, world_to_camera_44, projection(intrinsics_33, self.height, self.width))
-            pictures.append(self._read_picture())
-            if with_depth:
-                depths.append(self._read_depth())
-        for mesh in meshes:
-            for part in mesh:
-                part.release()
+        with self.context:  # makes it the current one, whatever other renderers did in between
+            self._use_stage(stage)
+            light_44 = _light_matrix(stage)
+            meshes = [self._upload(surface) for surface in surfaces]
+            self._draw_shadows(meshes, light_44)
+            for world_to_camera_44, intrinsics_33 in zip(world_to_camera_V44, intrinsics_V33, strict=True):
+                self._draw_view(surfaces, meshes, stage, light_44, world_to_camera_44, projection(intrinsics_33, self.height, self.width))
+                pictures.append(self._read_picture())
+                if with_depth:
+                    depths.append(self._read_depth())
+            for mesh in meshes:
+                for part in mesh:
+                    part.release()
         return np.stack(pictures), np.stack(depths) if with_depth else None
 
     # ------------------------------------------------------------------------------------------------------------ passes
@@ -215,9 +217,6 @@ class Renderer:
         sky.repeat_y = False
         sky.use(location=2)
         self._textures[id(stage.panorama)] = (stage.panorama, sky)
-        corners = self.context.buffer(np.float32([[-1, -1], [1, -1], [-1, 1], [1, 1]]).tobytes())
-        self._sky_quad = self.context.vertex_array(self._sky, [(corners, "2f", "corner")])
-        self._ground_quad = self.context.vertex_array(self._ground, [(corners, "2f", "corner")])
 
     def _texture_of(self, pixels: np.ndarray):
         """The texture of a picture, uploaded at its first use on a stage. The picture is kept, so that its id stays its own."""

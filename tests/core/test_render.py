@@ -289,3 +289,15 @@ def test_a_rendered_grid_is_whole_repeatable_and_moves_along_both_axes(renderer,
     assert (grid.frames[:, -1] - grid.frames[:, 0]).abs().amax() > 0.05 and (grid.frames[-1] - grid.frames[0]).abs().mean() > 0.02
     with pytest.raises(ValueError, match="expected a renderer for 32x18"):
         render_grid(scene, V, T, 18, 32, renderer)
+
+
+def test_renderers_do_not_disturb_each_other(renderer, scene_files):
+    models, folder = scene_files
+    scene = random_scene(2, models, folder)
+    before = render_grid(scene, 2, 2, H, W, renderer).frames
+    with Renderer(18, 32) as other:
+        assert render_grid(scene, 2, 2, 18, 32, other).height == 18
+        assert torch.equal(render_grid(scene, 2, 2, H, W, renderer).frames, before)
+        assert render_grid(scene, 2, 2, 18, 32, other).height == 18
+    assert torch.equal(render_grid(scene, 2, 2, H, W, renderer).frames, before)
+    assert torch.equal(render_grid(scene, 2, 2, H, W).frames, before)
