@@ -153,19 +153,24 @@ def unpack_host(comfyui: Path) -> None:
 
 
 def built_python(folder: Path) -> Path:
-    """The cached environment's Python, built when it is missing or was left unfinished."""
+    """The cached environment's Python, built when it is missing or was left unfinished.
+
+    A venv cannot be moved once it is made, so each attempt gets a folder of its own and `finished` names the one that is whole.
+    """
     finished = folder / "finished"
-    python = venv_python(folder / "venv")
-    if finished.is_file() and python.is_file():
-        return python
+    if finished.is_file():
+        python = venv_python(folder / finished.read_text(encoding="utf-8"))
+        if python.is_file():
+            return python
     print(f"Building the Python environment once in {folder} (some minutes, up to 7 GB)", flush=True)
-    finished.unlink(missing_ok=True)
-    shutil.rmtree(folder / "venv", ignore_errors=True)
-    make_venv(folder / "venv")
+    for unfinished in folder.glob("venv*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    attempt = Path(tempfile.mkdtemp(prefix="venv-", dir=folder))
+    python = make_venv(attempt)
     index = ["--extra-index-url", TORCH_CPU_INDEX] if wants_cpu_torch() else []
     host, pack = (str(path / "requirements.txt") for path in (folder / "ComfyUI", PACK))
     pip(python, "install", *index, *TORCH, "-r", host, "-r", pack, *TOOLS)
-    finished.touch()
+    finished.write_text(attempt.name, encoding="utf-8")
     return python
 
 

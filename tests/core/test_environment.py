@@ -1,0 +1,84 @@
+"""Choosing the environment for the demo and the tests: a user's own ComfyUI is used as it is, problems are said plainly."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import environment
+import pytest
+from environment import EnvironmentProblem
+
+
+def make_comfyui(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "main.py").touch()
+    return folder
+
+
+def test_a_users_comfyui_is_used_with_the_python_beside_it(monkeypatch, tmp_path):
+    comfyui = make_comfyui(tmp_path / "Comfy UI")
+    python = environment.venv_python(comfyui / ".venv")
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    monkeypatch.setenv("COMFYUI_PATH", str(comfyui))
+    monkeypatch.setattr(environment, "missing", lambda python, requirements: [])
+    assert environment.find_or_build([]) == environment.Environment(python, comfyui)
+
+
+def test_what_a_users_comfyui_lacks_is_named_and_not_installed(monkeypatch, tmp_path):
+    monkeypatch.setenv("COMFYUI_PATH", str(make_comfyui(tmp_path / "ComfyUI")))
+    monkeypatch.setattr(environment, "pip", lambda *arguments: pytest.fail("installed into the user's Python"))
+    with pytest.raises(EnvironmentProblem, match=r"run `.* -m pip install no-such-package`"):
+        environment.find_or_build(["no_such.package>=2"])
+
+
+def test_a_folder_without_comfyui_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
+    with pytest.raises(EnvironmentProblem, match="holds no main.py"):
+        environment.find_or_build([])
+
+
+def test_any_build_of_opencv_will_do(monkeypatch):
+    answer = environment.subprocess.CompletedProcess([], 0, stdout="opencv-contrib-python Pillow\n")
+    monkeypatch.setattr(environment.subprocess, "run", lambda *arguments, **options: answer)
+    assert environment.missing(Path("python"), ["opencv-python-headless", "pillow>=10", "PyAV"]) == ["pyav"]
+
+
+def test_changed_pins_get_an_environment_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("FOURREAL_CACHE", str(tmp_path / "cache"))
+    folder = environment.cache_folder()
+    assert folder == environment.cache_folder() and folder.parent == tmp_path / "cache"
+    monkeypatch.setattr(environment, "TOOLS", ["another-tool"])
+    assert environment.cache_folder() != folder
+
+
+def test_a_build_that_was_interrupted_starts_again(monkeypatch, tmp_path):
+    calls = []
+
+    def make_venv(folder):
+        environment.venv_python(folder).parent.mkdir(parents=True)
+        environment.venv_python(folder).touch()
+        return environment.venv_python(folder)
+
+    def pip(python, *arguments):
+        calls.append(python)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(environment, "make_venv", make_venv)
+    monkeypatch.setattr(environment, "pip", pip)
+    monkeypatch.setattr(environment, "wants_cpu_torch", lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        environment.built_python(tmp_path)
+    python = environment.built_python(tmp_path)
+    assert python == calls[1] and not calls[0].exists()
+    assert environment.built_python(tmp_path) == python and len(calls) == 2
+
+
+def test_only_one_process_builds_at_a_time(tmp_path):
+    wait = f"import environment; lock = environment.locked({str(tmp_path / 'lock')!r}); lock.__enter__()"
+    with environment.locked(tmp_path / "lock"):
+        other = subprocess.Popen([sys.executable, "-c", wait], cwd=environment.PACK / "scripts")
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(0.5)
+    assert other.wait(10) == 0
