@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import av
 import torch
-from comfy_api.latest import Input, io
+from comfy_api.latest import Input, InputImpl, io
 
 from ..fourreal_core.video import fit_frames, pick_frames, pick_stride, read_video
 
@@ -77,24 +77,29 @@ def read_clip(value, name: str) -> Clip:
         return Clip(_opaque(value, name), IMAGE_FPS)
     if not isinstance(value, Input.Video):
         raise ValueError(f"expected {name} as a VIDEO or an IMAGE batch, got {type(value).__name__}")
-    source = value.get_stream_source()
-    if isinstance(source, str) and value.get_active_trim_window() == (0.0, 0.0):
-        return Clip(*read_video(source))  # as bytes: a quarter of the host's memory, and long clips stay possible
+    if _is_whole_file(value):
+        return Clip(*read_video(value.get_stream_source()))  # as bytes: a quarter of the memory that the host would take
     try:
         components = value.get_components()
     except (av.error.FFmpegError, ValueError) as error:
         raise ValueError(f"expected {name} to be a readable video, decoding failed ({error}): is the file complete?") from error
     if components.images.shape[0] == 0:
         raise ValueError(f"expected {name} to have frames, got none: is the file a video?")
-    return Clip(_opaque(components.images, name), float(components.frame_rate))
+    frames = components.images if components.alpha is None else torch.cat([components.images, components.alpha], dim=-1)
+    return Clip(_opaque(frames, name), float(components.frame_rate))
+
+
+def _is_whole_file(video: Input.Video) -> bool:
+    from_disk = isinstance(video, InputImpl.VideoFromFile) and isinstance(video.get_stream_source(), str)
+    return from_disk and video.get_active_trim_window() == (0.0, 0.0)
 
 
 def picked(clip: Clip, count: int, how: str, name: str) -> Clip:
     """`count` frames of the clip (0: all), evenly spread or the first ones; fps is what the picked frames play at."""
     length = len(clip.frames)
-    if length < max(count, 2):
+    if length < count:
         raise ValueError(
-            f"expected at least {max(count, 2)} frames in {name}, got {length}: "
+            f"expected at least {count} frames in {name}, got {length}: "
             "give a longer video, or ask for fewer frames on this node"
         )
     if count == 0:
@@ -120,9 +125,12 @@ def fitted(clip: Clip, size: tuple[int, int], fit: str) -> torch.Tensor:
 
 
 def _opaque(frames: torch.Tensor, name: str) -> torch.Tensor:
+    """The colours of frames whose fourth channel, if any, is opaque everywhere."""
     if frames.ndim == 4 and frames.shape[-1] == 4:
+        if frames[..., 3].min() == 1:
+            return frames[..., :3]
         raise ValueError(
-            f"expected {name} without transparency, got 4 channels: "
+            f"expected {name} without transparency, got transparent pixels: "
             "drop alpha first with the host's Split Image with Alpha, or lay it over a background"
         )
     return frames

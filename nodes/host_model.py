@@ -110,7 +110,7 @@ class GridModelConfig(comfy.supported_models_base.BASE):
     unet_extra_config = {}
     sampling_settings = {"shift": 1.0, "multiplier": 1.0}
     latent_format = GridPixels
-    memory_usage_factor = 0.5
+    memory_usage_factor = 0.02  # measured: 0.64 to 0.92 kB per pixel; the host's formula for fast attention gives 0.84 kB
     supported_inference_dtypes = [torch.bfloat16, torch.float32]
 
     def get_model(self, state_dict, prefix="", device=None):

@@ -22,7 +22,7 @@ SYNC_KINDS = ["soft", "hard", "sequential", "off"]
 SYNC_TOOLTIP = (
     "How the time stream and the view stream agree after every layer. soft: each keeps its own features and gets its own "
     "correction (best). hard: both get the same features. sequential: one stream, time and view layers in turn. "
-    "off: two independent videos models, averaged only at the end."
+    "off: two independent video models, averaged only at the end."
 )
 STRENGTH_TOOLTIP = "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is what was trained."
 

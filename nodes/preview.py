@@ -11,7 +11,7 @@ from ..fourreal_core.flow import from_model
 
 PREVIEW_KEY = "fourreal_preview"
 PREVIEW_SIDE = 1024  # pixels of the longer side sent to the browser at each step
-CALLBACK = 5  # its position in outer_sample(noise, latent_image, sampler, sigmas, denoise_mask, callback, ...)
+MASK, CALLBACK = 4, 5  # in outer_sample(noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed)
 
 
 def attach_grid_preview(patcher):
@@ -21,14 +21,17 @@ def attach_grid_preview(patcher):
 
 
 def _sample_with_preview(executor, *args, **kwargs):
-    if len(args) > CALLBACK:
-        args = (*args[:CALLBACK], _sheet_callback(args[CALLBACK]), *args[CALLBACK + 1:])
-    else:
-        kwargs = kwargs | {"callback": _sheet_callback(kwargs.get("callback"))}
-    return executor(*args, **kwargs)
+    # CFGGuider.sample gives the first eight by position; the preview needs to know which cells are held.
+    callback = _sheet_callback(args[CALLBACK], _held_cells(args[MASK]))
+    return executor(*args[:CALLBACK], callback, *args[CALLBACK + 1 :], **kwargs)
 
 
-def _sheet_callback(host_callback):
+def _held_cells(mask_VCTHW):
+    """Cells [V, T] that the noise mask keeps; None without a mask."""
+    return None if mask_VCTHW is None else mask_VCTHW[:, 0, :, 0, 0] == 0
+
+
+def _sheet_callback(host_callback, known_VT):
     bar = None
 
     def callback(step, denoised, x, total_steps):
@@ -37,13 +40,13 @@ def _sheet_callback(host_callback):
         if host_callback is not None:
             host_callback(step, denoised, x, total_steps)
         bar = bar or comfy.utils.ProgressBar(total_steps)
-        bar.update_absolute(step + 1, total_steps, ("JPEG", sheet_image(denoised), PREVIEW_SIDE))
+        bar.update_absolute(step + 1, total_steps, ("JPEG", sheet_image(denoised, known_VT), PREVIEW_SIDE))
 
     return callback
 
 
-def sheet_image(latent_VCTHW):
-    """A grid in the middle of sampling, [V, 3, T, H, W] in -1..1, as a picture."""
+def sheet_image(latent_VCTHW, known_VT=None):
+    """A grid in the middle of sampling, [V, 3, T, H, W] in -1..1, as a picture; known cells are framed."""
     frames_VTHWC = from_model(latent_VCTHW.float().cpu())
-    sheet_HWC = contact_sheet(frames_VTHWC, max_side=PREVIEW_SIDE)
+    sheet_HWC = contact_sheet(frames_VTHWC, known_VT, max_side=PREVIEW_SIDE)
     return Image.fromarray((sheet_HWC * 255).round().to(torch.uint8).numpy())

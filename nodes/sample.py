@@ -2,6 +2,7 @@
 
 import comfy.sample
 import comfy.samplers
+import comfy.utils
 from comfy_api.latest import io
 
 from ..fourreal_core.flow import cell_noise
@@ -85,6 +86,7 @@ class FourRealSampler(io.ComfyNode):
             latent["samples"],
             denoise=denoise,
             noise_mask=latent["noise_mask"],
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )
         facts = {

@@ -33,6 +33,12 @@ def test_build_grid_takes_a_video_file(comfy_inside, videos):
     assert grid.fps == pytest.approx(10.0)  # every third of 10 frames at 30 per second
 
 
+def test_build_grid_takes_a_video_made_by_another_node_bit_exact(comfy_inside, videos):
+    made = [comfy_inside.call("CreateVideo", images=images, fps=12.0)[0] for images in videos]
+    grid = build(comfy_inside, *made)
+    assert torch.equal(grid.frames[0], videos[0]) and grid.fps == 12
+
+
 def test_build_grid_takes_a_trimmed_video(comfy_inside, videos):
     from comfy_api.latest import InputImpl
 
@@ -185,7 +191,7 @@ def test_nodes_leave_their_inputs_alone(comfy_inside, videos, grid):
 BAD_VIDEOS = {
     "too few frames": (lambda fixed: fixed[:3], "at least 5 frames in the fixed-view video, got 3"),
     "one frame": (lambda fixed: fixed[:1], "at least 5 frames in the fixed-view video, got 1"),
-    "alpha": (lambda fixed: torch.cat([fixed, fixed[..., :1]], -1), "without transparency, got 4 channels"),
+    "alpha": (lambda fixed: torch.cat([fixed, fixed[..., :1]], -1), "without transparency, got transparent pixels"),
     "NaN": (lambda fixed: fixed / 0, "NaN or infinity"),
     "wrong type": (lambda fixed: "a text", "expected the fixed-view video as a VIDEO or an IMAGE batch, got str"),
 }
@@ -196,6 +202,11 @@ def test_bad_videos_get_one_clear_sentence(comfy_inside, videos, name):
     spoil, sentence = BAD_VIDEOS[name]
     with pytest.raises(ValueError, match=sentence):
         build(comfy_inside, spoil(videos[0]), videos[1])
+
+
+def test_a_single_image_gets_one_clear_sentence(comfy_inside, videos):
+    with pytest.raises(ValueError, match="fixed-view video to have at least 2 frames, got 1"):
+        build(comfy_inside, videos[0][:1], videos[1], times=0)
 
 
 BAD_FILES = {"empty.mp4": b"", "text.mp4": b"not a video at all", "zeros.mp4": bytes(4096)}
