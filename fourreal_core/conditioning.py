@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .flow import to_model
 from .grid import FrameGrid
-from .model.config import ModelConfig
+from .model.config import KNOWN_CHANNELS, ModelConfig
 from .transport import TransportGuess, transport
 
 
@@ -48,6 +48,6 @@ def guess_channels(guess: TransportGuess) -> Tensor:
     return torch.cat([to_model(guess.along_time), to_model(guess.along_view), *confidences], dim=1)
 
 
-def unconditional(condition: Tensor) -> Tensor:
-    """The same shape with nothing known and nothing guessed: the negative of classifier-free guidance."""
-    return torch.zeros_like(condition)
+def unconditional(condition_VCTHW: Tensor) -> Tensor:
+    """The same with no known cell: the negative of classifier-free guidance. The guess stays, as in training."""
+    return torch.cat([torch.zeros_like(condition_VCTHW[:, :KNOWN_CHANNELS]), condition_VCTHW[:, KNOWN_CHANNELS:]], dim=1)

@@ -102,7 +102,7 @@ class VideoDiT(nn.Module):
         factory = {"dtype": dtype, "device": device}
         self.config = config
         width = config.width
-        out_channels = 4 if config.guess else 3  # residual, and with a guess how far to move from view to time
+        out_channels = 5 if config.guess else 4  # see `clean_frames`
         self.stem = Stem(3 + config.condition_channels, config, operations=operations, **factory)
         self.sigma_in = operations.Linear(SIGMA_FEATURES, width, **factory)
         self.sigma_out = operations.Linear(width, width, **factory)
@@ -146,8 +146,8 @@ class VideoDiT(nn.Module):
         tokens = rearrange(tokens_MSD, "m (h w) d -> m d h w", h=embedded.height)
         out = self.head(tokens, embedded.skips, self.sigma_embedding(sigma_M))
         out = out[..., : x_MCHW.shape[-2], : x_MCHW.shape[-1]].float()
-        x0 = clean_frames(out, condition_MCHW.float())
-        return velocity_from_x0(x_MCHW.float(), x0, sigma_M.float()[:, None, None, None])
+        x, sigma = x_MCHW.float(), sigma_M.float()[:, None, None, None]
+        return velocity_from_x0(x, clean_frames(out, x, sigma, condition_MCHW.float()), sigma)
 
     def sigma_embedding(self, sigma_N: Tensor) -> Tensor:
         hidden = self.sigma_in(sigma_features(sigma_N).to(self.compute_dtype))
@@ -173,17 +173,22 @@ class VideoDiT(nn.Module):
         self._compute_dtype = dtype
 
 
-def clean_frames(out_MCHW: Tensor, condition_MCHW: Tensor) -> Tensor:
-    """Head output and condition -> x0 `[M, 3, H, W]` in -1..1 (not clamped).
+def clean_frames(out_MCHW: Tensor, x_MCHW: Tensor, sigma_M111: Tensor, condition_MCHW: Tensor) -> Tensor:
+    """Head output, noisy frames and condition -> x0 `[M, 3, H, W]` in -1..1 (not clamped). [ours]
 
-    Without a guess the output is x0. With one, x0 = blend + (along_time - along_view) * out[3] + out[:3], so that an
-    output of zeros is exactly Transport. Known frames replace the prediction in both.
+    x0 = guess + out[:3] + out[3] * (x - (1 - sigma) * guess) + out[4] * (along_time - along_view)
+
+    with guess = Transport's blend, or 0 and no last term without one. An output of zeros is exactly Transport.
+    out[3] lets a nearly clean x through without passing it through the network; known frames replace the prediction.
     """
     known, mask = condition_MCHW[:, :3], condition_MCHW[:, 3:4]
+    guess: Tensor | float = 0.0
     x0 = out_MCHW[:, :3]
     if condition_MCHW.shape[1] > KNOWN_CHANNELS:
         time, view, confidence_time, confidence_view = condition_MCHW[:, KNOWN_CHANNELS:].split([3, 3, 1, 1], dim=1)
-        x0 = x0 + (time - view) * out_MCHW[:, 3:4] + _channel_first_blend(time, view, confidence_time, confidence_view)
+        guess = _channel_first_blend(time, view, confidence_time, confidence_view)
+        x0 = x0 + out_MCHW[:, 4:5] * (time - view)
+    x0 = guess + x0 + out_MCHW[:, 3:4] * (x_MCHW - (1 - sigma_M111) * guess)
     return torch.where(mask > 0.5, known, x0)
 
 

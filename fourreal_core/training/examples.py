@@ -20,7 +20,6 @@ from ..transport import TransportGuess
 from .masks import sequence_known
 from .store import StoredGrid
 
-DROP_GUESS = 0.05  # share of examples without Transport's guess, so that the model survives without it
 BYTE = 255.0
 
 
@@ -38,13 +37,13 @@ def sequence_batch(
     store: list[StoredGrid], count: int, crop: tuple[int, int], use_guess: bool, generator: Generator
 ) -> Batch:
     """Sequences along time (dynamic) and along views (freeze-time), half each, with random known frames."""
-    picks = [_sequence(store[_below(len(store), generator)], crop, generator) for _ in range(count)]
-    frames = picks[0][0].shape[1]
+    frames = min(min(stored.frames.shape[:2]) for stored in store)
+    picks = [_sequence(store[_below(len(store), generator)], frames, crop, generator) for _ in range(count)]
     known = sequence_known(count, frames, generator)
     x0, guess, valid = (torch.stack(parts) for parts in list(zip(*picks))[:3])
     mode = torch.tensor([pick[3] for pick in picks])
     # sequences play the role of views here: [N, C, F, h, w] is a grid's layout with V = N
-    condition = _condition(x0, known, guess if use_guess else None, generator)
+    condition = _condition(x0, known, guess if use_guess else None)
     return Batch(x0, condition, valid * ~known[:, None, :, None, None], mode)
 
 
@@ -57,24 +56,23 @@ def grid_batch(
         stored = store[_below(len(store), generator)]
         x0, guess, valid = _channel_first(stored, *_crop(stored, crop, generator), _coin(generator))
         known = task_known(x0.shape[0], x0.shape[2])
-        condition = _condition(x0, known, guess if use_guess else None, generator, together=True)
+        condition = _condition(x0, known, guess if use_guess else None)
         batches.append((x0, condition, valid * ~known[:, None, :, None, None]))
     return Batch(*(torch.stack(parts) for parts in zip(*batches)))
 
 
-def _sequence(stored: StoredGrid, crop: tuple[int, int], generator: Generator) -> tuple[Tensor, Tensor, Tensor, int]:
-    """One sequence x0 `[3, F, h, w]`, guess `[8, F, h, w]`, valid `[1, F, h, w]` and its mode."""
-    views, times = stored.frames.shape[:2]
+def _sequence(
+    stored: StoredGrid, frames: int, crop: tuple[int, int], generator: Generator
+) -> tuple[Tensor, Tensor, Tensor, int]:
+    """A stretch of one sequence: x0 `[3, F, h, w]`, guess `[8, F, h, w]`, valid `[1, F, h, w]`, and its mode."""
     top, left = _crop(stored, crop, generator)
-    mode = FREEZE_TIME if _coin(generator) and views > 1 else DYNAMIC
-    if mode == DYNAMIC:
-        view = slice(index := _below(views, generator), index + 1)
-        part = [field[view] for field in vars(stored).values()]
-    else:
-        time = slice(index := _below(times, generator), index + 1)
-        part = [field[:, time].transpose(0, 1) for field in vars(stored).values()]
-    if mode == FREEZE_TIME:  # along_time and along_view keep their meaning, only the frames' axis changes
-        part = [x.contiguous() for x in part]
+    mode = FREEZE_TIME if _coin(generator) else DYNAMIC
+    fields = list(vars(stored).values())
+    if mode == FREEZE_TIME:  # the predictions keep their names: only the axis that the frames run along changes
+        fields = [field.transpose(0, 1) for field in fields]
+    line = _below(len(fields[0]), generator)
+    first = _below(fields[0].shape[1] - frames + 1, generator)
+    part = [field[line : line + 1, first : first + frames] for field in fields]
     x0, guess, valid = _channel_first(StoredGrid(*part), top, left, _coin(generator))
     if _coin(generator):  # V2: views in reverse order at random; we do it for both axes
         x0, guess, valid = x0.flip(2), guess.flip(2), valid.flip(2)
@@ -89,16 +87,14 @@ def _channel_first(stored: StoredGrid, top: slice, left: slice, mirror: bool) ->
     return to_model(parts[0]), guess_channels(TransportGuess(*parts[1:5])), parts[5][:, None]
 
 
-def _condition(x0: Tensor, known: Tensor, guess: Tensor | None, generator: Generator, together: bool = False) -> Tensor:
-    """Known channels and the guess; known frames are their own guess, and sometimes there is none."""
+def _condition(x0: Tensor, known: Tensor, guess: Tensor | None) -> Tensor:
+    """Known channels and the guess; known frames are their own guess."""
     channels = known_channels(x0, known)
     if guess is None:
         return channels
     mask = channels[:, 3:4]
     certain = torch.cat([x0, x0, torch.ones_like(mask), torch.ones_like(mask)], dim=1)
-    drops = torch.rand(1 if together else len(x0), generator=generator) < DROP_GUESS
-    keep = (~drops)[:, None, None, None, None].float()
-    return torch.cat([channels, torch.where(mask > 0.5, certain, guess * keep)], dim=1)
+    return torch.cat([channels, torch.where(mask > 0.5, certain, guess)], dim=1)
 
 
 def _crop(stored: StoredGrid, crop: tuple[int, int], generator: Generator) -> tuple[slice, slice]:

@@ -12,7 +12,8 @@ from typing import Callable
 import torch
 from torch import Tensor, nn
 
-from ..flow import add_noise
+from ..flow import add_noise, velocity_from_x0
+from ..model.dit import clean_frames
 from ..model.precision import fast_dtype
 from ..model.two_stream import GridModel
 from .examples import Batch, grid_batch, sequence_batch
@@ -22,6 +23,7 @@ from .store import StoredGrid
 from .state import TrainingState, restore_state, save_state, update_ema
 
 STAGES = ("base", "hard", "soft")
+Report = Callable[[int, float, float], None]  # step, loss, loss of the guess that the model starts from
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def start(model: GridModel, plan: TrainingPlan, folder: Path) -> TrainingState:
 
 
 def train(
-    state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], folder: Path, report: Callable[[int, float], None]
+    state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], folder: Path, report: Report
 ) -> None:
     """Run until `plan.steps`; saves every `plan.save_every` steps and on the way out (Ctrl-C included)."""
     trained = [p for optimizer in state.optimizers for group in optimizer.param_groups for p in group["params"]]
@@ -77,7 +79,8 @@ def train(
             batch, sigma, noise = draw(state, plan, store)
             with autocast():
                 velocity = predict(state.model, plan.stage, batch, sigma, noise)
-            loss = velocity_loss(velocity, batch.x0, noise, like(sigma, batch.x0), batch.weight)
+            target = (batch.x0, noise, like(sigma, batch.x0), batch.weight)
+            loss = velocity_loss(velocity, *target)
 
             # one optimizer step at the scheduled rate
             loss.backward()
@@ -91,8 +94,8 @@ def train(
             # averages, records, checkpoints
             update_ema(state.ema, state.model, state.step)
             state.step += 1
-            state.losses.append(round(loss.item(), 6))
-            report(state.step, state.losses[-1])
+            state.losses.append((round(loss.item(), 6), round(guess_loss(batch, *target).item(), 6)))
+            report(state.step, *state.losses[-1])
             if state.step % plan.save_every == 0:
                 save_state(state_file(folder, plan.stage), state)
     finally:
@@ -112,6 +115,15 @@ def predict(model: GridModel, stage: str, batch: Batch, sigma: Tensor, noise: Te
     if stage == "base":
         return model.base(x, sigma, batch.condition, batch.mode)
     return model(x, sigma, batch.condition, sync=stage)
+
+
+def guess_loss(batch: Batch, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
+    """The loss of a head that puts out zeros: Transport's where there is a guess, else that of grey frames."""
+    cells = batch.condition.movedim(-4, -3).flatten(0, -4)  # every frame's channels: [M, C, h, w]
+    nothing, one = torch.zeros(len(cells), 5, *cells.shape[2:]), torch.ones(len(cells), 1, 1, 1)
+    guess = clean_frames(nothing, nothing[:, :3], one, cells)
+    x0_guess = guess.view_as(x0.movedim(-4, -3)).movedim(-3, -4)
+    return velocity_loss(velocity_from_x0(add_noise(x0, noise, sigma), x0_guess, sigma), x0, noise, sigma, weight)
 
 
 def trained_parameters(model: GridModel, stage: str) -> dict[str, nn.Parameter]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable
 
 import torch
 from torch import Tensor
@@ -11,17 +10,17 @@ from torch import Tensor
 from ..model.config import ModelConfig
 from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import save_checkpoint
-from .loop import STAGES, TrainingPlan, start, state_file, train
+from .loop import STAGES, Report, TrainingPlan, start, state_file, train
 from .state import read_ema
 from .store import load_examples
 
 
 def train_stage(
-    config: ModelConfig, plan: TrainingPlan, examples: Path, folder: Path, report: Callable[[int, float], None]
+    config: ModelConfig, plan: TrainingPlan, examples: Path, folder: Path, report: Report
 ) -> None:
     """Train one stage in `folder` until `plan.steps`; goes on from a saved state of the same stage.
 
-    report(step, loss) is called after each step. Raises ValueError when there are no examples, or no base to
+    report(step, loss, loss of the guess) is called after each step. Raises ValueError when there are no examples, or no base to
     synchronize.
     """
     folder.mkdir(parents=True, exist_ok=True)

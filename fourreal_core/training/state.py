@@ -28,7 +28,7 @@ class TrainingState:
     optimizers: list[torch.optim.Optimizer]
     generator: torch.Generator
     step: int = 0
-    losses: list[float] = field(default_factory=list)
+    losses: list[tuple[float, float]] = field(default_factory=list)
 
 
 def update_ema(ema: dict[str, Tensor], model: nn.Module, step: int, longest: float = 0.998) -> None:
@@ -65,7 +65,7 @@ def restore_state(path: Path, state: TrainingState) -> None:
     for index, optimizer in enumerate(state.optimizers):
         _restore_optimizer(optimizer, _part(tensors, f"optimizer.{index}."))
     state.generator.set_state(tensors["generator"])
-    state.step, state.losses = int(header["step"]), json.loads(header["losses"])
+    state.step, state.losses = int(header["step"]), [tuple(pair) for pair in json.loads(header["losses"])]
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -1,0 +1,152 @@
+"""Training on tiny grids: what is given away, what is learned, and that stopping changes nothing."""
+
+import pytest
+import torch
+
+from fourreal_core.flow import add_noise
+from fourreal_core.model.config import tiny
+from fourreal_core.model.two_stream import GridModel, initialize_grid_model
+from fourreal_core.model.weights import load_model
+from fourreal_core.training import run
+from fourreal_core.training.examples import grid_batch, sequence_batch
+from fourreal_core.training.loop import TrainingPlan, guess_loss, start, state_file, train
+from fourreal_core.training.loss import velocity_loss
+from fourreal_core.training.masks import sample_sigma, sequence_known
+from fourreal_core.training.store import ENDING, load_examples, prepare_video, store_grid
+from fourreal_core.video import write_video
+
+V, T, H, W = 3, 4, 16, 24
+
+
+@pytest.fixture(scope="module")
+def store():
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(2, V * T, 3, 4, 6, generator=generator)
+    frames = [torch.nn.functional.interpolate(grid, (H, W), mode="bilinear") for grid in coarse]
+    return [store_grid(grid.view(V, T, 3, H, W).movedim(2, -1).contiguous()) for grid in frames]
+
+
+def fresh(guess=True):
+    return initialize_grid_model(GridModel(tiny(guess)), torch.Generator().manual_seed(0))
+
+
+def plan(stage, steps, **more):
+    return TrainingPlan(stage=stage, steps=steps, batch=2, crop=(16, 16), warmup=2, save_every=2, **more)
+
+
+def silent(step, loss, guess):
+    pass
+
+
+def test_velocity_loss_is_the_weighted_error_of_x0():
+    x0, noise = torch.zeros(1, 3, 2, 4, 4), torch.randn(1, 3, 2, 4, 4)
+    weight = torch.zeros(1, 1, 2, 4, 4)
+    weight[:, :, 1] = 1
+    for sigma, divisor in ((1.0, 1.0), (0.5, 0.5), (0.1, 0.5)):  # below 0.5 the weight no longer grows
+        sigma = torch.full((1, 1, 1, 1, 1), sigma)
+        velocity = (add_noise(x0, noise, sigma) - 0.3) / sigma  # a model that answers x0 = 0.3
+        torch.testing.assert_close(velocity_loss(velocity, x0, noise, sigma, weight), torch.tensor((0.3 / divisor) ** 2))
+
+
+def test_masks_and_sigmas_cover_what_sampling_asks_for():
+    generator = torch.Generator().manual_seed(0)
+    known = sequence_known(4000, 8, generator)
+    assert 0.5 < known[:, 0].float().mean() < 0.85
+    assert 0.05 < (known.sum(1) == 0).float().mean() < 0.25
+    sigma = sample_sigma(4000, generator)
+    assert 0.1 < (sigma == 1).float().mean() < 0.2 and sigma.min() > 0 and sigma.max() == 1
+
+
+def test_batches_hold_the_frames_they_claim(store):
+    generator = torch.Generator().manual_seed(0)
+    batch = sequence_batch([store[0]], 6, (8, 8), True, generator)
+    assert batch.condition.shape[1] == 12 and set(batch.mode.tolist()) <= {0, 1}
+    known = batch.condition[:, 3:4] > 0.5
+    assert torch.equal(batch.condition[:, :3] * known, batch.x0 * known)
+    assert torch.equal(batch.weight > 0, ~known)
+    grid = grid_batch(store, 2, (8, 16), False, generator)
+    assert grid.x0.shape == (2, V, 3, T, 8, 16) and grid.condition.shape[2] == 4
+    assert (grid.condition[:, 0, 3] == 1).all() and (grid.condition[:, 1:, 3, 1:] == 0).all()
+
+
+def test_the_guess_loss_is_the_loss_of_an_untrained_model(store):
+    generator = torch.Generator().manual_seed(0)
+    model = fresh()
+    for batch, predict in (
+        (sequence_batch(store, 2, (16, 16), True, generator), lambda b, x, s: model.base(x, s, b.condition, b.mode)),
+        (grid_batch(store, 2, (16, 16), True, generator), lambda b, x, s: model(x, s, b.condition)),
+    ):
+        noise, sigma = torch.randn(batch.x0.shape, generator=generator), torch.tensor([0.4, 0.9])
+        wide = sigma.view(-1, *[1] * (batch.x0.ndim - 1))
+        target = (batch.x0, noise, wide, batch.weight)
+        loss = velocity_loss(predict(batch, add_noise(batch.x0, noise, wide), sigma), *target)
+        torch.testing.assert_close(guess_loss(batch, *target), loss)
+
+
+@pytest.mark.parametrize("stage", ["base", "soft"])
+def test_resuming_equals_never_having_stopped(store, tmp_path, stage):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir(), parts.mkdir()
+    schedule = plan(stage, 4)
+    state = start(fresh(), schedule, whole)
+    train(state, schedule, store, whole, silent)
+
+    def stop(step, loss, guess):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(start(fresh(), schedule, parts), schedule, store, parts, stop)
+    again = start(fresh(), schedule, parts)
+    assert again.step == 3
+    train(again, schedule, store, parts, silent)
+    for key, value in state.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[key]), key
+    assert all(torch.equal(value, again.ema[key]) for key, value in state.ema.items())
+    assert state.losses == again.losses
+
+
+def test_a_synchronization_stage_leaves_the_base_alone(store, tmp_path):
+    model = fresh()
+    torch.nn.init.normal_(model.base.head.out.weight)  # else nothing that the blocks do reaches the output
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = start(model, plan("hard", 2), tmp_path)
+    train(state, plan("hard", 2), store, tmp_path, silent)
+    changed = {key for key, value in state.model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed and all(key.startswith("sync.hard.") for key in changed)
+
+
+def test_training_lowers_the_loss(store, tmp_path):
+    schedule = TrainingPlan(stage="base", steps=60, batch=4, crop=(16, 16), warmup=5, save_every=100)
+    state = start(fresh(), schedule, tmp_path)
+    train(state, schedule, store, tmp_path, silent)
+    ratio = lambda part: sum(loss for loss, _ in part) / sum(guess for _, guess in part)
+    assert ratio(state.losses[-15:]) < 0.8 * ratio(state.losses[:15])
+
+
+def test_from_a_video_to_a_checkpoint(tmp_path):
+    """prepare, base, hard, soft, export, load: the whole command line's work."""
+    ramp = torch.linspace(0, 1, 40)[None, None, :, None].expand(6, 32, 40, 3)
+    write_video(tmp_path / "ramp.mkv", ramp, 10, lossless=True)
+    prepare_video(tmp_path / "ramp.mkv", tmp_path, (3, 3, 16, 24), 2, lambda line: None)
+    assert (tmp_path / ("ramp" + ENDING)).exists() and len(load_examples(tmp_path)) == 2
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match="run the stage 'base' first"):
+        run.train_stage(tiny(), plan("soft", 1), tmp_path, folder, silent)
+    for stage in ("base", "hard", "soft"):
+        run.train_stage(tiny(), plan(stage, 2), tmp_path, folder, silent)
+    run.export(tiny(), folder, tmp_path / "model.safetensors")
+    model = load_model(tmp_path / "model.safetensors")
+    assert model.config == tiny() and model.sync_kinds == ("off", "hard", "soft", "sequential")
+
+
+def test_wrong_folders_get_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match="no training examples"):
+        load_examples(tmp_path)
+    with pytest.raises(ValueError, match="unknown training stage"):
+        TrainingPlan(stage="final")
+    state = start(fresh(), plan("base", 1), tmp_path)
+    train(state, plan("base", 1), [store_grid(torch.rand(V, T, H, W, 3))], tmp_path, silent)
+    with pytest.raises(ValueError, match="no training state of this model"):
+        start(fresh(guess=False), plan("base", 1), tmp_path)
+    assert state_file(tmp_path, "base").exists()
