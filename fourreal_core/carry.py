@@ -17,6 +17,8 @@ import numpy as np
 
 from .correspondence import Cell, CellFlows, look_up
 
+TRIP_DOUBT = 0.2  # per working pixel that a round trip ends away from its start
+
 
 @dataclass(frozen=True)
 class Carried:
@@ -30,7 +32,7 @@ def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell) -> Carried:
     """Move the base picture as `corner -> side` moves, seen from the base. Returns picture and evidence on the wanted cell's pixels."""
     partner_hw2 = flows.positions_hw2 + flows.flow(base, corner)
     motion_hw2 = look_up(flows.flow(corner, side), partner_hw2)
-    trust_hw = np.exp(-0.5 * flows.round_trip(base, corner) - 1.0 * look_up(flows.round_trip(corner, side), partner_hw2))
+    trust_hw = np.exp(-TRIP_DOUBT * (flows.round_trip(base, corner) + look_up(flows.round_trip(corner, side), partner_hw2)))
     back_hw2, cover_hw = invert_displacement(motion_hw2, trust_hw)
     source_hw2 = flows.positions_hw2 + back_hw2
     picture_HW3 = sample_frame(flows.frame(base), back_hw2, flows.scale)
@@ -39,31 +41,23 @@ def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell) -> Carried:
     return Carried(picture_HW3, cv2.resize(evidence_hwK, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _evidence(flows, base, corner, side, source_hw2, back_hw2, cover_hw):
+def _evidence(
+    flows: CellFlows, base: Cell, corner: Cell, side: Cell, source_hw2: np.ndarray, back_hw2: np.ndarray, cover_hw: np.ndarray
+) -> np.ndarray:
+    """[h, w, K]: what speaks against the prediction at each pixel of the wanted cell, read where the pixel came from."""
     partner_hw2 = source_hw2 + look_up(flows.flow(base, corner), source_hw2)
-    arrival_hw2 = partner_hw2 + look_up(flows.flow(corner, side), partner_hw2)
     kernel = np.ones((7, 7), np.uint8)
     spread_hw2 = cv2.dilate(back_hw2, kernel) - cv2.erode(back_hw2, kernel)
     changed_hw = cv2.blur(np.abs(flows.picture(corner) - flows.picture(side)).max(axis=-1), (5, 5))
     channels = (
         np.linalg.norm(back_hw2, axis=-1),
         np.linalg.norm(spread_hw2, axis=-1),
-        look_up(flows.round_trip(base, corner), source_hw2),
         look_up(flows.round_trip(corner, side), partner_hw2),
-        look_up(flows.mismatch(base, corner), source_hw2),
         look_up(flows.mismatch(corner, side), partner_hw2),
         look_up(changed_hw, partner_hw2),
         1.0 - np.clip(cover_hw, 0.0, 1.0),
-        np.maximum(_outside(partner_hw2), _outside(arrival_hw2)),
     )
     return np.stack(channels, axis=-1).astype(np.float32)
-
-
-def _outside(positions_hw2: np.ndarray) -> np.ndarray:
-    """[h, w]: 1 where a position lies outside the picture, else 0."""
-    height, width = positions_hw2.shape[:2]
-    x_hw, y_hw = positions_hw2[..., 0], positions_hw2[..., 1]
-    return ((x_hw < -0.5) | (y_hw < -0.5) | (x_hw > width - 0.5) | (y_hw > height - 0.5)).astype(np.float32)
 
 
 def invert_displacement(motion_hw2: np.ndarray, trust_hw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,22 +70,19 @@ def invert_displacement(motion_hw2: np.ndarray, trust_hw: np.ndarray) -> tuple[n
     arrival_hw2 = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) + motion_hw2
     rank_hw = (trust_hw + 1e-3) * (1.0 + np.linalg.norm(motion_hw2, axis=-1))
     x0, y0 = np.floor(arrival_hw2[..., 0]).astype(np.int64), np.floor(arrival_hw2[..., 1]).astype(np.int64)
-    sums = np.zeros((4, height * width))
+    amounts = (motion_hw2[..., 0] * rank_hw, motion_hw2[..., 1] * rank_hw, rank_hw, trust_hw)
+    sums = np.zeros((len(amounts), height * width))
     for dx in (0, 1):
         for dy in (0, 1):
             x, y = x0 + dx, y0 + dy
             share = (1 - np.abs(arrival_hw2[..., 0] - x)) * (1 - np.abs(arrival_hw2[..., 1] - y))
             inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            index, share, rank = (y * width + x)[inside], share[inside], rank_hw[inside]
-            for row, value in enumerate((motion_hw2[..., 0][inside] * rank, motion_hw2[..., 1][inside] * rank, rank)):
-                sums[row] += np.bincount(index, share * value, height * width)
-            sums[3] += np.bincount(index, share * trust_hw[inside], height * width)
-    sums = sums.reshape(4, height, width).astype(np.float32)
-    weight_hw = sums[2]
-    known_hw = np.clip(sums[3] * 2, 0, 1)
-    back_hw2 = -np.moveaxis(sums[:2], 0, -1) / np.maximum(weight_hw, 1e-6)[..., None]
-    back_hw2 = fill_unknown(back_hw2, known_hw)
-    return back_hw2, sums[3]
+            index, share = (y * width + x)[inside], share[inside]
+            for total, amount in zip(sums, amounts):
+                total += np.bincount(index, share * amount[inside], height * width)
+    sum_x, sum_y, rank_sum_hw, cover_hw = sums.reshape(-1, height, width).astype(np.float32)
+    back_hw2 = -np.stack([sum_x, sum_y], axis=-1) / np.maximum(rank_sum_hw, 1e-6)[..., None]
+    return fill_unknown(back_hw2, np.clip(2 * cover_hw, 0, 1)), cover_hw
 
 
 def fill_unknown(values_hwC: np.ndarray, known_hw: np.ndarray) -> np.ndarray:

@@ -23,20 +23,17 @@ class Evidence:
 # errors plus the error of the blend, on rendered training grids. One set of weights for both directions keeps Transport
 # equivariant under the exchange of view and time.
 TYPICAL_ERROR = 0.05  # colour error (0..1) that means confidence 1/2
-BIAS = 2.07
+BIAS = 2.77
 EVIDENCE = (
-    Evidence("moved", 1.0, -0.16),  # length of the carried displacement, working pixels
-    Evidence("uneven", 1.0, -0.19),  # how much it differs within 7 pixels: a boundary between things that move differently
-    Evidence("base_trip", 1.0, 0.00),  # base -> corner -> base ends this far away, working pixels
-    Evidence("side_trip", 1.0, -0.37),  # corner -> side -> corner ends this far away, working pixels
-    Evidence("base_mismatch", 0.05, -0.29),  # colour difference of partners in base and corner, 0..1
-    Evidence("side_mismatch", 0.05, -0.46),  # colour difference of partners in corner and side, 0..1
-    Evidence("changed", 0.05, -0.50),  # colour difference of corner and side around the partner, 0..1
-    Evidence("uncovered", 0.3, 0.00),  # 1: nothing was carried here, the displacement is a guess from the surroundings
-    Evidence("outside", 0.3, 0.00),  # 1: the partner lies outside the corner or side picture
-    Evidence("disagreement", 0.05, -2.05),  # colour difference between the two directions' predictions, 0..1
+    Evidence("moved", 1.0, 0.0),  # length of the carried displacement, working pixels (counts in stillness only)
+    Evidence("uneven", 1.0, -0.52),  # how much it differs within 7 pixels: a boundary between things that move differently
+    Evidence("side_trip", 1.0, -0.03),  # corner -> side -> corner ends this far away, working pixels
+    Evidence("side_mismatch", 0.05, -0.78),  # colour difference of partners in corner and side, 0..1
+    Evidence("changed", 0.05, -0.61),  # colour difference of corner and side around the partner, 0..1
+    Evidence("uncovered", 0.3, -0.47),  # 1: nothing was carried here, the displacement is a guess from the surroundings
+    Evidence("disagreement", 0.05, -1.75),  # colour difference between the two directions' predictions, 0..1
 )
-STILL_BONUS = 1.20  # where nothing moved and nothing changed, the base picture is right
+STILL_BONUS = 1.5  # where nothing moved and nothing changed, the base picture is right
 
 
 def confidence(evidence_HWK: np.ndarray) -> np.ndarray:

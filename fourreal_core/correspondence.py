@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -20,20 +21,18 @@ class FlowSettings:
     """Numbers of the flow search; chosen by PSNR of the predicted cells on rendered training grids."""
 
     longest_side: int = 640  # working pixels; larger frames are matched smaller
-    shortest_side: int = 48  # tiny frames are enlarged until the flow has something to hold on to
     enlargement: int = 2  # small frames are matched at twice their size
-    margin: int = 16  # replicated border around the working image
+    margin: int = 16  # replicated border around the working image; also makes the tiniest frame large enough for DIS
     refinements: int = 10  # variational refinement steps per scale
     kept_bytes: int = 1 << 30  # computed flows kept at most; the oldest is computed again when needed
 
 
 def working_scale(height: int, width: int, settings: FlowSettings) -> float:
     """Working pixels per frame pixel: an integer >= 1, or the fraction that keeps large frames within `longest_side`."""
-    longest, shortest = max(height, width), min(height, width)
+    longest = max(height, width)
     if longest > settings.longest_side:
         return settings.longest_side / longest
-    wanted = max(settings.enlargement, -(-settings.shortest_side // shortest))
-    return float(max(1, min(wanted, settings.longest_side // longest)))
+    return float(min(settings.enlargement, settings.longest_side // longest))
 
 
 def pixel_positions(height: int, width: int) -> np.ndarray:
@@ -51,10 +50,12 @@ class CellFlows:
     """Working-size pictures of the cells and the flow between any two of them, each computed once and kept.
 
     `frame(cell)` gives a cell as float32 [H, W, 3]; it is only read, and must always give the same for the same cell.
+    `known_VT` bool [V, T]: the cells that a flow may pass through on its way.
     """
 
-    def __init__(self, frame: Callable[[Cell], np.ndarray], size: tuple[int, int], settings: FlowSettings = FlowSettings()):
+    def __init__(self, frame: Callable[[Cell], np.ndarray], size: tuple[int, int], known_VT: np.ndarray, settings: FlowSettings = FlowSettings()):
         self.frame = frame
+        self.known_VT = known_VT
         self.settings = settings
         height, width = size
         self.scale = working_scale(height, width, settings)
@@ -74,7 +75,7 @@ class CellFlows:
         """[h, w, 2]: pixel s of `start` is seen at s + flow(s) in `end`."""
         if start == end:
             return np.zeros((self.height, self.width, 2), np.float32)
-        return self._keep(("flow", start, end), lambda: self._search_flow(start, end))
+        return self._chained_flow(start, end)
 
     def round_trip(self, start: Cell, end: Cell) -> np.ndarray:
         """[h, w]: distance in working pixels between s and where the flows to `end` and back put it."""
@@ -105,18 +106,33 @@ class CellFlows:
         padded = cv2.copyMakeBorder(grey, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
         return np.clip(np.rint(padded * 255), 0, 255).astype(np.uint8)
 
-    def _search_flow(self, start: Cell, end: Cell) -> np.ndarray:
-        first, second = self._keep(("grey", start), lambda: self._grey(start)), self._keep(("grey", end), lambda: self._grey(end))
-        chained = self._chained(start, end)
-        margin = self.settings.margin
-        if chained is not None:
-            chained = cv2.copyMakeBorder(chained, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-        flow = self._search.calc(first, second, chained)
-        return np.ascontiguousarray(flow[margin:-margin, margin:-margin])
+    def _chained_flow(self, start: Cell, end: Cell) -> np.ndarray:
+        """Flows from known cell to known cell along the way, one after the other: short steps are found where long ones are not."""
+        stops = [*self._on_the_way(start, end), end]
+        total_hw2 = self._keep(("flow", start, stops[0]), lambda: self._search_flow(start, stops[0]))
+        for last, stop in zip(stops, stops[1:]):
+            total_hw2 = self._keep(("flow", start, stop), partial(self._extended, total_hw2, last, stop))
+        return total_hw2
 
-    def _chained(self, start: Cell, end: Cell) -> np.ndarray | None:
-        """The flow through the cell one step before `end`, or None when that step is not on the way or not known."""
-        return None
+    def _extended(self, so_far_hw2: np.ndarray, last: Cell, stop: Cell) -> np.ndarray:
+        return so_far_hw2 + look_up(self.flow(last, stop), self.positions_hw2 + so_far_hw2)
+
+    def _on_the_way(self, start: Cell, end: Cell) -> list[Cell]:
+        """The known cells strictly between two cells of one view or of one time, in order."""
+        (start_view, start_time), (end_view, end_time) = start, end
+        if start_view == end_view:
+            cells = [(start_view, time) for time in range(min(start_time, end_time) + 1, max(start_time, end_time))]
+        elif start_time == end_time:
+            cells = [(view, start_time) for view in range(min(start_view, end_view) + 1, max(start_view, end_view))]
+        else:
+            raise ValueError(f"expected two cells of one view or of one time, got {start} and {end}.")
+        known = [cell for cell in cells if self.known_VT[cell]]
+        return known if start < end else known[::-1]
+
+    def _search_flow(self, start: Cell, end: Cell) -> np.ndarray:
+        first, second = (self._keep(("grey", cell), partial(self._grey, cell)) for cell in (start, end))
+        margin = self.settings.margin
+        return np.ascontiguousarray(self._search.calc(first, second, None)[margin:-margin, margin:-margin])
 
     def _round_trip(self, start: Cell, end: Cell) -> np.ndarray:
         there = self.flow(start, end)

@@ -79,7 +79,7 @@ def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = N
     if not bool(grid.known.any()):
         raise ValueError("expected at least one known cell, got a grid with none: give a fixed-view and a freeze-time video, or mark known cells.")
     draft = _Draft(grid)
-    flows = CellFlows(draft.frame, (grid.height, grid.width))
+    flows = CellFlows(draft.frame, (grid.height, grid.width), grid.known.numpy())
     total = int((~grid.known).sum())
     for done, (cell, ells) in enumerate(prediction_order(grid.known.numpy()), start=1):
         if ells:

@@ -1,0 +1,225 @@
+"""Transport: known cells untouched, still scenes copied, a moving square carried to views that never saw it move, any pattern and size."""
+
+import pytest
+import torch
+from fourreal_core.grid import FrameGrid
+from fourreal_core.metrics import psnr
+from fourreal_core.transport import TransportGuess, blend_predictions, nearest_ells, prediction_order, transport, transport_fill
+
+
+def texture(height: int, width: int, seed: int) -> torch.Tensor:
+    """[height, width, 3] smooth noise in 0.1..0.9."""
+    noise = torch.rand(1, 3, height // 4 + 2, width // 4 + 2, generator=torch.Generator().manual_seed(seed))
+    return 0.1 + 0.8 * torch.nn.functional.interpolate(noise, (height, width), mode="bilinear")[0].permute(1, 2, 0)
+
+
+def square_scene(views: int, times: int, height: int = 40, width: int = 64, parallax: int = 1, motion: int = 2) -> torch.Tensor:
+    """A textured square moves by `motion` pixels per time over a still background; every view shifts the whole picture by `parallax` pixels."""
+    background, square = texture(height, width + 32, 1), texture(14, 14, 2).flip(-1)
+    frames = torch.zeros(views, times, height, width, 3)
+    for view in range(views):
+        for time in range(times):
+            canvas = background.clone()
+            left = 28 + motion * time
+            canvas[12:26, left : left + 14] = square
+            frames[view, time] = canvas[:, 8 + parallax * view : 8 + parallax * view + width]
+    return frames
+
+
+def hidden(frames: torch.Tensor, known: torch.Tensor) -> FrameGrid:
+    return FrameGrid(torch.where(known[:, :, None, None, None], frames, 0.0), known)
+
+
+def first_view_and_time(views: int, times: int) -> torch.Tensor:
+    known = torch.zeros(views, times, dtype=torch.bool)
+    known[0], known[:, 0] = True, True
+    return known
+
+
+@pytest.fixture(scope="module")
+def scene() -> torch.Tensor:
+    return square_scene(3, 5)
+
+
+@pytest.fixture(scope="module")
+def guess(scene) -> TransportGuess:
+    return transport(hidden(scene, first_view_and_time(3, 5)))
+
+
+def test_known_cells_come_back_bit_exact_with_full_confidence(scene, guess):
+    known = first_view_and_time(3, 5)
+    for frames in (guess.along_time, guess.along_view, guess.blend):
+        assert torch.equal(frames[known], scene[known])
+    assert (guess.confidence_time[known] == 1).all() and (guess.confidence_view[known] == 1).all()
+
+
+def test_everything_is_float32_within_range(guess):
+    for part in (guess.along_time, guess.along_view, guess.confidence_time, guess.confidence_view, guess.blend):
+        assert part.dtype == torch.float32 and part.min() >= 0 and part.max() <= 1
+
+
+def test_a_moving_square_is_carried_to_views_that_never_saw_it_move(scene, guess):
+    unknown = ~first_view_and_time(3, 5)
+    centre = (slice(None), slice(6, 34), slice(6, 58))  # what leaves or enters the picture cannot be known
+    blend, truth = guess.blend[unknown][centre], scene[unknown][centre]
+    copied = scene[:, :1].expand_as(scene)[unknown][centre]
+    assert psnr(blend, truth) > 30
+    assert psnr(blend, truth) > psnr(copied, truth) + 8
+
+
+def test_confidence_is_lower_where_the_error_is_larger(scene, guess):
+    unknown = ~first_view_and_time(3, 5)
+    for picture, confidence in ((guess.along_time, guess.confidence_time), (guess.along_view, guess.confidence_view)):
+        error, sure = (picture - scene).abs().mean(-1)[unknown], confidence[unknown]
+        assert error[sure > sure.median()].mean() < error[sure <= sure.median()].mean()
+
+
+def test_a_still_scene_is_copied():
+    still = square_scene(3, 4, motion=0)
+    guess = transport(hidden(still, first_view_and_time(3, 4)))
+    assert torch.equal(guess.along_time, still)
+    assert (guess.blend - still).abs().mean() < 0.003
+    unknown = ~first_view_and_time(3, 4)
+    assert guess.confidence_time[unknown].min() > 0.5
+    assert guess.confidence_time[unknown].mean() > guess.confidence_view[unknown].mean()
+
+
+def test_exchanging_view_and_time_exchanges_the_two_directions(scene, guess):
+    swapped = transport(hidden(scene, first_view_and_time(3, 5)).swapped())
+    assert torch.equal(swapped.along_view.transpose(0, 1), guess.along_time)
+    assert torch.equal(swapped.along_time.transpose(0, 1), guess.along_view)
+    assert torch.equal(swapped.confidence_view.transpose(0, 1), guess.confidence_time)
+    assert torch.allclose(swapped.blend.transpose(0, 1), guess.blend, atol=1e-6)
+
+
+def test_two_runs_agree_bit_by_bit_and_the_grid_is_not_written_to(scene, guess):
+    grid = hidden(scene, first_view_and_time(3, 5))
+    before = grid.frames.clone()
+    again = transport(grid)
+    assert torch.equal(again.blend, guess.blend) and torch.equal(again.confidence_view, guess.confidence_view)
+    assert torch.equal(grid.frames, before)
+
+
+def test_frames_of_unknown_cells_are_never_looked_at(scene, guess):
+    known = first_view_and_time(3, 5)
+    spoiled = torch.where(known[:, :, None, None, None], scene, torch.rand(scene.shape, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(transport(FrameGrid(spoiled, known)).blend, guess.blend)
+
+
+def test_fill_keeps_known_cells_and_marks_what_was_known(scene):
+    grid = hidden(scene, first_view_and_time(3, 5))
+    filled, confidence = transport_fill(grid)
+    assert torch.equal(filled.frames[grid.known], scene[grid.known]) and torch.equal(filled.known, grid.known)
+    assert confidence.shape == (3, 5, 40, 64)
+
+
+def test_blend_lies_between_the_predictions_and_follows_full_confidence():
+    generator = torch.Generator().manual_seed(0)
+    along_time, along_view = torch.rand(2, 3, 4, 5, 3, generator=generator)
+    confidence_time, confidence_view = torch.rand(2, 3, 4, 5, generator=generator)
+    blend = blend_predictions(along_time, along_view, confidence_time, confidence_view)
+    assert (blend >= torch.minimum(along_time, along_view) - 1e-6).all() and (blend <= torch.maximum(along_time, along_view) + 1e-6).all()
+    sure, unsure = torch.ones(3, 4, 5), torch.full((3, 4, 5), 0.5)
+    assert torch.allclose(blend_predictions(along_time, along_view, sure, unsure), along_time, atol=1e-3)
+    assert torch.allclose(blend_predictions(along_time, along_view, unsure, unsure), (along_time + along_view) / 2, atol=1e-6)
+
+
+def test_blend_has_finite_gradients_at_the_ends():
+    parts = [torch.rand(2, 3, requires_grad=True) for _ in range(2)] + [torch.tensor([0.0, 1.0], requires_grad=True) for _ in range(2)]
+    blend_predictions(*parts).sum().backward()
+    assert all(torch.isfinite(part.grad).all() for part in parts)
+
+
+def test_progress_is_reported_and_can_cancel(scene):
+    calls = []
+    transport(hidden(scene, first_view_and_time(3, 5)), on_cell=lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 8) for done in range(1, 9)]
+
+    def cancel(done, total):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        transport(hidden(scene, first_view_and_time(3, 5)), on_cell=cancel)
+
+
+def test_no_known_cell_is_refused():
+    with pytest.raises(ValueError, match="at least one known cell"):
+        transport(FrameGrid(torch.zeros(2, 3, 8, 16, 3), torch.zeros(2, 3, dtype=torch.bool)))
+
+
+def test_one_known_cell_is_copied_everywhere(scene):
+    known = torch.zeros(3, 5, dtype=torch.bool)
+    known[1, 2] = True
+    guess = transport(hidden(scene, known))
+    assert torch.equal(guess.blend, scene[1, 2].expand_as(scene))
+    assert guess.confidence_time[~known].max() < 0.2
+
+
+def test_a_fully_known_grid_is_returned_as_it_is(scene):
+    filled, confidence = transport_fill(FrameGrid(scene, torch.ones(3, 5, dtype=torch.bool)))
+    assert torch.equal(filled.frames, scene) and (confidence == 1).all()
+
+
+PATTERNS = {
+    "last view and last time": ["00001", "00001", "11111"],
+    "both outer views and the first time": ["11111", "10000", "11111"],
+    "checkerboard": ["10101", "01010", "10101"],
+    "steps that need two rounds": ["10000", "11000", "01111"],
+    "outer views only": ["11111", "00000", "11111"],
+    "two far cells": ["10000", "00000", "00001"],
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS.keys())
+def test_any_known_pattern_is_filled_better_than_with_grey(pattern, scene):
+    known = torch.tensor([[cell == "1" for cell in view] for view in pattern])
+    filled, confidence = transport_fill(hidden(scene, known))
+    assert torch.equal(filled.frames[known], scene[known])
+    assert (confidence > 0).all()
+    assert psnr(filled.frames[~known], scene[~known]) > psnr(torch.full_like(scene[~known], 0.5), scene[~known])
+
+
+def test_cells_without_an_l_of_known_cells_come_later_from_predicted_ones():
+    known = torch.tensor([[True, False, False], [True, True, False], [False, True, True]]).numpy()
+    order = list(prediction_order(known))
+    assert [cell for cell, _ in order] == [(0, 1), (1, 2), (2, 0), (0, 2)]
+    assert all(ells for _, ells in order)
+
+
+def test_the_nearest_l_is_taken_towards_each_side():
+    known = torch.zeros(5, 7, dtype=torch.bool)
+    known[0], known[4], known[:, 0], known[:, 6] = True, True, True, True
+    ells = nearest_ells(known.numpy(), (1, 2))
+    assert ((1, 0), (0, 0), (0, 2)) in ells
+    assert all(max(abs(corner[0] - 1), abs(corner[1] - 2)) <= 4 for _, corner, _ in ells)
+
+
+@pytest.mark.parametrize("size", [(8, 16), (1, 1), (5, 33), (37, 53), (3, 200)])
+def test_odd_and_tiny_sizes(size):
+    height, width = size
+    frames = texture(64, 256, 3)[None, None, :height, :width].expand(2, 3, -1, -1, -1).contiguous()
+    guess = transport(hidden(frames, first_view_and_time(2, 3)))
+    assert guess.blend.shape == (2, 3, height, width, 3)
+    assert torch.allclose(guess.along_time, frames, atol=1e-6)
+
+
+def test_frames_larger_than_the_working_size_are_matched_smaller():
+    frames = torch.nn.functional.interpolate(square_scene(2, 2).flatten(0, 1).permute(0, 3, 1, 2), (420, 672), mode="bilinear")
+    frames = frames.permute(0, 2, 3, 1).reshape(2, 2, 420, 672, 3)
+    guess = transport(hidden(frames, first_view_and_time(2, 2)))
+    assert psnr(guess.blend[1, 1, 60:-60, 60:-60], frames[1, 1, 60:-60, 60:-60]) > 30
+
+
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
+def test_frames_of_one_colour(level):
+    frames = torch.full((2, 3, 24, 40, 3), level)
+    guess = transport(hidden(frames, first_view_and_time(2, 3)))
+    assert torch.allclose(guess.blend, frames, atol=1e-6)
+
+
+@pytest.mark.parametrize("views, times", [(1, 4), (4, 1), (1, 1)])
+def test_one_view_or_one_time(views, times):
+    frames = square_scene(views, times)
+    known = torch.zeros(views, times, dtype=torch.bool)
+    known[0, 0] = True
+    assert torch.equal(transport(hidden(frames, known)).blend, frames[:1, :1].expand_as(frames))
