@@ -20,10 +20,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..flow import velocity_from_x0
-from ..transport import blend_predictions
 from .attention import attention, rotary_angles, rotate
-from .config import KNOWN_CHANNELS, PATCH, ModelConfig
+from .config import PATCH, ModelConfig
 from .conv import Head, Stem
+from .prior import Prior
 
 DYNAMIC, FREEZE_TIME = 0, 1  # mode embedding: which axis a sequence runs along
 SIGMA_FEATURES = 64
@@ -86,6 +86,7 @@ class Embedded:
 
     tokens_MSD: Tensor
     skips: tuple[Tensor, Tensor]
+    prior: Prior
     height: int  # in tokens
     width: int
 
@@ -102,7 +103,7 @@ class VideoDiT(nn.Module):
         factory = {"dtype": dtype, "device": device}
         self.config = config
         width = config.width
-        out_channels = 5 if config.guess else 4  # see `clean_frames`
+        out_channels = 5 if config.guess else 4  # see `Prior.clean_frames`
         self.stem = Stem(3 + config.condition_channels, config, operations=operations, **factory)
         self.sigma_in = operations.Linear(SIGMA_FEATURES, width, **factory)
         self.sigma_out = operations.Linear(width, width, **factory)
@@ -117,37 +118,35 @@ class VideoDiT(nn.Module):
         """Velocity `[N, 3, F, H, W]` (float32) of noisy sequences at `sigma`, each along its own mode's axis."""
         frames = x_NCFHW.shape[2]
         x_MCHW, condition_MCHW = (rearrange(x, "n c f h w -> (n f) c h w") for x in (x_NCFHW, condition_NCFHW))
-        sigma_M = sigma_N.repeat_interleave(frames)
-        embedded = self.embed(x_MCHW, condition_MCHW, sigma_M)
+        embedded = self.embed(x_MCHW, condition_MCHW, sigma_N.repeat_interleave(frames))
         tokens = rearrange(embedded.tokens_MSD, "(n f) s d -> n (f s) d", f=frames)
         modulation, angles = self.modulation(sigma_N, mode_N, tokens.dtype), self.angles(frames, embedded)
         for block in self.blocks:
             tokens = block(tokens, modulation, angles, text_NKD)
         tokens = rearrange(tokens, "n (f s) d -> (n f) s d", f=frames)
-        velocity_MCHW = self.predict(tokens, embedded, x_MCHW, condition_MCHW, sigma_M)
+        velocity_MCHW = self.predict(tokens, embedded)
         return rearrange(velocity_MCHW, "(n f) c h w -> n c f h w", f=frames)
 
     def embed(self, x_MCHW: Tensor, condition_MCHW: Tensor, sigma_M: Tensor) -> Embedded:
         """Frames with their condition -> tokens. Sizes are padded up to multiples of 8 pixels."""
-        pixels = _pad_to_patch(torch.cat([x_MCHW, condition_MCHW.to(x_MCHW)], dim=1)).to(self.compute_dtype)
+        prior = Prior(x_MCHW.float(), sigma_M, condition_MCHW.float())
+        pixels = _pad_to_patch(torch.cat([prior.evidence, prior.channels], dim=1)).to(self.compute_dtype)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         tokens, skips = self.stem(pixels, self.sigma_embedding(sigma_M))
         height, width = tokens.shape[-2:]
-        return Embedded(rearrange(tokens, "m d h w -> m (h w) d"), skips, height, width)
+        return Embedded(rearrange(tokens, "m d h w -> m (h w) d"), skips, prior, height, width)
 
-    def predict(
-        self, tokens_MSD: Tensor, embedded: Embedded, x_MCHW: Tensor, condition_MCHW: Tensor, sigma_M: Tensor
-    ) -> Tensor:
+    def predict(self, tokens_MSD: Tensor, embedded: Embedded) -> Tensor:
         """Tokens after the last block -> velocity `[M, 3, H, W]`, float32.
 
-        x-prediction: the head gives the clean frame (or its residual to Transport's guess), known frames are
-        themselves, and the velocity follows (arXiv 2511.13720 finds x-prediction fit for pixel space). [ours: guess]
+        x-prediction: the head gives the clean frame and the velocity follows (arXiv 2511.13720 finds x-prediction fit
+        for pixel space).
         """
+        prior = embedded.prior
         tokens = rearrange(tokens_MSD, "m (h w) d -> m d h w", h=embedded.height)
-        out = self.head(tokens, embedded.skips, self.sigma_embedding(sigma_M))
-        out = out[..., : x_MCHW.shape[-2], : x_MCHW.shape[-1]].float()
-        x, sigma = x_MCHW.float(), sigma_M.float()[:, None, None, None]
-        return velocity_from_x0(x, clean_frames(out, x, sigma, condition_MCHW.float()), sigma)
+        out = self.head(tokens, embedded.skips, self.sigma_embedding(prior.sigma_M))
+        out = out[..., : prior.x.shape[-2], : prior.x.shape[-1]].float()
+        return velocity_from_x0(prior.x, prior.clean_frames(out), prior.sigma_M[:, None, None, None])
 
     def sigma_embedding(self, sigma_N: Tensor) -> Tensor:
         hidden = self.sigma_in(sigma_features(sigma_N).to(self.compute_dtype))
@@ -171,32 +170,6 @@ class VideoDiT(nn.Module):
     @compute_dtype.setter
     def compute_dtype(self, dtype: torch.dtype | None) -> None:
         self._compute_dtype = dtype
-
-
-def clean_frames(out_MCHW: Tensor, x_MCHW: Tensor, sigma_M111: Tensor, condition_MCHW: Tensor) -> Tensor:
-    """Head output, noisy frames and condition -> x0 `[M, 3, H, W]` in -1..1 (not clamped). [ours]
-
-    x0 = guess + out[:3] + out[3] * (x - (1 - sigma) * guess) + out[4] * (along_time - along_view)
-
-    with guess = Transport's blend, or 0 and no last term without one. An output of zeros is exactly Transport.
-    out[3] lets a nearly clean x through without passing it through the network; known frames replace the prediction.
-    """
-    known, mask = condition_MCHW[:, :3], condition_MCHW[:, 3:4]
-    guess: Tensor | float = 0.0
-    x0 = out_MCHW[:, :3]
-    if condition_MCHW.shape[1] > KNOWN_CHANNELS:
-        time, view, confidence_time, confidence_view = condition_MCHW[:, KNOWN_CHANNELS:].split([3, 3, 1, 1], dim=1)
-        guess = _channel_first_blend(time, view, confidence_time, confidence_view)
-        x0 = x0 + out_MCHW[:, 4:5] * (time - view)
-    x0 = guess + x0 + out_MCHW[:, 3:4] * (x_MCHW - (1 - sigma_M111) * guess)
-    return torch.where(mask > 0.5, known, x0)
-
-
-def _channel_first_blend(time: Tensor, view: Tensor, confidence_time: Tensor, confidence_view: Tensor) -> Tensor:
-    blend = blend_predictions(
-        time.movedim(1, -1), view.movedim(1, -1), confidence_time[:, 0], confidence_view[:, 0]
-    )
-    return blend.movedim(-1, 1)
 
 
 def _pad_to_patch(x_MCHW: Tensor) -> Tensor:

@@ -105,10 +105,10 @@ class Streams:
     def __init__(self, base: VideoDiT, x_BVCTHW: Tensor, sigma_B: Tensor, condition_BVCTHW: Tensor, context: tuple):
         self.base, self.sigma_B = base, sigma_B
         self.B, self.V, _, self.T = x_BVCTHW.shape[:4]
-        self.x_MCHW = rearrange(x_BVCTHW, "b v c t h w -> (b v t) c h w")
-        self.condition_MCHW = rearrange(condition_BVCTHW, "b v c t h w -> (b v t) c h w")
-        self.sigma_M = sigma_B.repeat_interleave(self.V * self.T)
-        self.embedded = base.embed(self.x_MCHW, self.condition_MCHW, self.sigma_M)
+        x_MCHW, condition_MCHW = (
+            rearrange(part, "b v c t h w -> (b v t) c h w") for part in (x_BVCTHW, condition_BVCTHW)
+        )
+        self.embedded = base.embed(x_MCHW, condition_MCHW, sigma_B.repeat_interleave(self.V * self.T))
         self.tokens_BVTSD = rearrange(self.embedded.tokens_MSD, "(b v t) s d -> b v t s d", v=self.V, t=self.T)
         self.text_time, self.text_view = context
         self.angles_time = base.angles(self.T, self.embedded)
@@ -151,7 +151,7 @@ class Streams:
 
     def _predict(self, tokens_BVTSD: Tensor) -> Tensor:
         tokens = rearrange(tokens_BVTSD, "b v t s d -> (b v t) s d")
-        velocity = self.base.predict(tokens, self.embedded, self.x_MCHW, self.condition_MCHW, self.sigma_M)
+        velocity = self.base.predict(tokens, self.embedded)
         return rearrange(velocity, "(b v t) c h w -> b v c t h w", v=self.V, t=self.T)
 
     def _time_sequences(self, x_BVTSD: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..flow import add_noise, velocity_from_x0
-from ..model.dit import clean_frames
 from ..model.precision import fast_dtype
+from ..model.prior import Prior
 from ..model.two_stream import GridModel
 from .examples import Batch, grid_batch, sequence_batch
 from .loss import velocity_loss
@@ -120,9 +120,8 @@ def predict(model: GridModel, stage: str, batch: Batch, sigma: Tensor, noise: Te
 def guess_loss(batch: Batch, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
     """The loss of a head that puts out zeros: Transport's where there is a guess, else that of grey frames."""
     cells = batch.condition.movedim(-4, -3).flatten(0, -4)  # every frame's channels: [M, C, h, w]
-    nothing, one = torch.zeros(len(cells), 5, *cells.shape[2:]), torch.ones(len(cells), 1, 1, 1)
-    guess = clean_frames(nothing, nothing[:, :3], one, cells)
-    x0_guess = guess.view_as(x0.movedim(-4, -3)).movedim(-3, -4)
+    prior = Prior(torch.zeros(len(cells), 3, *cells.shape[2:]), torch.ones(len(cells)), cells)
+    x0_guess = torch.where(prior.mask > 0.5, prior.known, prior.guess).view_as(x0.movedim(-4, -3)).movedim(-3, -4)
     return velocity_loss(velocity_from_x0(add_noise(x0, noise, sigma), x0_guess, sigma), x0, noise, sigma, weight)
 
 

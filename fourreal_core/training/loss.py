@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..flow import SMALLEST_SIGMA
 
-HEAVIEST_SIGMA = 0.5  # below this the weight 1 / sigma^2 of an error in x0 stays constant, else nearly clean frames rule
+HEAVIEST_SIGMA = 0.8  # below this the weight 1 / sigma^2 of an error in x0 stays constant, else nearly clean frames rule
 
 
 def velocity_loss(velocity: Tensor, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:

@@ -27,12 +27,12 @@ def sequence_known(count: int, frames: int, generator: Generator) -> Tensor:
 
 
 def sample_sigma(count: int, generator: Generator) -> Tensor:
-    """Noise levels `[count]`: half uniform, 15 % at pure noise, the rest logit-normal around 0.7.
+    """Noise levels `[count]`: half uniform, 30 % at pure noise, the rest logit-normal around 0.7.
 
     Sampling starts at pure noise, and a purely logit-normal draw starves that end (measured in trials).
     """
     uniform = torch.rand(count, generator=generator)
     middle = torch.sigmoid(torch.randn(count, generator=generator) + 0.8)
     kind = torch.rand(count, generator=generator)
-    sigma = torch.where(kind < 0.5, uniform, torch.where(kind < 0.65, torch.ones(count), middle))
+    sigma = torch.where(kind < 0.5, uniform, torch.where(kind < 0.8, torch.ones(count), middle))
     return sigma.clamp_min(0.02)

@@ -1,0 +1,62 @@
+"""The guess, the evidence in noisy pixels, and how the network's output becomes pixels."""
+
+import pytest
+import torch
+
+from fourreal_core.flow import add_noise
+from fourreal_core.model.prior import Prior, blend_variance
+
+M, H, W = 2, 4, 6
+
+
+def condition(time=0.5, view=-0.5):
+    channels = torch.zeros(M, 12, H, W)
+    channels[:, 4:7], channels[:, 7:10], channels[:, 10:] = time, view, 0.5
+    return channels
+
+
+def test_evidence_vanishes_at_pure_noise_and_is_the_difference_without_noise():
+    x0, noise = torch.rand(M, 3, H, W), torch.randn(M, 3, H, W)
+    for sigma, expected in ((1.0, torch.zeros_like(x0)), (0.0, x0 - 0.2)):
+        prior = Prior(add_noise(x0, noise, sigma), torch.full((M,), sigma), condition(0.2, 0.2))
+        torch.testing.assert_close(prior.evidence, expected)
+
+
+def test_evidence_is_the_best_linear_estimate():
+    generator = torch.Generator().manual_seed(0)
+    error = blend_variance(*condition()[:1, 10:, :1, :1].split(1, dim=1)).sqrt()
+    difference = error * torch.randn(1, 3, 200, 200, generator=generator)
+    x = add_noise(0.3 + difference, torch.randn(difference.shape, generator=generator), 0.4)
+    evidence = Prior(x, torch.tensor([0.4]), condition(0.3, 0.3)[:1, :, :1, :1].expand(1, 12, 200, 200)).evidence
+    errors = [(factor * evidence - difference).square().mean() for factor in (0.9, 1.0, 1.1)]
+    assert errors[1] < errors[0] and errors[1] < errors[2] and errors[1] < difference.square().mean()
+
+
+def test_the_blend_is_surer_than_either_prediction():
+    half, low = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 1e-6)
+    assert blend_variance(half, low).sqrt().item() == pytest.approx(0.1, rel=1e-3)
+    assert blend_variance(half, half).item() == pytest.approx(0.1**2 / 2)
+    assert blend_variance(low, low).item() == 1.0 and blend_variance(1 - low, low).sqrt().item() == pytest.approx(0.02)
+
+
+def test_output_channels():
+    x, sigma = torch.full((M, 3, H, W), 0.25), torch.full((M,), 0.5)
+    prior = Prior(x, sigma, condition())
+    out = torch.zeros(M, 5, H, W)
+    torch.testing.assert_close(prior.clean_frames(out), torch.zeros(M, 3, H, W))  # the blend of 0.5 and -0.5
+    out[:, 4] = 0.5
+    torch.testing.assert_close(prior.clean_frames(out), torch.full((M, 3, H, W), 0.5))
+    out[:, 3] = 2.0
+    torch.testing.assert_close(prior.clean_frames(out), 0.5 + 2 * prior.evidence)
+
+
+def test_known_frames_are_themselves():
+    known = condition()
+    known[0, :3], known[0, 3] = 0.7, 1.0
+    x0 = Prior(torch.randn(M, 3, H, W), torch.ones(M), known).clean_frames(torch.randn(M, 5, H, W))
+    assert (x0[0] == 0.7).all() and (x0[1] != 0.7).all()
+
+
+def test_without_a_guess_it_is_grey():
+    prior = Prior(torch.randn(M, 3, H, W), torch.ones(M), torch.zeros(M, 4, H, W))
+    assert not prior.clean_frames(torch.zeros(M, 4, H, W)).any() and prior.channels.shape[1] == 4
