@@ -85,7 +85,7 @@ class CellFlows:
         """[h, w]: mean absolute colour difference (0..1) between s in `start` and its partner in `end`."""
         return self._keep(("mismatch", start, end), lambda: self._mismatch(start, end))
 
-    def _keep(self, key: tuple, compute) -> np.ndarray:
+    def _keep(self, key: tuple, compute: Callable[[], np.ndarray]) -> np.ndarray:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]

@@ -131,7 +131,6 @@ class _Draft:
 
     def __init__(self, grid: FrameGrid):
         self.known_VT = grid.known.numpy()
-        self.filled_VT = self.known_VT.copy()
         known = grid.known[:, :, None, None, None]
         self.along_time = torch.where(known, grid.frames, 0.0)
         self.along_view = self.along_time.clone()
