@@ -2,7 +2,7 @@
 
     python in_process_runner.py COMFYUI BASE PACK REQUEST ANSWER
 
-REQUEST is a JSON file {"validate": {name: prompt}, "run": prompt}; ANSWER gets {"nodes": ids, "problems": {name: text}, "done": bool}.
+REQUEST is a JSON file {"validate": {name: prompt}, "run": prompt}; ANSWER gets {"nodes": ids, "problems": {name: text}, "failures": [text]}.
 """
 
 import asyncio
@@ -49,7 +49,8 @@ def main(comfyui: str, base: str, pack: str, request_file: str, answer_file: str
     executor = execution.PromptExecutor(SilentServer(), cache_type=execution.CacheType.CLASSIC, cache_args=cache)
     _, _, outputs, _ = asyncio.run(execution.validate_prompt("run", request["run"], None))
     executor.execute(request["run"], "run", {}, outputs)
-    answer = {"nodes": ours, "problems": problems, "done": executor.success}
+    failures = [data["exception_message"] for event, data in executor.status_messages if event == "execution_error"]
+    answer = {"nodes": ours, "problems": problems, "failures": failures}
     Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
 
 

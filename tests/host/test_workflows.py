@@ -93,7 +93,8 @@ def test_every_prompt_is_valid_in_process_and_one_runs_there(
     answer = run_in_process(environment, tmp_path, {"validate": prompts, "run": small(prompts["two_videos_to_bullet_time"])})
     assert answer["nodes"] == [name for name in object_info if name.startswith("FourReal")]
     assert {name: text for name, text in answer["problems"].items() if text} == {}
-    assert answer["done"] and any(file.is_file() for file in (tmp_path / "output").rglob("*"))
+    assert answer["failures"] == []
+    assert any(file.is_file() for file in (tmp_path / "output").rglob("*"))
 
 
 def run_in_process(environment: Environment, base: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +103,6 @@ def run_in_process(environment: Environment, base: Path, request: dict[str, Any]
     where = [str(environment.comfyui), str(base), str(base / "custom_nodes" / FOLDER)]
     files = [str(base / "request.json"), str(base / "answer.json")]
     command = [str(environment.python), str(runner), *where, *files]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=base, env={**os.environ, "PYTHONPATH": ""}, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=base, env={**os.environ, "PYTHONPATH": ""}, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     return read(base / "answer.json")
