@@ -42,11 +42,11 @@ def train(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     first_step = None
 
-    def report(step: int, loss: float) -> None:
+    def report(step: int, loss: float, guess_loss: float) -> None:
         nonlocal first_step
         first_step = step if first_step is None else first_step
         seconds = (time.monotonic() - started) / (step - first_step + 1)
-        show(f"{plan.stage} step {step}/{plan.steps}  loss {loss:.4f}  {seconds:.2f} s/step  {(plan.steps - step) * seconds / 60:.0f} min left")
+        show(f"{plan.stage} step {step}/{plan.steps}  loss {loss:.4f} (guess {guess_loss:.4f})  {seconds:.2f} s/step  {(plan.steps - step) * seconds / 60:.0f} min left")
 
     run.train_stage(getattr(configs, arguments.config)(), plan, arguments.examples, arguments.output, report)
 
