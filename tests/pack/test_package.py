@@ -1,0 +1,17 @@
+"""pyproject.toml and requirements.txt agree, and leave the versions of torch and numpy to the host."""
+
+import json
+import re
+from pathlib import Path
+
+PACK = Path(__file__).resolve().parents[2]
+
+
+def test_both_lists_of_dependencies_are_the_same():
+    listed = json.loads(re.search(r"^dependencies = (\[.*\])$", (PACK / "pyproject.toml").read_text(), re.MULTILINE)[1])
+    assert listed == (PACK / "requirements.txt").read_text().split()
+
+
+def test_no_dependency_can_replace_the_hosts_torch_or_numpy():
+    required = (PACK / "requirements.txt").read_text().split()
+    assert "numpy" in required and not any(name.startswith("torch") for name in required)
