@@ -24,6 +24,8 @@ class FlowSettings:
     enlargement: int = 2  # small frames are matched at twice their size
     margin: int = 16  # replicated border around the working image; also makes the tiniest frame large enough for DIS
     refinements: int = 10  # variational refinement steps per scale
+    still_window: int = 9  # working pixels over which standing still is compared with moving
+    still_margin: float = 0.004  # colour error (0..1) that moving must save to be believed
     kept_bytes: int = 1 << 30  # computed flows kept at most; the oldest is computed again when needed
 
 
@@ -75,7 +77,7 @@ class CellFlows:
         """[h, w, 2]: pixel s of `start` is seen at s + flow(s) in `end`."""
         if start == end:
             return np.zeros((self.height, self.width, 2), np.float32)
-        return self._chained_flow(start, end)
+        return self._keep(("settled", start, end), lambda: self._settled(self._chained_flow(start, end), start, end))
 
     def round_trip(self, start: Cell, end: Cell) -> np.ndarray:
         """[h, w]: distance in working pixels between s and where the flows to `end` and back put it."""
@@ -115,7 +117,16 @@ class CellFlows:
         return total_hw2
 
     def _extended(self, so_far_hw2: np.ndarray, last: Cell, stop: Cell) -> np.ndarray:
-        return so_far_hw2 + look_up(self.flow(last, stop), self.positions_hw2 + so_far_hw2)
+        return so_far_hw2 + look_up(self._chained_flow(last, stop), self.positions_hw2 + so_far_hw2)
+
+    def _settled(self, flow_hw2: np.ndarray, start: Cell, end: Cell) -> np.ndarray:
+        """The flow, or zero where standing still explains the colours as well: chains must not drift through noise."""
+        first, second = self.picture(start), self.picture(end)
+        moved = np.abs(look_up(second, self.positions_hw2 + flow_hw2) - first).mean(axis=-1)
+        still = np.abs(second - first).mean(axis=-1)
+        window = (self.settings.still_window,) * 2
+        stays_hw = cv2.blur(still, window) <= cv2.blur(moved, window) + self.settings.still_margin
+        return np.where(stays_hw[..., None], np.float32(0), flow_hw2)
 
     def _on_the_way(self, start: Cell, end: Cell) -> list[Cell]:
         """The known cells strictly between two cells of one view or of one time, in order."""
