@@ -28,6 +28,7 @@ from workflow_prompt import Prompt
 Event = dict[str, Any]
 FOLDER = "ComfyUI-4Real-Video"
 START_S, STOP_S = 300, 10
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy stands between us and this machine
 
 
 class HostProblem(RuntimeError):
@@ -53,7 +54,7 @@ class Host:
 
     def get(self, route: str) -> bytes:
         """Raises urllib.error.HTTPError when the server has no such route."""
-        with urllib.request.urlopen(self.address + route, timeout=60) as answer:
+        with DIRECT.open(self.address + route, timeout=60) as answer:
             return answer.read()
 
     def get_json(self, route: str) -> Any:
@@ -62,7 +63,7 @@ class Host:
     def post(self, route: str, data: Any) -> None:
         body = json.dumps(data).encode()
         request = urllib.request.Request(self.address + route, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60):
+        with DIRECT.open(request, timeout=60):
             pass
 
     def object_info(self) -> dict[str, Any]:
@@ -76,7 +77,10 @@ class Host:
 
         Raises RunProblem when it is refused or fails, RunInterrupted when it is interrupted, HostProblem when ComfyUI dies.
         """
-        return asyncio.run(self._run(prompt, on_event))
+        try:
+            return asyncio.run(self._run(prompt, on_event))
+        except aiohttp.ClientError as problem:
+            raise HostProblem(f"ComfyUI no longer answers ({problem}).\n{last_lines(self.log_file)}") from problem
 
     async def _run(self, prompt: Prompt, on_event: Callable[[Event], None]) -> dict[str, Any]:
         client, identity = str(uuid.uuid4()), str(uuid.uuid4())
