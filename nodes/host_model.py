@@ -19,7 +19,6 @@ from ..fourreal_core.model.two_stream import GridModel
 
 CONDITION_KEY = "fourreal_condition"
 OPTIONS_KEY = "fourreal"
-DEFAULT_OPTIONS = {"sync": "soft", "strength": 1.0, "output": "mean"}
 
 
 class GridPixels(comfy.latent_formats.LatentFormat):
@@ -46,6 +45,11 @@ class HostGridModel(GridModel):
         self.image_model = image_model
         self.dtype = dtype
 
+    @property
+    def best_sync(self) -> str:
+        """What runs when nobody chose: soft if this checkpoint has it, else averaging."""
+        return "soft" if "soft" in self.sync_kinds else "hard"
+
     def forward(self, x, timestep, context=None, transformer_options={}, **kwargs):
         wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
         executor = WrapperExecutor.new_class_executor(self.predict_velocity, self, wrappers)
@@ -56,7 +60,7 @@ class HostGridModel(GridModel):
         comfy.model_management.throw_exception_if_processing_interrupted()
         chunks = len(transformer_options.get("cond_or_uncond", (0,)))
         x_BVCTHW = x.unflatten(0, (chunks, -1))
-        options = DEFAULT_OPTIONS | transformer_options.get(OPTIONS_KEY, {})
+        options = {"sync": self.best_sync, **transformer_options.get(OPTIONS_KEY, {})}
         velocity_BVCTHW = super().forward(
             x_BVCTHW,
             timestep.unflatten(0, (chunks, -1))[:, 0],

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..fourreal_core.model.precision import fast_dtype
 from ..fourreal_core.model.two_stream import OUTPUTS
 from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint, load_checkpoint
-from .host_model import DEFAULT_OPTIONS, OPTIONS_KEY, GridBaseModel, GridModelConfig
+from .host_model import OPTIONS_KEY, GridBaseModel, GridModelConfig
 from .preview import attach_grid_preview
 
 MODEL_FOLDER = "fourreal"
@@ -24,11 +24,14 @@ SYNC_TOOLTIP = (
     "correction (best). hard: both get the same features. sequential: one stream, time and view layers in turn. "
     "off: two independent video models, averaged only at the end."
 )
-STRENGTH_TOOLTIP = "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is what was trained."
+STRENGTH_TOOLTIP = (
+    "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is what was trained. "
+    "Does nothing with sequential."
+)
 
 
 def register_model_folder() -> None:
-    """Make models/fourreal a host model folder for the usual checkpoint extensions."""
+    """Make models/fourreal a host model folder that lists safetensors files only."""
     folder = os.path.join(folder_paths.models_dir, MODEL_FOLDER)
     folder_paths.add_model_folder_path(MODEL_FOLDER, folder, is_default=True)
     paths, _ = folder_paths.folder_names_and_paths[MODEL_FOLDER]
@@ -66,15 +69,13 @@ def expect_grid_model(model) -> GridBaseModel:
 
 
 def with_sync(model, **options):
-    """A clone of the MODEL with some of sync, strength and output set; the others stay as they are."""
-    grid_model = expect_grid_model(model)
-    kinds = grid_model.diffusion_model.sync_kinds
-    sync = options.get("sync", DEFAULT_OPTIONS["sync"])
-    if sync not in kinds:
-        raise ValueError(f"expected sync to be one of {', '.join(kinds)} for this checkpoint, got {sync}")
+    """A clone of the MODEL with sync, and strength and output where given; what is not given stays as it is."""
+    kinds = expect_grid_model(model).diffusion_model.sync_kinds
+    if options["sync"] not in kinds:
+        raise ValueError(f"expected sync to be one of {', '.join(kinds)} for this checkpoint, got {options['sync']}")
     clone = model.clone()
     transformer_options = clone.model_options.get("transformer_options", {})
-    merged = DEFAULT_OPTIONS | transformer_options.get(OPTIONS_KEY, {}) | options
+    merged = transformer_options.get(OPTIONS_KEY, {}) | options
     clone.model_options["transformer_options"] = {**transformer_options, OPTIONS_KEY: merged}
     return clone
 
@@ -107,8 +108,13 @@ class FourRealLoadModel(io.ComfyNode):
                     tooltip="Number format of the network. auto: bfloat16 where this machine computes it fast, else float32.",
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="The grid model, with soft synchronization.")],
+            outputs=[io.Model.Output(tooltip="The grid model, ready for 4Real Sampler or 4Real Grid Conditioning.")],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint, precision):
+        status = os.stat(_checkpoint_path(checkpoint))  # training may have written a new file under the same name
+        return status.st_mtime_ns, status.st_size
 
     @classmethod
     def execute(cls, checkpoint, precision) -> io.NodeOutput:

@@ -11,7 +11,6 @@ from ..fourreal_core.flow import from_model
 
 PREVIEW_KEY = "fourreal_preview"
 PREVIEW_SIDE = 1024  # pixels of the longer side sent to the browser at each step
-MASK, CALLBACK = 4, 5  # in outer_sample(noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed)
 
 
 def attach_grid_preview(patcher):
@@ -20,10 +19,10 @@ def attach_grid_preview(patcher):
     patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, PREVIEW_KEY, _sample_with_preview)
 
 
-def _sample_with_preview(executor, *args, **kwargs):
-    # CFGGuider.sample gives the first eight by position; the preview needs to know which cells are held.
-    callback = _sheet_callback(args[CALLBACK], _held_cells(args[MASK]))
-    return executor(*args[:CALLBACK], callback, *args[CALLBACK + 1 :], **kwargs)
+def _sample_with_preview(executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, *args, **kwargs):
+    """An OUTER_SAMPLE wrapper: the sampler's own callback with the preview added."""
+    callback = _sheet_callback(callback, _held_cells(denoise_mask))
+    return executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs)
 
 
 def _held_cells(mask_VCTHW):
@@ -47,6 +46,6 @@ def _sheet_callback(host_callback, known_VT):
 
 def sheet_image(latent_VCTHW, known_VT=None):
     """A grid in the middle of sampling, [V, 3, T, H, W] in -1..1, as a picture; known cells are framed."""
-    frames_VTHWC = from_model(latent_VCTHW.float().cpu())
+    frames_VTHWC = from_model(latent_VCTHW.float())
     sheet_HWC = contact_sheet(frames_VTHWC, known_VT, max_side=PREVIEW_SIDE)
     return Image.fromarray((sheet_HWC * 255).round().to(torch.uint8).numpy())

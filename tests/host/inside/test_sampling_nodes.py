@@ -3,6 +3,8 @@
 Letters: V = 3 views, T = 5 times, H = 16, W = 24.
 """
 
+import dataclasses
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -214,6 +216,27 @@ def test_cancelling_stops_at_the_next_step_and_the_next_run_works(comfy_inside, 
 def test_other_sizes_than_multiples_of_8_work(comfy_inside, model, videos):
     odd = comfy_inside.core("grid").FrameGrid.from_videos(videos[0][:, :15, :21], videos[1][:, :15, :21])
     assert sample(comfy_inside, model, odd).frames.shape == (3, 5, 15, 21, 3)
+
+
+def test_a_checkpoint_without_soft_layers_averages_and_says_what_it_has(comfy_inside, tiny_model, grid):
+    weights, two_stream = comfy_inside.core("model.weights"), comfy_inside.core("model.two_stream")
+    config = dataclasses.replace(comfy_inside.core("model.config").tiny(), sync=())
+    plain = two_stream.initialize_grid_model(two_stream.GridModel(config), torch.Generator().manual_seed(0))
+    weights.save_checkpoint(comfy_inside.base / "models" / "fourreal" / "plain.safetensors", plain)
+    [model] = comfy_inside.call("FourRealLoadModel", checkpoint="plain.safetensors", precision="float32")
+    [hard] = comfy_inside.call("FourRealTwoStream", model=model, sync="hard", strength=1.0, output="mean")
+    assert torch.equal(ksample(comfy_inside, model, grid).frames, ksample(comfy_inside, hard, grid).frames)
+    with pytest.raises(ValueError, match="one of off, hard, sequential for this checkpoint, got soft"):
+        sample(comfy_inside, model, grid, sync="soft")
+
+
+def test_a_checkpoint_written_anew_is_loaded_anew(comfy_inside, tiny_model):
+    node = comfy_inside.node_classes["FourRealLoadModel"]
+    before = node.fingerprint_inputs(tiny_model, "auto")
+    assert node.fingerprint_inputs(tiny_model, "auto") == before
+    file = comfy_inside.base / "models" / "fourreal" / tiny_model
+    file.write_bytes(file.read_bytes())
+    assert node.fingerprint_inputs(tiny_model, "auto") != before
 
 
 def test_a_decoded_latent_can_be_given_its_grid_again(comfy_inside, model, grid):
