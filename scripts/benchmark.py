@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""PSNR over unknown cells and seconds per grid of every way to fill a grid, on rendered grids (scripts/render.py)."""
+"""Quality and speed of every way to fill a grid, on rendered grids (made by scripts/render.py).
+
+Prints PSNR in dB over the unknown cells, all pixels and moving pixels, averaged over grids: over all of them, and over
+those whose main model was never trained on. Then the seconds per grid, and for a model its arithmetic rate beside
+this machine's matrix peak.
+"""
 
 import argparse
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -11,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from fourreal_core import baselines
-from fourreal_core.benchmark import hide, matrix_peak, measure
+from fourreal_core.benchmark import Score, matrix_peak, measure, model_flops
 from fourreal_core.data.shards import read_shard
+from fourreal_core.grid import FrameGrid
 from fourreal_core.model.weights import load_model
 from fourreal_core.sampling import sample_grid
 from fourreal_core.transport import transport_fill
@@ -21,17 +27,25 @@ from fourreal_core.transport import transport_fill
 def main() -> None:
     arguments = parse()
     torch.set_num_threads(arguments.threads)
-    truths = [(shard.about[index]["model"], shard.grid(index)) for shard in map(read_shard, sorted(arguments.shards.glob("*.safetensors"))) for index in range(len(shard))]
-    truths = truths[: arguments.count]
-    print(f"{len(truths)} grids {tuple(truths[0][1].frames.shape)}: {', '.join(name for name, _ in truths)}")
-    print(f"{'method':34s} {'all dB':>8s} {'moving':>8s}   {'held out':>8s} {'moving':>8s}   {'s/grid':>7s}")
+    names, truths = load_grids(arguments.shards, arguments.count)
+    held_out = [index for index, name in enumerate(names) if name in arguments.held_out]
+    print(f"{len(truths)} grids {tuple(truths[0].frames.shape)} with {', '.join(names)}; {len(held_out)} held out")
+    print(f"{'':34} {'all':>7} {'moving':>7} | {'all':>7} {'moving':>7} | {'s/grid':>7}")
     for name, fill in methods(arguments).items():
-        if arguments.only and not any(word in name for word in arguments.only):
-            continue
-        rows = [measure(fill, truth) for _, truth in truths]
-        held_out = [row for row, (model, _) in zip(rows, truths) if model in arguments.held_out]
-        mean = lambda part, key: sum(row[key] for row in part) / max(1, len(part))
-        print(f"{name:34s} {mean(rows, 'all'):8.2f} {mean(rows, 'moving'):8.2f}   {mean(held_out, 'all'):8.2f} {mean(held_out, 'moving'):8.2f}   {mean(rows, 'seconds'):7.2f}", flush=True)
+        if not arguments.only or any(word in name for word in arguments.only):
+            scores = [measure(fill, truth) for truth in truths]
+            whole, unseen = Score.mean(scores), Score.mean([scores[index] for index in held_out])
+            cells = f"{whole.all:7.2f} {whole.moving:7.2f} | {unseen.all:7.2f} {unseen.moving:7.2f} | {whole.seconds:7.2f}"
+            print(f"{name:34} {cells}", flush=True)
+    report_speed(arguments, truths[0])
+
+
+def load_grids(folder: Path, count: int | None) -> tuple[list[str], list[FrameGrid]]:
+    shards = [read_shard(path) for path in sorted(folder.glob("*.safetensors"))]
+    places = [(shard, index) for shard in shards for index in range(len(shard))][:count]
+    if not places:
+        sys.exit(f"benchmark.py: there are no rendered grids in {folder}: make some with scripts/render.py")
+    return [shard.about[index]["model"] for shard, index in places], [shard.grid(index) for shard, index in places]
 
 
 def methods(arguments: argparse.Namespace) -> dict:
@@ -40,26 +54,36 @@ def methods(arguments: argparse.Namespace) -> dict:
         "additive": baselines.additive_fill,
         "transport": lambda grid: transport_fill(grid)[0],
     }
-    for path in arguments.model or [None]:
+    for path in arguments.model:
         model = load_model(path)
-        label = Path(path).stem if path else "model"
-        sample = lambda grid, model=model, **options: sample_grid(model, grid, seed=arguments.seed, **options)
+        sample = partial(sample_grid, model, seed=arguments.seed)
+        label = path.stem if path else "bundled"
         for kind in model.sync_kinds:
-            fills[f"{label} {kind}, 1 step"] = lambda grid, s=sample, k=kind: s(grid, sync=k, steps=1)
-            fills[f"{label} {kind}, {arguments.steps} steps"] = lambda grid, s=sample, k=kind: s(grid, sync=k, steps=arguments.steps)
-        fills[f"{label} soft from transport at 0.5"] = lambda grid, s=sample: s(grid, sync="soft", steps=arguments.steps // 2, denoise=0.5)
+            for steps in (1, arguments.steps):
+                fills[f"{label}, {kind}, {steps} steps"] = partial(sample, sync=kind, steps=steps)
+        refine = {"sync": model.sync_kinds[-2], "denoise": 0.5, "steps": max(1, arguments.steps // 2)}
+        fills[f"{label}, {refine['sync']}, from transport"] = partial(sample, **refine)
     return fills
 
 
+def report_speed(arguments: argparse.Namespace, truth: FrameGrid) -> None:
+    model = load_model(arguments.model[0])
+    flops, seconds = model_flops(model, truth)
+    dtype = next(model.parameters()).dtype
+    peak = matrix_peak(dtype)
+    print(f"one step with soft sync: {seconds:.2f} s, {flops / 1e9:.0f} GFLOP in {dtype}, {flops / seconds / 1e9:.0f} GFLOP/s")
+    print(f"matrix peak beside it: {peak / 1e9:.0f} GFLOP/s, so {flops / seconds / peak:.0%} of it")
+
+
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=Path, required=True, help="folder of rendered grids")
-    parser.add_argument("--held-out", type=lambda text: text.split(","), default=[], help="names of models never trained on")
-    parser.add_argument("--model", nargs="*", help="checkpoints (default: the bundled one)")
+    parser.add_argument("--held-out", type=lambda text: text.split(","), default=[], help="names of models never trained on, with commas")
+    parser.add_argument("--model", type=Path, nargs="*", default=[None], help="checkpoints (default: the bundled one)")
     parser.add_argument("--only", nargs="*", help="only methods whose name contains one of these words")
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=None, help="only the first so many grids")
+    parser.add_argument("--count", type=int, help="only the first so many grids")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()
 
