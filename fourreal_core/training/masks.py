@@ -27,12 +27,10 @@ def sequence_known(count: int, frames: int, generator: Generator) -> Tensor:
 
 
 def sample_sigma(count: int, generator: Generator) -> Tensor:
-    """Noise levels `[count]`: half uniform, 30 % at pure noise, the rest logit-normal around 0.7.
+    """Noise levels `[count]`: half of them pure noise, where sampling starts and most is decided, half uniform.
 
-    Sampling starts at pure noise, and a purely logit-normal draw starves that end (measured in trials).
+    A logit-normal draw starves the noisy end (measured in trials).
     """
-    uniform = torch.rand(count, generator=generator)
-    middle = torch.sigmoid(torch.randn(count, generator=generator) + 0.8)
-    kind = torch.rand(count, generator=generator)
-    sigma = torch.where(kind < 0.5, uniform, torch.where(kind < 0.8, torch.ones(count), middle))
-    return sigma.clamp_min(0.02)
+    uniform = torch.rand(count, generator=generator).clamp_min(0.02)
+    pure = torch.rand(count, generator=generator) < 0.5
+    return torch.where(pure, torch.ones(count), uniform)
