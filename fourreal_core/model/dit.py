@@ -4,7 +4,7 @@ conditioning and two modes, dynamic (along time) and freeze-time (along views). 
 Source: PAPER "Base video model" (4Real-Video, arXiv 2412.04462; masks: 4Real, arXiv 2406.07472). Where we deviate is
 marked [ours].
 
-Legend: N sequences, F frames per sequence, C channels, H W pixels, h w token rows (H/8, W/8), S = h * w, L = F * S,
+Legend: N sequences, F frames per sequence, C channels, H W pixels, h w tokens down and across (H/8, W/8), S = h * w, L = F * S,
 D width, E embedding width (= D).
 """
 

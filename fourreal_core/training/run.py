@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,30 +27,33 @@ def train_stage(
     folder.mkdir(parents=True, exist_ok=True)
     model = initialize_grid_model(GridModel(config), torch.Generator().manual_seed(plan.seed))
     if plan.stage != "base":
-        _load_part(model, base_weights(folder), "base.")
+        model.load_state_dict({**model.state_dict(), **base_weights(config, folder)})
     state = start(model.train(), plan, folder)
     train(state, plan, load_examples(examples), folder, report)
 
 
 def export(config: ModelConfig, folder: Path, output: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """The averaged weights of all stages in `folder` as one checkpoint; untrained sync layers stay averaging."""
-    model = initialize_grid_model(GridModel(config))
-    steps = {}
+    """The averaged weights of all stages in `folder` as one checkpoint, with the kinds of sync that were trained.
+
+    Raises ValueError when there is no trained base, or when a stage was trained with another config.
+    """
+    weights, steps = dict(base_weights(config, folder)), {}
     for stage in STAGES:
         if state_file(folder, stage).exists():
-            ema, steps[stage] = read_ema(state_file(folder, stage))
-            _load_part(model, ema, "base." if stage == "base" else f"sync.{stage}.")
+            ema, steps[stage] = read_ema(state_file(folder, stage), config)
+            weights |= _part(ema, "base." if stage == "base" else f"sync.{stage}.")
+    model = GridModel(replace(config, sync=tuple(kind for kind in config.sync if kind in steps)))
+    model.load_state_dict({key: weights[key] for key in model.state_dict()})
     trained = " ".join(f"{stage}={count}" for stage, count in steps.items())
     save_checkpoint(output, model.to(dtype), {"trained_steps": trained})
 
 
-def base_weights(folder: Path) -> dict[str, Tensor]:
+def base_weights(config: ModelConfig, folder: Path) -> dict[str, Tensor]:
     """Averaged base weights of a run; ValueError when its base stage never ran."""
     if not state_file(folder, "base").exists():
         raise ValueError(f"there is no trained base in {folder}: run the stage 'base' first")
-    return read_ema(state_file(folder, "base"))[0]
+    return _part(read_ema(state_file(folder, "base"), config)[0], "base.")
 
 
-def _load_part(model: GridModel, weights: dict[str, Tensor], prefix: str) -> None:
-    part = {key: value for key, value in weights.items() if key.startswith(prefix)}
-    model.load_state_dict({**model.state_dict(), **part})
+def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key: value for key, value in weights.items() if key.startswith(prefix)}

@@ -56,9 +56,7 @@ def save_state(path: Path, state: TrainingState) -> None:
 def restore_state(path: Path, state: TrainingState) -> None:
     """Put a saved run back into freshly built objects. ValueError when it belongs to another model."""
     with safe_open(path, framework="pt") as file:
-        header = file.metadata() or {}
-        if header.get("format") != FORMAT or ModelConfig.from_json(header["config"]) != state.model.config:
-            raise ValueError(f"{path.name} is no training state of this model: start in another folder")
+        header = _checked_header(path, file, state.model.config)
         tensors = {key: file.get_tensor(key) for key in file.keys()}
     state.model.load_state_dict(_part(tensors, "model."))
     state.ema = _part(tensors, "ema.")
@@ -81,8 +79,15 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def read_ema(path: Path) -> tuple[dict[str, Tensor], int]:
-    """The averaged weights of a saved run and the step they were saved at."""
+def read_ema(path: Path, config: ModelConfig) -> tuple[dict[str, Tensor], int]:
+    """The averaged weights of a saved run and the step they were saved at. ValueError when it has another config."""
     with safe_open(path, framework="pt") as file:
-        step = int((file.metadata() or {})["step"])
+        step = int(_checked_header(path, file, config)["step"])
         return {key[4:]: file.get_tensor(key) for key in file.keys() if key.startswith("ema.")}, step
+
+
+def _checked_header(path: Path, file: safe_open, config: ModelConfig) -> dict[str, str]:
+    header = file.metadata() or {}
+    if header.get("format") != FORMAT or ModelConfig.from_json(header["config"]) != config:
+        raise ValueError(f"{path.name} is no training state of this model: check --config, or start in another folder")
+    return header

@@ -133,11 +133,16 @@ def test_from_a_video_to_a_checkpoint(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(ValueError, match="run the stage 'base' first"):
         run.train_stage(tiny(), plan("soft", 1), tmp_path, folder, silent)
-    for stage in ("base", "hard", "soft"):
+    run.train_stage(tiny(), plan("base", 2), tmp_path, folder, silent)
+    run.export(tiny(), folder, tmp_path / "base.safetensors")
+    assert load_model(tmp_path / "base.safetensors").sync_kinds == ("off", "hard", "sequential")
+    for stage in ("hard", "soft"):
         run.train_stage(tiny(), plan(stage, 2), tmp_path, folder, silent)
     run.export(tiny(), folder, tmp_path / "model.safetensors")
     model = load_model(tmp_path / "model.safetensors")
     assert model.config == tiny() and model.sync_kinds == ("off", "hard", "soft", "sequential")
+    with pytest.raises(ValueError, match="check --config"):
+        run.export(tiny(guess=False), folder, tmp_path / "other.safetensors")
 
 
 def test_wrong_folders_get_a_sentence(tmp_path):
