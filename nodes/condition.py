@@ -12,7 +12,7 @@ from ..fourreal_core.grid import FrameGrid
 from .host_model import CONDITION_KEY
 from .load import expect_grid_model
 from .transport import transport_guess
-from .types import GRID_TOOLTIP, Grid, expect_grid
+from .types import GRID_TOOLTIP, Grid, expect_grid, with_provenance
 
 LATENT_KEY = "fourreal"
 
@@ -26,9 +26,9 @@ def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None):
     """Grid -> (positive, negative, latent) for a grid model. Negative is the same without the known cells."""
     grid_model = expect_grid_model(model)
     _check_guess(grid, guess)
-    carried = transport_guess(grid)
     config = grid_model.diffusion_model.config
-    condition_VCTHW = grid_condition(grid, config, carried if config.guess else None)
+    carried = transport_guess(grid) if config.guess or guess is None else None
+    condition_VCTHW = grid_condition(grid, config, carried)
     start_VTHWC = carried.blend if guess is None else guess.frames
     latent = {
         "samples": to_model(torch.where(_cells(grid.known), grid.frames, start_VTHWC)),
@@ -132,4 +132,6 @@ class FourRealGridDecode(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent, grid=None) -> io.NodeOutput:
-        return io.NodeOutput(decode_grid(latent, grid))
+        decoded = decode_grid(latent, grid)
+        facts = {name: value for name, value in latent.get(LATENT_KEY, {}).items() if name != "grid"}
+        return io.NodeOutput(with_provenance(decoded, facts))

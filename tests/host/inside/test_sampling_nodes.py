@@ -85,6 +85,7 @@ def test_the_result_says_how_it_was_made(comfy_inside, model, core_model, grid):
     made = sample(comfy_inside, model, grid).provenance
     assert made["sync"] == "soft" and made["seed"] == 3 and made["steps"] == 4
     assert made["model"] == core_model.checkpoint_hash
+    assert ksample(comfy_inside, model, grid).provenance == {"model": core_model.checkpoint_hash}
 
 
 def test_denoise_0_returns_the_guess(comfy_inside, model, grid):
