@@ -48,7 +48,7 @@ def train(arguments: argparse.Namespace) -> None:
         seconds = (time.monotonic() - started) / (step - first_step + 1)
         show(f"{plan.stage} step {step}/{plan.steps}  loss {loss:.4f} (guess {guess_loss:.4f})  {seconds:.2f} s/step  {(plan.steps - step) * seconds / 60:.0f} min left")
 
-    run.train_stage(getattr(configs, arguments.config)(), plan, arguments.examples, arguments.output, report)
+    run.train_stage(getattr(configs, arguments.config)(), plan, arguments.examples, arguments.output, report, arguments.start_from)
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -75,6 +75,7 @@ def parse() -> argparse.Namespace:
     part.add_argument("--output", type=Path, required=True, help="run folder")
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
     part.add_argument("--stage", choices=STAGES, default="base")
+    part.add_argument("--start-from", type=Path, help="checkpoint whose weights a new base stage begins with")
     for name, kind in (("steps", int), ("batch", int), ("learning_rate", float), ("matrix_rate", float), ("seed", int)):
         part.add_argument("--" + name.replace("_", "-"), type=kind)
     part.add_argument("--crop", type=lambda text: tuple(map(int, text.split("x"))), help="HEIGHTxWIDTH in pixels")

@@ -27,6 +27,9 @@ from .prior import Prior
 
 DYNAMIC, FREEZE_TIME = 0, 1  # mode embedding: which axis a sequence runs along
 SIGMA_FEATURES = 64
+ZERO_AT_INIT = tuple(
+    f"{layer}.weight" for layer in ("modulation", "second", "attention_out", "text_out", "mlp_out", "head.out")
+)
 
 
 def sigma_features(sigma_N: Tensor, count: int = SIGMA_FEATURES) -> Tensor:
@@ -134,7 +137,7 @@ class VideoDiT(nn.Module):
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         tokens, skips = self.stem(pixels, self.sigma_embedding(sigma_M))
         height, width = tokens.shape[-2:]
-        return Embedded(rearrange(tokens, "m d h w -> m (h w) d"), skips, prior, height, width)
+        return Embedded(_normalize(rearrange(tokens, "m d h w -> m (h w) d")), skips, prior, height, width)
 
     def predict(self, tokens_MSD: Tensor, embedded: Embedded) -> Tensor:
         """Tokens after the last block -> velocity `[M, 3, H, W]`, float32.
@@ -143,7 +146,7 @@ class VideoDiT(nn.Module):
         for pixel space).
         """
         prior = embedded.prior
-        tokens = rearrange(tokens_MSD, "m (h w) d -> m d h w", h=embedded.height)
+        tokens = rearrange(_normalize(tokens_MSD), "m (h w) d -> m d h w", h=embedded.height)
         out = self.head(tokens, embedded.skips, self.sigma_embedding(prior.sigma_M))
         out = out[..., : prior.x.shape[-2], : prior.x.shape[-1]].float()
         return velocity_from_x0(prior.x, prior.clean_frames(out), prior.sigma_M[:, None, None, None])
@@ -183,7 +186,7 @@ def initialize(model: VideoDiT, generator: torch.Generator | None = None) -> Non
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2 or name.endswith("table"):
             nn.init.zeros_(parameter)
-        elif name.endswith(("head.out.weight", "modulation.weight", "second.weight", "text_out.weight")):
+        elif name.endswith(ZERO_AT_INIT):
             nn.init.zeros_(parameter)
         else:
             fan_in = parameter[0].numel()
@@ -191,5 +194,5 @@ def initialize(model: VideoDiT, generator: torch.Generator | None = None) -> Non
     nn.init.normal_(model.mode.weight, std=0.02, generator=generator)
     with torch.no_grad():
         for block in model.blocks:
-            block.table[2].fill_(1.0 / len(model.blocks))  # gates of attention and MLP: small but open
-            block.table[5].fill_(1.0 / len(model.blocks))
+            block.table[2].fill_(1.0)  # the gates of attention and MLP stand open; their last layers start at zero
+            block.table[5].fill_(1.0)

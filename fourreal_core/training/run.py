@@ -10,22 +10,25 @@ from torch import Tensor
 
 from ..model.config import ModelConfig
 from ..model.two_stream import GridModel, initialize_grid_model
-from ..model.weights import save_checkpoint
+from ..model.weights import load_checkpoint, save_checkpoint
 from .loop import STAGES, Report, TrainingPlan, start, state_file, train
 from .state import read_ema
 from .store import load_examples
 
 
 def train_stage(
-    config: ModelConfig, plan: TrainingPlan, examples: Path, folder: Path, report: Report
+    config: ModelConfig, plan: TrainingPlan, examples: Path, folder: Path, report: Report, start_from: Path | None = None
 ) -> None:
     """Train one stage in `folder` until `plan.steps`; goes on from a saved state of the same stage.
 
+    start_from: a checkpoint whose weights a new base stage begins with, instead of fresh ones.
     report(step, loss, loss of the guess) is called after each step. Raises ValueError when there are no examples, or no base to
     synchronize.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model = initialize_grid_model(GridModel(config), torch.Generator().manual_seed(plan.seed))
+    if start_from is not None:
+        model.load_state_dict({**model.state_dict(), **_weights_of(start_from, config)})
     if plan.stage != "base":
         model.load_state_dict({**model.state_dict(), **base_weights(config, folder)})
     state = start(model.train(), plan, folder)
@@ -53,6 +56,13 @@ def base_weights(config: ModelConfig, folder: Path) -> dict[str, Tensor]:
     if not state_file(folder, "base").exists():
         raise ValueError(f"there is no trained base in {folder}: run the stage 'base' first")
     return _part(read_ema(state_file(folder, "base"), config)[0], "base.")
+
+
+def _weights_of(checkpoint: Path, config: ModelConfig) -> dict[str, Tensor]:
+    state, found, _ = load_checkpoint(checkpoint)
+    if replace(found, sync=()) != replace(config, sync=()):
+        raise ValueError(f"{checkpoint.name} has another config than asked for: check --config")
+    return _part(state, "base.")
 
 
 def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
