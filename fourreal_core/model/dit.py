@@ -65,7 +65,7 @@ class Block(nn.Module):
         x_NLD = x_NLD + gate_a * self._self_attention(_normalize(x_NLD) * (1 + scale_a) + shift_a, angles_LP)
         if text_NKD is not None:
             x_NLD = x_NLD + self._text_attention(_normalize(x_NLD), text_NKD)
-        hidden = F.relu(self.mlp_in(_normalize(x_NLD) * (1 + scale_m) + shift_m)).square()
+        hidden = F.silu(self.mlp_in(_normalize(x_NLD) * (1 + scale_m) + shift_m))
         return x_NLD + gate_m * self.mlp_out(hidden)
 
     def _self_attention(self, x_NLD: Tensor, angles_LP: Tensor) -> Tensor:
@@ -146,7 +146,7 @@ class VideoDiT(nn.Module):
         for pixel space).
         """
         prior = embedded.prior
-        tokens = rearrange(_normalize(tokens_MSD), "m (h w) d -> m d h w", h=embedded.height)
+        tokens = rearrange(tokens_MSD, "m (h w) d -> m d h w", h=embedded.height)
         out = self.head(tokens, embedded.skips, self.sigma_embedding(prior.sigma_M))
         out = out[..., : prior.x.shape[-2], : prior.x.shape[-1]].float()
         return velocity_from_x0(prior.x, prior.clean_frames(out), prior.sigma_M[:, None, None, None])

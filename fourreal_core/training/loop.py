@@ -39,7 +39,7 @@ class TrainingPlan:
     batch: int = 16
     crop: tuple[int, int] = (64, 64)
     learning_rate: float = 1e-3
-    matrix_rate: float = 0.02
+    matrix_rate: float = 0.004
     warmup: int = 50
     clip: float = 1.0
     seed: int = 0
@@ -140,7 +140,7 @@ def build_optimizers(parameters: dict[str, nn.Parameter], plan: TrainingPlan) ->
         torch.optim.AdamW(others, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     ]
     if matrices:
-        optimizers.append(torch.optim.Muon(matrices, lr=plan.matrix_rate, weight_decay=0.01))
+        optimizers.append(torch.optim.Muon(matrices, lr=plan.matrix_rate, weight_decay=0.1))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
