@@ -8,7 +8,7 @@ environment cannot be used or built.
 """
 
 import os
-import subprocess
+import signal
 import sys
 
 from environment import PACK, TOOLS, EnvironmentProblem, enter
@@ -20,8 +20,11 @@ def main() -> int:
     except EnvironmentProblem as problem:
         print(problem, file=sys.stderr)
         return 3
+    import pytest  # needs the environment
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended stops the ComfyUI of the tests, as Ctrl-C does
     os.chdir(PACK)
-    return subprocess.call([sys.executable, "-m", "pytest", "-q", "--durations=10", *sys.argv[1:]])
+    return pytest.main(["-q", "--durations=10", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
