@@ -2,7 +2,8 @@
 
 [ours] The guess is Transport's blend (zero for the paper's configuration, which has none). The noisy pixels enter as
 evidence: the linear (Wiener) estimate of how the clean frame differs from the guess. It vanishes at pure noise, where
-noisy pixels say nothing, and equals the difference itself when there is no noise.
+noisy pixels say nothing, and equals the difference itself when there is no noise. With a guess it expects only a small
+share of the guess's error (`SHARE_OF_NOISE`): a small model cannot turn more noise into a coherent picture.
 
 Legend: M frames, C channels, H W pixels; all pixels are model pixels, -1..1, and all tensors float32.
 """
@@ -18,6 +19,7 @@ from .config import KNOWN_CHANNELS
 EVEN_ODDS_ERROR = 0.1  # rms error of a prediction of confidence 1/2, in model pixels (Transport is calibrated so)
 GREY_ERROR = 0.5  # rms error of plain grey, where there is no guess
 SMALLEST_ERROR = 0.02
+SHARE_OF_NOISE = 0.02  # of the guess's squared error is left for the noise to decide; at 1 moving things get speckled
 
 
 class Prior:
@@ -37,11 +39,11 @@ class Prior:
             time, view, *confidences = condition_MCHW[:, KNOWN_CHANNELS:].split([3, 3, 1, 1], dim=1)
             self.guess, self.difference = _blend(time, view, *confidences), time - view
             self.channels = torch.cat([self.known, self.mask, self.guess, self.difference, *confidences], dim=1)
-            variance = blend_variance(*confidences)
+            variance = SHARE_OF_NOISE * blend_variance(*confidences)
         self.evidence = self._evidence(variance)
 
     def _evidence(self, variance: Tensor | float) -> Tensor:
-        """Best linear estimate of x0 - guess from x = (1 - s) x0 + s noise, if x0 - guess has this variance."""
+        """Best linear estimate of x0 - guess from x = (1 - s) x0 + s noise, if x0 - guess had this variance."""
         sigma = self.sigma_M[:, None, None, None]
         gain = (1 - sigma) * variance / ((1 - sigma) ** 2 * variance + sigma**2)
         return gain * (self.x - (1 - sigma) * self.guess)

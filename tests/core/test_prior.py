@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fourreal_core.flow import add_noise
-from fourreal_core.model.prior import Prior, blend_variance
+from fourreal_core.model.prior import SHARE_OF_NOISE, Prior, blend_variance
 
 M, H, W = 2, 4, 6
 
@@ -24,7 +24,7 @@ def test_evidence_vanishes_at_pure_noise_and_is_the_difference_without_noise():
 
 def test_evidence_is_the_best_linear_estimate():
     generator = torch.Generator().manual_seed(0)
-    error = blend_variance(*condition()[:1, 10:, :1, :1].split(1, dim=1)).sqrt()
+    error = (SHARE_OF_NOISE * blend_variance(*condition()[:1, 10:, :1, :1].split(1, dim=1))).sqrt()
     difference = error * torch.randn(1, 3, 200, 200, generator=generator)
     x = add_noise(0.3 + difference, torch.randn(difference.shape, generator=generator), 0.4)
     evidence = Prior(x, torch.tensor([0.4]), condition(0.3, 0.3)[:1, :, :1, :1].expand(1, 12, 200, 200)).evidence
