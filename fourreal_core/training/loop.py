@@ -23,7 +23,7 @@ from .store import StoredGrid
 from .state import TrainingState, restore_state, save_state, update_ema
 
 STAGES = ("base", "hard", "soft")
-Report = Callable[[int, float, float], None]  # step, loss, loss of the guess that the model starts from
+Report = Callable[[int, float, float], bool | None]  # step, loss, loss of the guess that the model starts from; true: stop here
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise ValueError(f"unknown training stage {self.stage!r}: expected one of {', '.join(STAGES)}")
+        for name, value in (("steps", self.steps), ("batch", self.batch), ("crop", min(self.crop))):
+            if value < 1:
+                raise ValueError(f"expected {name} to be at least 1, got {value}")
 
     def rate(self, step: int) -> float:
         """Share of the full learning rate at this step."""
@@ -71,35 +74,38 @@ def start(model: GridModel, plan: TrainingPlan, folder: Path) -> TrainingState:
 def train(
     state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], folder: Path, report: Report
 ) -> None:
-    """Run until `plan.steps`; saves every `plan.save_every` steps and on the way out (Ctrl-C included)."""
+    """Run until `plan.steps`, or until `report` returns true; saves every `plan.save_every` steps and at the end.
+
+    A state is saved between two steps only: what ends the run inside a step costs the steps since the last save, because half
+    a step could not be resumed.
+    """
     trained = [p for optimizer in state.optimizers for group in optimizer.param_groups for p in group["params"]]
-    try:
-        while state.step < plan.steps:
-            # one batch, its noise, its velocity, its loss
-            batch, sigma, noise = draw(state, plan, store)
-            with autocast():
-                velocity = predict(state.model, plan.stage, batch, sigma, noise)
-            target = (batch.x0, noise, like(sigma, batch.x0), batch.weight)
-            loss = velocity_loss(velocity, *target)
+    stopped = False
+    while state.step < plan.steps and not stopped:
+        # one batch, its noise, its velocity, its loss
+        batch, sigma, noise = draw(state, plan, store)
+        with autocast():
+            velocity = predict(state.model, plan.stage, batch, sigma, noise)
+        target = (batch.x0, noise, like(sigma, batch.x0), batch.weight)
+        loss = velocity_loss(velocity, *target)
 
-            # one optimizer step at the scheduled rate
-            loss.backward()
-            nn.utils.clip_grad_norm_(trained, plan.clip)
-            for optimizer in state.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = group["initial_lr"] * plan.rate(state.step)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+        # one optimizer step at the scheduled rate
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, plan.clip)
+        for optimizer in state.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * plan.rate(state.step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
-            # averages, records, checkpoints
-            update_ema(state.ema, state.model, state.step)
-            state.step += 1
-            state.losses.append((round(loss.item(), 6), round(guess_loss(batch, *target).item(), 6)))
-            report(state.step, *state.losses[-1])
-            if state.step % plan.save_every == 0:
-                save_state(state_file(folder, plan.stage), state)
-    finally:
-        save_state(state_file(folder, plan.stage), state)
+        # averages, records, checkpoints
+        update_ema(state.ema, state.model, state.step)
+        state.step += 1
+        state.losses.append((round(loss.item(), 6), round(guess_loss(batch, *target).item(), 6)))
+        stopped = report(state.step, *state.losses[-1])
+        if state.step % plan.save_every == 0:
+            save_state(state_file(folder, plan.stage), state)
+    save_state(state_file(folder, plan.stage), state)
 
 
 def draw(state: TrainingState, plan: TrainingPlan, store: list[StoredGrid]) -> tuple[Batch, Tensor, Tensor]:

@@ -49,8 +49,11 @@ def save_state(path: Path, state: TrainingState) -> None:
     header = {"format": FORMAT, "config": state.model.config.to_json(), "step": str(state.step)}
     header["losses"] = json.dumps(state.losses)
     part = path.with_name(path.name + ".part")
-    save_file({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}, part, header)
-    os.replace(part, path)
+    try:
+        save_file({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}, part, header)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def restore_state(path: Path, state: TrainingState) -> None:
@@ -59,7 +62,7 @@ def restore_state(path: Path, state: TrainingState) -> None:
         header = _checked_header(path, file, state.model.config)
         tensors = {key: file.get_tensor(key) for key in file.keys()}
     state.model.load_state_dict(_part(tensors, "model."))
-    state.ema = _part(tensors, "ema.")
+    state.ema = {key: value.clone() for key, value in _part(tensors, "ema.").items()}  # else they stay mapped to the file
     for index, optimizer in enumerate(state.optimizers):
         _restore_optimizer(optimizer, _part(tensors, f"optimizer.{index}."))
     state.generator.set_state(tensors["generator"])

@@ -97,5 +97,8 @@ def _write_once(path: Path, grids: Iterator[StoredGrid], report: Callable[[str],
         report(f"{path.name}: {len(stored)} grids")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    save_file({name: torch.stack([vars(grid)[name] for grid in stored]) for name in vars(stored[0])}, part)
-    os.replace(part, path)
+    try:
+        save_file({name: torch.stack([vars(grid)[name] for grid in stored]) for name in vars(stored[0])}, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
