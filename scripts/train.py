@@ -7,7 +7,9 @@
 """
 
 import argparse
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,7 +31,10 @@ def main() -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    for shard in sorted(arguments.shards.glob("*.safetensors")) if arguments.shards else []:
+    shards = sorted(arguments.shards.glob("*.safetensors")) if arguments.shards else []
+    if not shards and not arguments.videos:
+        raise ValueError("expected rendered shards in --shards FOLDER, or --videos, to prepare examples from; found none")
+    for shard in shards:
         store.prepare_shard(shard, arguments.output, show)
     for video in arguments.videos:
         store.prepare_video(video, arguments.output, (8, 8, *arguments.size), arguments.count, show)
@@ -39,16 +44,33 @@ def train(arguments: argparse.Namespace) -> None:
     defaults = TrainingPlan(stage=arguments.stage)
     chosen = {name: getattr(arguments, name) for name in vars(defaults) if getattr(arguments, name, None) is not None}
     plan = TrainingPlan(**chosen)
-    started = time.monotonic()
-    first_step = None
+    interrupted, started, done = stop_on_signal(), time.monotonic(), 0
 
-    def report(step: int, loss: float, guess_loss: float) -> None:
-        nonlocal first_step
-        first_step = step if first_step is None else first_step
-        seconds = (time.monotonic() - started) / (step - first_step + 1)
-        show(f"{plan.stage} step {step}/{plan.steps}  loss {loss:.4f} (guess {guess_loss:.4f})  {seconds:.2f} s/step  {(plan.steps - step) * seconds / 60:.0f} min left")
+    def report(step: int, loss: float, guess_loss: float) -> bool:
+        nonlocal done
+        done += 1
+        seconds = (time.monotonic() - started) / done
+        pace = f"{seconds:.2f} s/step  {(plan.steps - step) * seconds / 60:.0f} min left"
+        show(f"{plan.stage} step {step}/{plan.steps}  loss {loss:.4f} (guess {guess_loss:.4f})  {pace}")
+        return interrupted.is_set()
 
-    run.train_stage(getattr(configs, arguments.config)(), plan, arguments.examples, arguments.output, report, arguments.start_from)
+    config = getattr(configs, arguments.config)()
+    run.train_stage(config, plan, arguments.examples, arguments.output, report, arguments.start_from)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+def stop_on_signal() -> threading.Event:
+    """Set by the first Ctrl-C (or SIGTERM), so that training stops after a whole step; the second one ends it at once."""
+    interrupted = threading.Event()
+
+    def note(number: int, frame: object) -> None:
+        interrupted.set()
+        signal.signal(number, signal.default_int_handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return interrupted
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -60,6 +82,12 @@ def show(line: str) -> None:
     print(line, end="\r" if sys.stdout.isatty() else "\n", flush=True)
 
 
+def pixels(text: str) -> tuple[int, int]:
+    """`72x128` -> (72, 128)."""
+    height, width = map(int, text.split("x"))
+    return height, width
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -67,7 +95,7 @@ def parse() -> argparse.Namespace:
     part.add_argument("--shards", type=Path, help="folder of rendered shards")
     part.add_argument("--videos", type=Path, nargs="*", default=[], help="ordinary videos for pseudo-4D")
     part.add_argument("--count", type=int, default=12, help="pseudo-4D grids per video")
-    part.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), default=(72, 128), help="HEIGHTxWIDTH in pixels")
+    part.add_argument("--size", type=pixels, default=(72, 128), help="HEIGHTxWIDTH in pixels")
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=prepare)
     part = commands.add_parser("run")
@@ -78,7 +106,7 @@ def parse() -> argparse.Namespace:
     part.add_argument("--start-from", type=Path, help="checkpoint whose weights a new base stage begins with")
     for name, kind in (("steps", int), ("batch", int), ("learning_rate", float), ("matrix_rate", float), ("seed", int)):
         part.add_argument("--" + name.replace("_", "-"), type=kind)
-    part.add_argument("--crop", type=lambda text: tuple(map(int, text.split("x"))), help="HEIGHTxWIDTH in pixels")
+    part.add_argument("--crop", type=pixels, help="HEIGHTxWIDTH in pixels")
     part.set_defaults(command=train)
     part = commands.add_parser("export")
     part.add_argument("--run", type=Path, required=True)

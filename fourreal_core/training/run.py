@@ -21,10 +21,12 @@ def train_stage(
 ) -> None:
     """Train one stage in `folder` until `plan.steps`; goes on from a saved state of the same stage.
 
-    start_from: a checkpoint whose weights a new base stage begins with, instead of fresh ones.
-    report(step, loss, loss of the guess) is called after each step. Raises ValueError when there are no examples, or no base to
-    synchronize.
+    start_from: a checkpoint whose base a new base stage begins with, instead of a fresh one.
+    report(step, loss, loss of the guess) is called after each step and ends the run when it returns true. Raises ValueError when
+    there are no examples, or no base to synchronize.
     """
+    if start_from is not None and plan.stage != "base":
+        raise ValueError(f"only the base stage can start from a checkpoint: {plan.stage!r} takes the base trained in {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     model = initialize_grid_model(GridModel(config), torch.Generator().manual_seed(plan.seed))
     if start_from is not None:
@@ -48,6 +50,7 @@ def export(config: ModelConfig, folder: Path, output: Path, dtype: torch.dtype =
     model = GridModel(replace(config, sync=tuple(kind for kind in config.sync if kind in steps)))
     model.load_state_dict({key: weights[key] for key in model.state_dict()})
     trained = " ".join(f"{stage}={count}" for stage, count in steps.items())
+    output.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(output, model.to(dtype), {"trained_steps": trained})
 
 

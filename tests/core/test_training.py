@@ -7,7 +7,7 @@ from fourreal_core.flow import add_noise
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.model.weights import load_model
-from fourreal_core.training import run
+from fourreal_core.training import loop, run
 from fourreal_core.training.examples import grid_batch, sequence_batch
 from fourreal_core.training.loop import TrainingPlan, guess_loss, start, state_file, train
 from fourreal_core.training.loss import velocity_loss
@@ -92,11 +92,9 @@ def test_resuming_equals_never_having_stopped(store, tmp_path, stage):
     train(state, schedule, store, whole, silent)
 
     def stop(step, loss, guess):
-        if step == 3:
-            raise KeyboardInterrupt
+        return step == 3
 
-    with pytest.raises(KeyboardInterrupt):
-        train(start(fresh(), schedule, parts), schedule, store, parts, stop)
+    train(start(fresh(), schedule, parts), schedule, store, parts, stop)
     again = start(fresh(), schedule, parts)
     assert again.step == 3
     train(again, schedule, store, parts, silent)
@@ -104,6 +102,21 @@ def test_resuming_equals_never_having_stopped(store, tmp_path, stage):
         assert torch.equal(value, again.model.state_dict()[key]), key
     assert all(torch.equal(value, again.ema[key]) for key, value in state.ema.items())
     assert state.losses == again.losses
+
+
+def test_what_breaks_off_a_step_leaves_the_last_whole_state(store, tmp_path, monkeypatch):
+    schedule = plan("base", 4)
+    state = start(fresh(), schedule, tmp_path)
+
+    def break_off(ema, model, step):
+        if step == 3:  # the weights have moved, the step is not counted yet
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "update_ema", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        train(state, schedule, store, tmp_path, silent)
+    assert start(fresh(), schedule, tmp_path).step == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["base.state.safetensors"]
 
 
 def test_a_synchronization_stage_leaves_the_base_alone(store, tmp_path):
@@ -134,8 +147,10 @@ def test_from_a_video_to_a_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="run the stage 'base' first"):
         run.train_stage(tiny(), plan("soft", 1), tmp_path, folder, silent)
     run.train_stage(tiny(), plan("base", 2), tmp_path, folder, silent)
-    run.export(tiny(), folder, tmp_path / "base.safetensors")
-    assert load_model(tmp_path / "base.safetensors").sync_kinds == ("off", "hard", "sequential")
+    run.export(tiny(), folder, tmp_path / "made" / "base.safetensors")
+    with pytest.raises(ValueError, match="only the base stage can start from a checkpoint"):
+        run.train_stage(tiny(), plan("hard", 2), tmp_path, folder, silent, tmp_path / "made" / "base.safetensors")
+    assert load_model(tmp_path / "made" / "base.safetensors").sync_kinds == ("off", "hard", "sequential")
     for stage in ("hard", "soft"):
         run.train_stage(tiny(), plan(stage, 2), tmp_path, folder, silent)
     run.export(tiny(), folder, tmp_path / "model.safetensors")
@@ -150,6 +165,8 @@ def test_wrong_folders_get_a_sentence(tmp_path):
         load_examples(tmp_path)
     with pytest.raises(ValueError, match="unknown training stage"):
         TrainingPlan(stage="final")
+    with pytest.raises(ValueError, match="batch to be at least 1, got 0"):
+        TrainingPlan(batch=0)
     state = start(fresh(), plan("base", 1), tmp_path)
     train(state, plan("base", 1), [store_grid(torch.rand(V, T, H, W, 3))], tmp_path, silent)
     with pytest.raises(ValueError, match="no training state of this model"):
