@@ -159,6 +159,7 @@ def _annotated(folder: str, kind: str) -> list[str]:
     found = []
     for parent, _, names in os.walk(folder):
         found += [os.path.join(parent, name) for name in names if name.endswith(SUFFIX)]
+    found = [path for path in found if os.path.isfile(path)]  # a dangling link has no time of change
     found.sort(key=os.path.getmtime, reverse=True)
     return [f"{os.path.relpath(path, folder).replace(os.sep, '/')} [{kind}]" for path in found]
 

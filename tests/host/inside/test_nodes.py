@@ -4,6 +4,7 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 24.
 """
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,6 +120,17 @@ def test_saving_outside_the_output_folder_is_refused(comfy_inside, grid):
     with pytest.raises(Exception, match="outside the output folder"):
         comfy_inside.call("FourRealSaveGrid", grid=grid, filename_prefix="../escaped")
     assert not list(comfy_inside.base.glob("escaped*"))
+
+
+def test_a_dangling_link_does_not_hide_the_saved_grids(comfy_inside, grid):
+    import folder_paths
+
+    comfy_inside.call("FourRealSaveGrid", grid=grid, filename_prefix="linked")
+    link = Path(folder_paths.get_input_directory()) / "gone.grid.safetensors"
+    link.symlink_to(link.with_name("nothing.safetensors"))
+    options = comfy_inside.node_classes["FourRealLoadGrid"].INPUT_TYPES()["required"]["file"][1]["options"]
+    link.unlink()
+    assert any(name.startswith("linked") for name in options) and not any(name.startswith("gone") for name in options)
 
 
 @pytest.mark.parametrize("file", ["../secret.grid.safetensors [output]", "nothing.grid.safetensors [input]", "", None])
