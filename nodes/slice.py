@@ -11,10 +11,10 @@ MIDDLE = -1
 
 PRESETS = {
     "bullet time": lambda shape, freeze_at: paths.bullet_time(shape, None if freeze_at == MIDDLE else freeze_at),
-    "fixed view": lambda shape, view: paths.fixed_view(shape, view),
-    "freeze time": lambda shape, time: paths.freeze_time(shape, time),
-    "diagonal": lambda shape: paths.diagonal(shape),
-    "ping-pong": lambda shape: paths.ping_pong(shape),
+    "fixed view": paths.fixed_view,
+    "freeze time": paths.freeze_time,
+    "diagonal": paths.diagonal,
+    "ping-pong": paths.ping_pong,
     "custom": lambda shape, positions: paths.parse_path(positions, shape),
 }
 
