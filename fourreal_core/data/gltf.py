@@ -231,7 +231,7 @@ def _skin_of(document: Mapping, binary: bytes, node: Mapping, index: int) -> tup
     joints = list(skin["joints"])
     if "inverseBindMatrices" not in skin:
         return joints, np.tile(np.eye(4), (len(joints), 1, 1))
-    # glTF stores matrices column by column.
+    # glTF stores matrices transposed.
     return joints, read_accessor(document, binary, skin["inverseBindMatrices"]).astype(np.float64).reshape(-1, 4, 4).transpose(0, 2, 1)
 
 
