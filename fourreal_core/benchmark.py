@@ -26,8 +26,8 @@ class Score:
     @classmethod
     def mean(cls, scores: Sequence["Score"]) -> "Score":
         """Mean of each number, leaving NaN out; NaN when there is none."""
-        columns = torch.tensor([[score.all, score.moving, score.seconds] for score in scores]).view(-1, 3)
-        return cls(*columns.nanmean(0).tolist())
+        numbers = torch.tensor([[score.all, score.moving, score.seconds] for score in scores]).view(-1, 3)
+        return cls(*numbers.nanmean(0).tolist())
 
 
 def hide(truth: FrameGrid) -> FrameGrid:

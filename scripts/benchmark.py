@@ -9,6 +9,7 @@ this machine's matrix peak.
 import argparse
 import sys
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -17,7 +18,7 @@ import torch
 
 from fourreal_core import baselines
 from fourreal_core.benchmark import Score, matrix_peak, measure, model_flops
-from fourreal_core.data.shards import read_shard
+from fourreal_core.data.shards import iterate_grids
 from fourreal_core.grid import FrameGrid
 from fourreal_core.model.weights import load_model
 from fourreal_core.sampling import sample_grid
@@ -26,8 +27,16 @@ from fourreal_core.transport import transport_fill
 
 def main() -> None:
     arguments = parse()
+    try:
+        run(arguments)
+    except ValueError as error:
+        sys.exit(f"benchmark.py: {error}")
+
+
+def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
-    names, truths = load_grids(arguments.shards, arguments.count)
+    truths = list(islice(iterate_grids(arguments.shards), arguments.count))
+    names = [truth.provenance["model"] for truth in truths]
     held_out = [index for index, name in enumerate(names) if name in arguments.held_out]
     print(f"{len(truths)} grids {tuple(truths[0].frames.shape)} with {', '.join(names)}; {len(held_out)} held out")
     print(f"{'':34} {'all':>7} {'moving':>7} | {'all':>7} {'moving':>7} | {'s/grid':>7}")
@@ -40,17 +49,10 @@ def main() -> None:
     report_speed(arguments, truths[0])
 
 
-def load_grids(folder: Path, count: int | None) -> tuple[list[str], list[FrameGrid]]:
-    shards = [read_shard(path) for path in sorted(folder.glob("*.safetensors"))]
-    places = [(shard, index) for shard in shards for index in range(len(shard))][:count]
-    if not places:
-        sys.exit(f"benchmark.py: there are no rendered grids in {folder}: make some with scripts/render.py")
-    return [shard.about[index]["model"] for shard, index in places], [shard.grid(index) for shard, index in places]
-
-
 def methods(arguments: argparse.Namespace) -> dict:
     fills = {
         "copy x[v,0]": baselines.copy_fill,
+        "copy x[0,t]": baselines.copy_time_fill,
         "additive": baselines.additive_fill,
         "transport": lambda grid: transport_fill(grid)[0],
     }
@@ -71,7 +73,7 @@ def report_speed(arguments: argparse.Namespace, truth: FrameGrid) -> None:
     flops, seconds = model_flops(model, truth)
     dtype = next(model.parameters()).dtype
     peak = matrix_peak(dtype)
-    print(f"one step with soft sync: {seconds:.2f} s, {flops / 1e9:.0f} GFLOP in {dtype}, {flops / seconds / 1e9:.0f} GFLOP/s")
+    print(f"one step: {seconds:.2f} s, {flops / 1e9:.0f} GFLOP in {dtype}, {flops / seconds / 1e9:.0f} GFLOP/s")
     print(f"matrix peak beside it: {peak / 1e9:.0f} GFLOP/s, so {flops / seconds / peak:.0%} of it")
 
 
@@ -79,7 +81,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=Path, required=True, help="folder of rendered grids")
     parser.add_argument("--held-out", type=lambda text: text.split(","), default=[], help="names of models never trained on, with commas")
-    parser.add_argument("--model", type=Path, nargs="*", default=[None], help="checkpoints (default: the bundled one)")
+    parser.add_argument("--model", type=Path, nargs="+", default=[None], help="checkpoints (default: the bundled one)")
     parser.add_argument("--only", nargs="*", help="only methods whose name contains one of these words")
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
