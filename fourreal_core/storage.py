@@ -49,7 +49,10 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
         tensors |= {"world_to_camera": grid.cameras.world_to_camera, "intrinsics": grid.cameras.intrinsics}
     part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
     try:
+        part.touch()
+        mode = part.stat().st_mode  # safetensors lets nobody but the owner read its files; a grid is as readable as any other output
         save_file(tensors, part, metadata={"format": FORMAT, "version": VERSION, "grid": described})
+        part.chmod(mode)
         os.replace(part, file)
     except (OSError, SafetensorError) as error:
         raise GridFileError(f"expected to write the grid to {file}, writing failed: {error}.") from error

@@ -180,3 +180,9 @@ def test_headers_that_lie_about_the_data_are_refused_before_any_is_read(entry, t
     header = json.dumps({"__metadata__": METADATA, "frames": entry, "known": {"dtype": "U8", "shape": [1, 5], "data_offsets": [15, 20]}}).encode()
     (tmp_path / "a").write_bytes(struct.pack("<Q", len(header)) + header + bytes(20))
     check_refused(tmp_path / "a", "broken, cut short, or another kind of file")
+
+
+def test_a_saved_grid_is_as_readable_as_other_files(tmp_path):
+    (tmp_path / "other").touch()
+    save_grid(FrameGrid(torch.zeros(2, 3, 4, 6, 3), torch.ones(2, 3, dtype=torch.bool)), tmp_path / "a.grid.safetensors")
+    assert (tmp_path / "a.grid.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
