@@ -53,9 +53,9 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
             f"expected a latent of shape {expected} for this grid of {grid.views} views and {grid.times} times, "
             f"got {tuple(samples.shape)}: connect the grid that the latent was made from"
         )
-    sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
-    if not torch.isfinite(sampled_VTHWC).all():
+    if not torch.isfinite(samples).all():
         raise ValueError("the sampler returned pixels that are not numbers: try another sampler, more steps or a lower cfg")
+    sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
     return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC).contiguous())
 
 

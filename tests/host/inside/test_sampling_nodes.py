@@ -257,6 +257,14 @@ class OtherModel:
     model = torch.nn.Identity()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_latent_of_broken_numbers_gets_one_clear_sentence(comfy_inside, grid, value):
+    samples = torch.zeros(grid.views, 3, grid.times, grid.height, grid.width)
+    samples[1, 0, 2, 3, 4] = value
+    with pytest.raises(ValueError, match="pixels that are not numbers"):
+        comfy_inside.call("FourRealGridDecode", latent={"samples": samples}, grid=grid)
+
+
 def test_a_model_of_another_kind_gets_one_clear_sentence(comfy_inside, grid):
     for node, inputs in (
         ("FourRealTwoStream", {"sync": "hard", "strength": 1.0, "output": "mean"}),
