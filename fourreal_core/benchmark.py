@@ -9,8 +9,8 @@ from typing import Callable, Sequence
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .conditioning import grid_condition, task_known
-from .grid import FrameGrid
+from .conditioning import grid_condition
+from .grid import FrameGrid, task_known
 from .metrics import grid_psnr
 from .model.two_stream import GridModel
 
@@ -51,10 +51,9 @@ def model_flops(model: GridModel, grid: FrameGrid, repeats: int = 3) -> tuple[fl
     device = next(model.parameters()).device
     condition = grid_condition(hide(grid), model.config)[None].to(device)
     x, sigma = torch.randn_like(condition[:, :, :3]), torch.full((1,), 0.5, device=device)
-    sync = "soft" if "soft" in model.sync_kinds else "hard"
     with FlopCounterMode(display=False) as counter:
-        model(x, sigma, condition, sync=sync)
-    return counter.get_total_flops(), _best_seconds(lambda: model(x, sigma, condition, sync=sync), repeats)
+        model(x, sigma, condition, sync=model.best_sync)
+    return counter.get_total_flops(), _best_seconds(lambda: model(x, sigma, condition, sync=model.best_sync), repeats)
 
 
 def matrix_peak(dtype: torch.dtype, size: int = 2048, repeats: int = 5) -> float:

@@ -29,13 +29,6 @@ def grid_condition(grid: FrameGrid, config: ModelConfig, guess: TransportGuess |
     return channels
 
 
-def task_known(views: int, times: int) -> Tensor:
-    """The task's known cells `[V, T]`: the fixed-view video at view 0 and the freeze-time video at time 0."""
-    known = torch.zeros(views, times, dtype=torch.bool)
-    known[0], known[:, 0] = True, True
-    return known
-
-
 def known_channels(pixels_VCTHW: Tensor, known_VT: Tensor) -> Tensor:
     """Known pixels and known mask `[V, 4, T, H, W]`."""
     mask = known_VT[:, None, :, None, None].to(pixels_VCTHW).expand(-1, 1, -1, *pixels_VCTHW.shape[-2:])

@@ -110,9 +110,7 @@ class FrameGrid:
         frames = torch.zeros(len(freeze_VHWC), *fixed_THWC.shape)
         frames[:, 0] = freeze_VHWC
         frames[0] = fixed_THWC
-        known = torch.zeros(frames.shape[:2], dtype=torch.bool)
-        known[0], known[:, 0] = True, True
-        return cls(frames, known, fps=fps)
+        return cls(frames, task_known(*frames.shape[:2]), fps=fps)
 
     @classmethod
     def from_views(cls, videos: Sequence, *, fps: float = 24.0) -> FrameGrid:
@@ -169,6 +167,13 @@ class FrameGrid:
         scale_y, scale_x, shift_y, shift_x = fit_scale_and_shift(self.height, self.width, height, width, fit)
         pixels = torch.tensor([[scale_x, 0, shift_x], [0, scale_y, shift_y], [0, 0, 1]], dtype=torch.float32)
         return self.replace(frames=frames, cameras=Cameras(self.cameras.world_to_camera, pixels @ self.cameras.intrinsics))
+
+
+def task_known(views: int, times: int) -> Tensor:
+    """Bool [V, T]: the task's known cells, the fixed-view video at view 0 and the freeze-time video at time 0."""
+    known = torch.zeros(views, times, dtype=torch.bool)
+    known[0], known[:, 0] = True, True
+    return known
 
 
 def first_frame_difference(fixed_view, freeze_time) -> float:

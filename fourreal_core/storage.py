@@ -7,15 +7,13 @@ Layout: tensors `frames` (uint8 where that is exact, else float32) [V, T, H, W, 
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from .atomic import write_tensors
 from .grid import MAX_LENGTH, Cameras, FrameGrid
 from .video import MAX_SIDE
 
@@ -47,17 +45,10 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
     tensors = {"frames": _smallest_exact(grid.frames), "known": grid.known.to(torch.uint8)}
     if grid.cameras is not None:
         tensors |= {"world_to_camera": grid.cameras.world_to_camera, "intrinsics": grid.cameras.intrinsics}
-    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
     try:
-        part.touch()
-        mode = part.stat().st_mode  # safetensors lets nobody but the owner read its files; a grid is as readable as any other output
-        save_file(tensors, part, metadata={"format": FORMAT, "version": VERSION, "grid": described})
-        part.chmod(mode)
-        os.replace(part, file)
+        write_tensors(file, tensors, {"format": FORMAT, "version": VERSION, "grid": described})
     except (OSError, SafetensorError) as error:
         raise GridFileError(f"expected to write the grid to {file}, writing failed: {error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_grid(file: str | Path) -> FrameGrid:

@@ -45,11 +45,6 @@ class HostGridModel(GridModel):
         self.image_model = image_model
         self.dtype = dtype
 
-    @property
-    def best_sync(self) -> str:
-        """What runs when nobody chose: soft if this checkpoint has it, else averaging."""
-        return "soft" if "soft" in self.sync_kinds else "hard"
-
     def forward(self, x, timestep, context=None, transformer_options={}, **kwargs):
         wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
         executor = WrapperExecutor.new_class_executor(self.predict_velocity, self, wrappers)

@@ -63,7 +63,7 @@ def methods(arguments: argparse.Namespace) -> dict:
         for kind in model.sync_kinds:
             for steps in (1, arguments.steps):
                 fills[f"{label}, {kind}, {steps} steps"] = partial(sample, sync=kind, steps=steps)
-        refine = {"sync": model.sync_kinds[-2], "denoise": 0.5, "steps": max(1, arguments.steps // 2)}
+        refine = {"sync": model.best_sync, "denoise": 0.5, "steps": max(1, arguments.steps // 2)}
         fills[f"{label}, {refine['sync']}, from transport"] = partial(sample, **refine)
     return fills
 

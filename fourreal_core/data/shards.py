@@ -7,15 +7,14 @@ world_to_camera float32 [N, V, 4, 4], intrinsics float32 [N, V, 3, 3], fps float
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
+from ..atomic import write_tensors
 from ..grid import Cameras, FrameGrid
 
 FORMAT = "fourreal-shard-1"
@@ -43,12 +42,8 @@ def write_shard(path: str | Path, grids: Sequence[FrameGrid], about: Sequence[di
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(tensors, part, metadata={"format": FORMAT, "about": json.dumps(about)})
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    header = {"format": FORMAT, "about": json.dumps(about)}
+    write_tensors(path, {name: torch.from_numpy(array) for name, array in tensors.items()}, header)
 
 
 class Shard:

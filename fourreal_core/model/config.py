@@ -6,6 +6,15 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 PATCH = 8  # pixels per token side: the convolutional stem halves three times
+LARGEST = {  # bounds a stranger's checkpoint before anything of it is built
+    "width": 8192,
+    "depth": 96,
+    "head_width": 512,
+    "mlp_width": 32768,
+    "fine_width": 2048,
+    "middle_width": 4096,
+    "sync_sigma_width": 1024,
+}
 KNOWN_CHANNELS = 4  # known pixels (3) and known mask (1)
 GUESS_CHANNELS = 8  # Transport's two predictions (2 x 3) and their confidences (2 x 1)
 
@@ -35,6 +44,9 @@ class ModelConfig:
     sync_sigma_width: int = 32
 
     def __post_init__(self) -> None:
+        for name, most in LARGEST.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"the model config's {name!r} must lie in 1..{most}, got {getattr(self, name)}")
         if self.width % self.head_width or self.head_width % 4:
             raise ValueError(
                 f"model width {self.width} must be a multiple of head width {self.head_width}, itself a multiple of 4"
@@ -59,7 +71,7 @@ class ModelConfig:
         """Inverse of `to_json`; ValueError when the text is no config of this version."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"the model config is not JSON: {error}") from error
         names = {field.name: field for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != set(names):

@@ -72,6 +72,11 @@ class GridModel(nn.Module):
         """What `sync` may be: hard without trained layers averages, soft needs trained layers."""
         return tuple(kind for kind in SYNC_KINDS if kind != "soft" or "soft" in self.sync)
 
+    @property
+    def best_sync(self) -> str:
+        """What to run when nobody chose: soft if this checkpoint has it, else hard."""
+        return "soft" if "soft" in self.sync_kinds else "hard"
+
     def _step(self, kind: str, strength: float) -> Callable:
         if kind not in self.sync_kinds:
             raise ValueError(f"unknown synchronization {kind!r}: this model offers {', '.join(self.sync_kinds)}")

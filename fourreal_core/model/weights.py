@@ -9,9 +9,9 @@ from typing import Mapping
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from ..atomic import write_tensors
 from .config import ModelConfig
 from .precision import fast_dtype
 from .two_stream import GridModel
@@ -62,14 +62,8 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], ModelCo
 
 def save_checkpoint(path: str | os.PathLike, model: GridModel, metadata: Mapping[str, str] | None = None) -> None:
     """Write the weights in their own dtype with the config in the header; atomic, contiguous, no pickle."""
-    path = Path(path)
-    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
-    temporary = path.with_name(path.name + ".part")
-    try:
-        save_file(state, temporary, {**(metadata or {}), "format": FORMAT, "config": model.config.to_json()})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    header = {**(metadata or {}), "format": FORMAT, "config": model.config.to_json()}
+    write_tensors(path, model.state_dict(), header)
 
 
 def checkpoint_hash(path: str | os.PathLike) -> str:

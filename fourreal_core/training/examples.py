@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ..conditioning import guess_channels, known_channels, task_known
+from ..conditioning import guess_channels, known_channels
 from ..flow import to_model
+from ..grid import task_known
 from ..model.dit import DYNAMIC, FREEZE_TIME
 from ..transport import TransportGuess
 from .masks import sequence_known

@@ -6,15 +6,14 @@ Resuming from it gives bit for bit what an uninterrupted run gives (tested).
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..atomic import write_tensors
 from ..model.config import ModelConfig
 from ..model.two_stream import GridModel
 
@@ -48,12 +47,7 @@ def save_state(path: Path, state: TrainingState) -> None:
     tensors["generator"] = state.generator.get_state()
     header = {"format": FORMAT, "config": state.model.config.to_json(), "step": str(state.step)}
     header["losses"] = json.dumps(state.losses)
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}, part, header)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_tensors(path, tensors, header)
 
 
 def restore_state(path: Path, state: TrainingState) -> None:

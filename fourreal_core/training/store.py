@@ -7,19 +7,18 @@ Legend: G grids of one file, V views, T times, H W pixels.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from ..conditioning import task_known
+from ..atomic import write_tensors
 from ..data.pseudo4d import pseudo_grid
 from ..data.shards import read_shard
-from ..grid import FrameGrid
+from ..grid import FrameGrid, task_known
 from ..transport import transport
 from ..video import pick_frames, read_video
 
@@ -96,9 +95,4 @@ def _write_once(path: Path, grids: Iterator[StoredGrid], report: Callable[[str],
         stored.append(grid)
         report(f"{path.name}: {len(stored)} grids")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file({name: torch.stack([vars(grid)[name] for grid in stored]) for name in vars(stored[0])}, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_tensors(path, {name: torch.stack([vars(grid)[name] for grid in stored]) for name in vars(stored[0])})

@@ -73,6 +73,9 @@ def test_config_round_trip_and_refusals():
         ("{}", "must hold exactly"),
         (bundled().to_json().replace("192", '"192"'), "sensible int"),
         (bundled().to_json().replace("192", "-64"), "sensible int"),
+        (bundled().to_json().replace('"depth": 6', '"depth": 65536'), r"'depth' must lie in 1..96"),
+        (bundled().to_json().replace('"head_width": 64', '"head_width": 0'), r"'head_width' must lie in 1..512"),
+        ("[" * 100000, "not JSON"),
         (bundled().to_json().replace("192", "200"), "multiple of head width"),
         (bundled().to_json().replace("soft", "firm"), "unknown synchronization layers"),
     ):
