@@ -103,6 +103,8 @@ def collect(files: list[Path], output: Path) -> list[Path]:
             frames_THWC = slice_grid(grid, fixed_view((grid.views, grid.times), view))
             write_video(part / f"view_{view:02}.mp4", even(frames_THWC), grid.fps)
         done = sorted(part.iterdir())
+        for stale in output.glob("view_[0-9][0-9].mp4"):  # of an earlier run with more views
+            stale.unlink()
         for file in done:
             os.replace(file, output / file.name)
     return [output / file.name for file in done]
