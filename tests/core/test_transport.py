@@ -4,7 +4,8 @@ import pytest
 import torch
 from fourreal_core.grid import FrameGrid
 from fourreal_core.metrics import psnr
-from fourreal_core.transport import TransportGuess, blend_predictions, nearest_ells, prediction_order, transport, transport_fill
+from fourreal_core.transport import TransportGuess, blend_predictions, transport, transport_fill
+from fourreal_core.transport.fill import nearest_ells, prediction_order
 
 
 def texture(height: int, width: int, seed: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""From evidence to confidence: how far to trust each pixel of a carried prediction. Next to read: transport.py.
+"""From evidence to confidence: how far to trust each pixel of a carried prediction. Next to read: fill.py.
 
 Shape suffixes: H W pixels, K evidence channels.
 """

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .grid import FrameGrid
+from ..grid import FrameGrid
 
 if TYPE_CHECKING:
     from .carry import Carried

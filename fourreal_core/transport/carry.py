@@ -3,7 +3,7 @@
 The three known cells form an L with the wanted one: `base` (the picture that is warped), `corner`, and `side`. With
 base = (v, t0), corner = (v0, t0), side = (v0, t) the motion corner -> side is carried to the base view: prediction "along time".
 With base = (v0, t), corner = (v0, t0), side = (v, t0) the parallax is carried to the base time: prediction "along view".
-The two directions are one function. Next to read: transport.py, which chooses the L and blends.
+The two directions are one function. Next to read: fill.py, which chooses the L and blends.
 
 Shape suffixes: h w working pixels, H W frame pixels, 3 colours, 2 = (x, y) displacement in working pixels, K evidence channels.
 """
