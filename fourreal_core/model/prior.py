@@ -39,7 +39,8 @@ class Prior:
             time, view, *confidences = condition_MCHW[:, KNOWN_CHANNELS:].split([3, 3, 1, 1], dim=1)
             self.guess, self.difference = _blend(time, view, *confidences), time - view
             self.channels = torch.cat([self.known, self.mask, self.guess, self.difference, *confidences], dim=1)
-            variance = SHARE_OF_NOISE * blend_variance(*confidences)
+            self.error = blend_variance(*confidences).sqrt()
+            variance = SHARE_OF_NOISE * self.error.square()
         self.evidence = self._evidence(variance)
 
     def _evidence(self, variance: Tensor | float) -> Tensor:
@@ -49,16 +50,18 @@ class Prior:
         return gain * (self.x - (1 - sigma) * self.guess)
 
     def clean_frames(self, out_MCHW: Tensor) -> Tensor:
-        """Network output `[M, 5 (4 without a guess), H, W]` -> x0 `[M, 3, H, W]`, not clamped.
+        """Network output `[M, 5 (4 without a guess), H, W]` -> x0 `[M, 3, H, W]`, not clamped to -1..1.
 
         x0 = guess + out[:3] + out[3] * evidence + out[4] * (along_time - along_view)
 
-        An output of zeros is exactly the guess. Known frames are themselves.
+        where all that is added to a guess stays within the guess's expected error, so that sure places stay as they
+        are. An output of zeros is exactly the guess. Known frames are themselves.
         """
-        x0 = self.guess + out_MCHW[:, :3] + out_MCHW[:, 3:4] * self.evidence
+        correction = out_MCHW[:, :3] + out_MCHW[:, 3:4] * self.evidence
         if self.difference is not None:
-            x0 = x0 + out_MCHW[:, 4:5] * self.difference
-        return torch.where(self.mask > 0.5, self.known, x0)
+            correction = correction + out_MCHW[:, 4:5] * self.difference
+            correction = torch.maximum(torch.minimum(correction, self.error), -self.error)
+        return torch.where(self.mask > 0.5, self.known, self.guess + correction)
 
 
 def blend_variance(confidence_time: Tensor, confidence_view: Tensor) -> Tensor:

@@ -44,10 +44,19 @@ def test_output_channels():
     prior = Prior(x, sigma, condition())
     out = torch.zeros(M, 5, H, W)
     torch.testing.assert_close(prior.clean_frames(out), torch.zeros(M, 3, H, W))  # the blend of 0.5 and -0.5
-    out[:, 4] = 0.5
-    torch.testing.assert_close(prior.clean_frames(out), torch.full((M, 3, H, W), 0.5))
+    out[:, 4] = 0.03
+    torch.testing.assert_close(prior.clean_frames(out), torch.full((M, 3, H, W), 0.03))
     out[:, 3] = 2.0
-    torch.testing.assert_close(prior.clean_frames(out), 0.5 + 2 * prior.evidence)
+    torch.testing.assert_close(prior.clean_frames(out), 0.03 + 2 * prior.evidence)
+
+
+def test_a_correction_stays_within_the_expected_error():
+    prior = Prior(torch.zeros(M, 3, H, W), torch.ones(M), condition(0.2, 0.2))
+    limit = blend_variance(torch.tensor(0.5), torch.tensor(0.5)).sqrt().item()
+    out = torch.zeros(M, 5, H, W)
+    out[0, :3], out[1, :3] = 0.9, -0.9
+    x0 = prior.clean_frames(out)
+    assert x0[0].mean().item() == pytest.approx(0.2 + limit) and x0[1].mean().item() == pytest.approx(0.2 - limit)
 
 
 def test_known_frames_are_themselves():
