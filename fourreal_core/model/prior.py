@@ -19,7 +19,7 @@ from .config import KNOWN_CHANNELS
 EVEN_ODDS_ERROR = 0.1  # rms error of a prediction of confidence 1/2, in model pixels (Transport is calibrated so)
 GREY_ERROR = 0.5  # rms error of plain grey, where there is no guess
 SMALLEST_ERROR = 0.02
-SHARE_OF_NOISE = 0.005  # of the guess's squared error is left for the noise to decide; at 0.02 16 steps lose 1 dB to speckles
+SHARE_OF_NOISE = 0.001  # of the guess's squared error is left for the noise to decide; at 0.02 16 steps lose 1 dB to speckles
 
 
 class Prior:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fourreal_core.flow import add_noise
-from fourreal_core.model.prior import SHARE_OF_NOISE, Prior, blend_variance
+from fourreal_core.model.prior import GREY_ERROR, SHARE_OF_NOISE, Prior, blend_variance
 
 M, H, W = 2, 4, 6
 
@@ -23,13 +23,20 @@ def test_evidence_vanishes_at_pure_noise_and_is_the_difference_without_noise():
 
 
 def test_evidence_is_the_best_linear_estimate():
+    """Without a guess, where the evidence expects the whole error of grey: scaling it either way makes it worse."""
     generator = torch.Generator().manual_seed(0)
-    error = (SHARE_OF_NOISE * blend_variance(*condition()[:1, 10:, :1, :1].split(1, dim=1))).sqrt()
-    difference = error * torch.randn(1, 3, 200, 200, generator=generator)
-    x = add_noise(0.3 + difference, torch.randn(difference.shape, generator=generator), 0.4)
-    evidence = Prior(x, torch.tensor([0.4]), condition(0.3, 0.3)[:1, :, :1, :1].expand(1, 12, 200, 200)).evidence
-    errors = [(factor * evidence - difference).square().mean() for factor in (0.0, 1.0, 2.0)]
-    assert errors[1] < errors[0] and errors[1] < errors[2] and errors[1] < difference.square().mean()
+    x0 = GREY_ERROR * torch.randn(1, 3, 200, 200, generator=generator)
+    x = add_noise(x0, torch.randn(x0.shape, generator=generator), 0.4)
+    evidence = Prior(x, torch.tensor([0.4]), torch.zeros(1, 4, 200, 200)).evidence
+    less, right, more = ((factor * evidence - x0).square().mean() for factor in (0.9, 1.0, 1.1))
+    assert right < less and right < more
+
+
+def test_evidence_expects_a_small_share_of_a_guesss_error():
+    variance = SHARE_OF_NOISE * blend_variance(torch.tensor(0.5), torch.tensor(0.5)).item()
+    prior = Prior(torch.full((M, 3, H, W), 0.3), torch.full((M,), 0.4), condition(0.2, 0.2))
+    expected = 0.6 * variance / (0.36 * variance + 0.16) * (0.3 - 0.6 * 0.2)
+    torch.testing.assert_close(prior.evidence, torch.full((M, 3, H, W), expected))
 
 
 def test_the_blend_is_surer_than_either_prediction():
