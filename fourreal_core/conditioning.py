@@ -9,6 +9,8 @@ Legend: V views, T times, C channels, H W pixels.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,18 @@ def grid_condition(grid: FrameGrid, config: ModelConfig, guess: TransportGuess |
     if config.guess:
         channels = torch.cat([channels, guess_channels(guess or transport(grid))], dim=1)
     return channels
+
+
+def lean_towards(predictions: TransportGuess, guess_VTHWC: Tensor, denoise: float) -> TransportGuess:
+    """Predictions that slide from a user's own guess (denoise near 0) to Transport's (denoise 1), in pixels 0..1.
+
+    The model only corrects what it is told to expect, so an own guess has to be in there to be kept. [ours] When the
+    guess is Transport's blend, the blend stays what it was.
+    """
+    along_time, along_view = (
+        guess_VTHWC.lerp(along, denoise) for along in (predictions.along_time, predictions.along_view)
+    )
+    return replace(predictions, along_time=along_time, along_view=along_view)
 
 
 def known_channels(pixels_VCTHW: Tensor, known_VT: Tensor) -> Tensor:

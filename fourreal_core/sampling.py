@@ -13,7 +13,7 @@ from typing import Callable, Iterator
 import torch
 from torch import Tensor
 
-from .conditioning import grid_condition
+from .conditioning import grid_condition, lean_towards
 from .flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
 from .grid import FrameGrid
 from .model.two_stream import GridModel
@@ -79,6 +79,9 @@ def sample_grid(
     """
     _check(grid, steps, sampler, guess, denoise)
     predictions = transport(grid) if model.config.guess or (guess is None and denoise < 1) else None
+    start = _start(grid, guess, predictions, denoise)
+    if guess is not None and predictions is not None:
+        predictions = lean_towards(predictions, guess.frames, denoise)
     device = next(model.parameters()).device
     condition = grid_condition(grid, model.config, predictions)[None].to(device)
     noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
@@ -89,7 +92,7 @@ def sample_grid(
         x = torch.where(known, add_noise(pixels, noise, sigma), x)
         return model(x, torch.full((1,), sigma, device=device), condition, sync=sync, strength=strength, output=output)
 
-    x = add_noise(_start(grid, guess, predictions, denoise)[None].to(device), noise, denoise)
+    x = add_noise(start[None].to(device), noise, denoise)
     for step, (x, x0) in enumerate(SAMPLERS[sampler](velocity, x, schedule(steps, denoise)), start=1):
         if on_step:
             on_step(step, steps, from_model(x0[0].cpu()))

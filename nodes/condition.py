@@ -6,7 +6,7 @@ Letters: V views, T times, H W pixels, C condition channels.
 import torch
 from comfy_api.latest import io
 
-from ..fourreal_core.conditioning import grid_condition, unconditional
+from ..fourreal_core.conditioning import grid_condition, lean_towards, unconditional
 from ..fourreal_core.flow import from_model, to_model
 from ..fourreal_core.grid import FrameGrid
 from .host_model import CONDITION_KEY
@@ -22,14 +22,19 @@ GUESS_TOOLTIP = (
 )
 
 
-def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None):
-    """Grid -> (positive, negative, latent) for a grid model. Negative is the same without the known cells."""
+def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoise: float = 1.0):
+    """Grid -> (positive, negative, latent) for a grid model. Negative is the same without the known cells.
+
+    denoise: how far the sampler will go from `guess`; below 1 the model is told to expect the guess as well.
+    """
     grid_model = expect_grid_model(model)
     _check_guess(grid, guess)
     config = grid_model.diffusion_model.config
     carried = transport_guess(grid) if config.guess or guess is None else None
-    condition_VCTHW = grid_condition(grid, config, carried)
     start_VTHWC = carried.blend if guess is None else guess.frames
+    if guess is not None and carried is not None:
+        carried = lean_towards(carried, guess.frames, denoise)
+    condition_VCTHW = grid_condition(grid, config, carried)
     latent = {
         "samples": to_model(torch.where(_cells(grid.known), grid.frames, start_VTHWC)),
         "noise_mask": _unknown_mask(grid),

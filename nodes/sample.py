@@ -72,7 +72,7 @@ class FourRealSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         grid = expect_grid(grid)
         model = with_sync(model, sync=sync, strength=strength)
-        positive, negative, latent = condition_grid(model, grid, guess)
+        positive, negative, latent = condition_grid(model, grid, guess, denoise)
         noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)
         samples = comfy.sample.sample(
             model,

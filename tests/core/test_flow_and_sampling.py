@@ -114,6 +114,18 @@ def test_a_little_denoising_stays_near_the_guess(busy_model, grid):
         sample_grid(busy_model, grid, guess=FrameGrid(guess.frames[:2], guess.known[:2]))
 
 
+def test_denoise_slides_from_the_guess_to_transport(model, grid):
+    """Also with a model that corrects Transport: an own guess is kept at little denoising and forgotten at 1."""
+    carried = transport_fill(grid)[0]
+    guess = grid.replace(frames=torch.where(grid.known[..., None, None, None], grid.frames, 0.2))
+    distance = lambda d: (sample_grid(model, grid, steps=2, guess=guess, denoise=d).frames - guess.frames).abs().mean()
+    far = (carried.frames - guess.frames).abs().mean()
+    for denoise in (0.1, 0.5, 1.0):
+        torch.testing.assert_close(distance(denoise), denoise * far, atol=1e-3, rtol=0)
+    same = sample_grid(model, grid, steps=2, guess=carried, denoise=0.5)
+    torch.testing.assert_close(same.frames, carried.frames, atol=1e-4, rtol=0)
+
+
 def test_on_step_sees_every_step_and_may_cancel(busy_model, grid):
     seen = []
     sample_grid(busy_model, grid, steps=3, on_step=lambda step, steps, x: seen.append((step, steps, tuple(x.shape))))
