@@ -60,25 +60,6 @@ def ping_pong(grid_shape: tuple[int, int]) -> Path:
     return forth + forth[-2:0:-1]
 
 
-def resample(path: Sequence[tuple[float, float]], count: int) -> Path:
-    """`count` positions evenly spaced along the path's length (in grid steps), first and last included."""
-    if not 1 <= count <= MAX_POSITIONS or len(path) == 0:
-        raise ValueError(f"expected a path with at least one position and 1 to {MAX_POSITIONS} new positions, got {len(path)} and {count}.")
-    lengths = [0.0]
-    for (view, time), (next_view, next_time) in zip(path, path[1:]):
-        lengths.append(lengths[-1] + math.hypot(next_view - view, next_time - time))
-    resampled, leg = [], 0
-    for step in range(count):
-        target = lengths[-1] * step / max(count - 1, 1)
-        while leg < len(path) - 2 and lengths[leg + 1] < target:
-            leg += 1
-        end = min(leg + 1, len(path) - 1)
-        span = lengths[end] - lengths[leg]
-        part = min((target - lengths[leg]) / span, 1.0) if span > 0 else 0.0
-        resampled.append(tuple(float(a + (b - a) * part) for a, b in zip(path[leg], path[end])))
-    return resampled
-
-
 def parse_path(json_text: str, grid_shape: tuple[int, int]) -> Path:
     """The path in a JSON text `[[view, time], ...]`. Raises ValueError on other JSON, positions outside the grid, or too many of them."""
     if len(json_text) > MAX_PATH_TEXT:

@@ -9,7 +9,7 @@ import torch
 
 from fourreal_core import paths
 from fourreal_core.grid import FrameGrid
-from fourreal_core.paths import bullet_time, diagonal, fixed_view, freeze_time, parse_path, ping_pong, resample, slice_grid
+from fourreal_core.paths import bullet_time, diagonal, fixed_view, freeze_time, parse_path, ping_pong, slice_grid
 
 V, T, H, W = 3, 5, 8, 16
 
@@ -86,21 +86,3 @@ def test_bad_path_texts_get_one_sentence(text, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         parse_path(text, (V, T))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
-
-
-def test_resampling_spaces_positions_evenly_along_the_path():
-    assert resample([(0, 0), (0, 1), (2, 1)], 7) == [(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1.5, 1), (2, 1)]
-    assert np.allclose(resample(diagonal((V, T)), 5), diagonal((V, T)))
-    path = resample(bullet_time((V, T)), 40)
-    steps = [math.dist(a, b) for a, b in zip(path, path[1:])]
-    assert path[0] == (0, 0) and path[-1] == (2, 4) and max(steps) < 1.001 * 6 / 39
-    assert parse_path(json.dumps(path), (V, T)) == path
-
-
-def test_resampling_paths_that_stand_still():
-    assert resample([(1, 2)], 3) == [(1, 2)] * 3
-    assert resample([(1, 2), (1, 2)], 2) == [(1, 2)] * 2
-    assert resample([(1, 2), (1, 3)], 1) == [(1, 2)]
-    for path, count in (([], 2), ([(0, 0)], 0), ([(0, 0)], 100_001)):
-        with pytest.raises(ValueError, match="at least one position"):
-            resample(path, count)

@@ -6,7 +6,7 @@ from einops import rearrange
 
 from fourreal_core.model import sync as syncs
 from fourreal_core.model.config import ModelConfig, tiny
-from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
+from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME, VideoDiT
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 
 V, T, H, W = 3, 5, 16, 24
@@ -94,14 +94,18 @@ def test_hard_without_trained_layers_is_the_same_average():
         untrained(*inputs, sync="soft")
 
 
-def test_hard_at_init_on_a_still_single_view_grid_equals_the_base_model():
-    """One view, one time: both streams see the same single-frame sequence; equal modes make them the base model."""
+@pytest.mark.parametrize("times", [1, T])
+def test_hard_at_init_on_a_still_single_view_grid_equals_the_base_model(monkeypatch, times):
+    """A still scene is one frame at T times: both streams see the same, once the modes and the frame positions do."""
     model = random_model()
     with torch.no_grad():
         model.base.mode.weight[FREEZE_TIME] = model.base.mode.weight[DYNAMIC]
+    angles = VideoDiT.angles
+    monkeypatch.setattr(VideoDiT, "angles", lambda self, frames, embedded: angles(self, 1, embedded).repeat(frames, 1))
     x, sigma, condition = (part[:1] for part in random_input(model.config, 1, 1))
+    x, condition = (part.expand(-1, -1, -1, times, -1, -1) for part in (x, condition))
     base = model.base(x[:, 0], sigma, condition[:, 0], torch.tensor([DYNAMIC]))
-    torch.testing.assert_close(model(x, sigma, condition, sync="hard")[:, 0], base, atol=1e-6, rtol=0)
+    torch.testing.assert_close(model(x, sigma, condition, sync="hard")[:, 0], base, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["off", "hard", "soft"])
