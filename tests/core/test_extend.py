@@ -1,0 +1,108 @@
+"""Tiles cover a grid, share one view or time, and are filled from what is known; known cells stay bit-exact."""
+
+import pytest
+import torch
+
+from fourreal_core.extend import sample_large_grid, spans, tile_order
+from fourreal_core.grid import FrameGrid, task_known
+from fourreal_core.model.config import tiny
+from fourreal_core.model.two_stream import GridModel, initialize_grid_model
+from fourreal_core.sampling import sample_grid
+
+V, T, H, W = 4, 7, 8, 16
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model that does something: output weights that are not zero."""
+    model = initialize_grid_model(GridModel(tiny(guess=False)), torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(model.base.head.out.weight, std=0.05, generator=torch.Generator().manual_seed(1))
+    return model.requires_grad_(False)
+
+
+def grid_with(known):
+    frames = torch.rand(*known.shape, H, W, 3, generator=torch.Generator().manual_seed(0))
+    return FrameGrid(frames * known[..., None, None, None], known)
+
+
+@pytest.mark.parametrize("length, longest, expected", [
+    (15, 8, [(0, 8), (7, 15)]), (8, 8, [(0, 8)]), (1, 8, [(0, 1)]), (9, 8, [(0, 5), (4, 9)]), (10, 8, [(0, 5), (4, 10)]), (5, 2, [(0, 2), (1, 3), (2, 4), (3, 5)]),
+])  # fmt: skip
+def test_spans_cover_a_length_and_share_one_place(length, longest, expected):
+    assert [(span.start, span.stop) for span in spans(length, longest)] == expected
+
+
+def test_spans_are_short_enough_at_every_length():
+    for length in range(2, 40):
+        sizes = [span.stop - span.start for span in spans(length, 8)]
+        assert sum(sizes) == length + len(sizes) - 1 and max(sizes) <= 8 and max(sizes) - min(sizes) <= 1
+    with pytest.raises(ValueError, match="at least 2 views and 2 times"):
+        spans(9, 1)
+
+
+def test_fifteen_by_fifteen_is_four_tiles_that_each_have_the_tasks_inputs():
+    known = task_known(15, 15)
+    order = tile_order(known)
+    assert [(part.views.start, part.times.start) for part in order] == [(0, 0), (0, 7), (7, 0), (7, 7)]
+    for part in order:
+        assert torch.equal(known[part.cells], task_known(8, 8))
+        known[part.cells] = True
+    assert known.all()
+
+
+def test_filling_starts_where_something_is_known_and_skips_whole_tiles():
+    known = torch.zeros(V, T, dtype=torch.bool)
+    known[3, 6] = True
+    assert [(part.views.start, part.times.start) for part in tile_order(known, (3, 4))] == [(2, 3), (0, 3), (0, 0), (2, 0)]
+    known[2:, 3:] = True
+    assert len(tile_order(known, (3, 4))) == 3
+    assert tile_order(torch.ones(V, T, dtype=torch.bool)) == []
+
+
+@pytest.mark.parametrize("pattern", ["task", "random", "last view"])
+def test_known_cells_stay_and_all_others_are_filled(model, pattern):
+    known = {
+        "task": task_known(V, T),
+        "random": torch.rand(V, T, generator=torch.Generator().manual_seed(2)) < 0.3,
+        "last view": torch.arange(V)[:, None].expand(V, T) == V - 1,
+    }[pattern]
+    grid = grid_with(known)
+    before = grid.frames.clone()
+    out = sample_large_grid(model, grid, tile=(3, 4), steps=1, seed=5)
+    assert torch.equal(out.frames[known], grid.frames[known]) and torch.equal(out.known, known)
+    assert (out.frames[~known].flatten(1).amax(1) > 0).all() and torch.equal(grid.frames, before)
+    assert out.provenance["tiles"] > 1 and out.provenance["seed"] == 5 and out.provenance["sync"] == "soft"
+
+
+def test_a_grid_of_one_tile_is_filled_as_usual(model):
+    grid = grid_with(task_known(V, T))
+    tiled, whole = sample_large_grid(model, grid, steps=2, seed=3), sample_grid(model, grid, steps=2, seed=3)
+    assert torch.equal(tiled.frames, whole.frames) and tiled.provenance == whole.provenance
+
+
+def test_each_tile_is_sampled_from_its_own_known_cells_and_its_part_of_the_guess(model):
+    grid = grid_with(task_known(V, T))
+    guess = grid.replace(frames=torch.rand(V, T, H, W, 3, generator=torch.Generator().manual_seed(4)))
+    out = sample_large_grid(model, grid, "hard", tile=(4, 4), steps=2, seed=3, guess=guess, denoise=0.5)
+    frames = grid.frames.clone()
+    for seed, times in ((3, slice(0, 4)), (4, slice(3, 7))):
+        task, part = FrameGrid(frames[:, times], task_known(V, 4)), FrameGrid(guess.frames[:, times], task_known(V, 4))
+        frames[:, times] = sample_grid(model, task, "hard", steps=2, seed=seed, guess=part, denoise=0.5).frames
+    assert torch.equal(out.frames, frames)
+
+
+def test_steps_count_over_all_tiles_and_may_cancel(model):
+    grid, seen = grid_with(task_known(V, T)), []
+    sample_large_grid(model, grid, tile=(3, 4), steps=2, on_step=lambda *step: seen.append((*step[:2], tuple(step[2].shape))))
+    assert seen == [(step, 8, (V, T, H, W, 3)) for step in range(1, 9)]
+
+    def cancel(step, steps, estimate):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sample_large_grid(model, grid, tile=(3, 4), on_step=cancel)
+
+
+def test_a_grid_without_known_cells_gets_a_sentence(model):
+    with pytest.raises(ValueError, match="no known cell"):
+        sample_large_grid(model, grid_with(torch.zeros(V, T, dtype=torch.bool)))
