@@ -2,11 +2,12 @@
 """Train a grid model. Three commands, in this order:
 
   prepare   compute Transport's guesses for rendered shards (scripts/render.py) and pseudo-4D of ordinary videos
-  run       train one stage (base, then hard and soft) in a run folder; go on where it stopped when it exists
+  run       train one stage (base, then kinds of synchronization) in a run folder; go on where it stopped when it exists
   export    write the run's averaged weights as one checkpoint for 4Real Load Model
 """
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -17,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fourreal_core.model import config as configs
 from fourreal_core.training import run, store
+from fourreal_core.training.distributed import choose_device
 from fourreal_core.training.loop import STAGES, TrainingPlan
+from fourreal_core.training.state import TrainingState
 
 
 def main() -> None:
@@ -41,21 +44,23 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    defaults = TrainingPlan(stage=arguments.stage)
-    chosen = {name: getattr(arguments, name) for name in vars(defaults) if getattr(arguments, name, None) is not None}
-    plan = TrainingPlan(**chosen)
+    chosen = {name: value for name in vars(TrainingPlan()) if (value := getattr(arguments, name, None)) is not None}
+    plan = run.resume_plan(arguments.output, arguments.stage, chosen)
     interrupted, started, done = stop_on_signal(), time.monotonic(), 0
 
-    def report(step: int, loss: float, guess_loss: float) -> bool:
+    def report(state: TrainingState) -> bool:
         nonlocal done
         done += 1
         seconds = (time.monotonic() - started) / done
-        pace = f"{seconds:.2f} s/step  {(plan.steps - step) * seconds / 60:.0f} min left"
-        show(f"{plan.stage} step {step}/{plan.steps}  loss {loss:.4f} (guess {guess_loss:.4f})  {pace}")
+        pace = f"{seconds:.2f} s/step  {(plan.steps - state.step) * seconds / 60:.0f} min left"
+        losses = "loss {:.4f} (guess {:.4f})  gradient {:.3f}".format(*state.losses[-1])
+        if int(os.environ.get("RANK", "0")) == 0:
+            show(f"{plan.stage} step {state.step}/{plan.steps}  {losses}  {pace}")
         return interrupted.is_set()
 
     config = getattr(configs, arguments.config)()
-    run.train_stage(config, plan, arguments.examples, arguments.output, report, arguments.start_from)
+    where = {"start_from": arguments.start_from, "base": arguments.base, "device": choose_device(arguments.device)}
+    run.train_stage(config, plan, arguments.examples, arguments.output, report, **where)
     if interrupted.is_set():
         raise KeyboardInterrupt
 
@@ -74,7 +79,7 @@ def stop_on_signal() -> threading.Event:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    run.export(getattr(configs, arguments.config)(), arguments.run, arguments.output)
+    run.export(getattr(configs, arguments.config)(), arguments.run, arguments.output, base=arguments.base)
     print(f"\nwrote {arguments.output} ({arguments.output.stat().st_size / 2**20:.1f} MiB)")
 
 
@@ -103,7 +108,10 @@ def parse() -> argparse.Namespace:
     part.add_argument("--output", type=Path, required=True, help="run folder")
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
     part.add_argument("--stage", choices=STAGES, default="base")
-    part.add_argument("--start-from", type=Path, help="checkpoint whose weights a new base stage begins with")
+    part.add_argument("--start-from", type=Path, help="checkpoint whose layers of this stage a new one begins with")
+    part.add_argument("--base", type=Path, help="checkpoint whose base to synchronize, instead of the run's own")
+    part.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    part.add_argument("--checkpointing", action="store_true", default=None, help="less memory, a third more time")
     for name, kind in (("steps", int), ("batch", int), ("learning_rate", float), ("matrix_rate", float), ("seed", int)):
         part.add_argument("--" + name.replace("_", "-"), type=kind)
     part.add_argument("--crop", type=pixels, help="HEIGHTxWIDTH in pixels")
@@ -111,6 +119,7 @@ def parse() -> argparse.Namespace:
     part = commands.add_parser("export")
     part.add_argument("--run", type=Path, required=True)
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
+    part.add_argument("--base", type=Path, help="checkpoint whose base the run synchronizes, if the run has none of its own")
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=export)
     return parser.parse_args()

@@ -1,29 +1,33 @@
-"""The training loop. Stage "base" trains the video model on sequences with random masks; stages "hard" and "soft" train
-one kind of synchronization layers on whole grids while the base stays frozen (PAPER "4D training").
+"""The training loop. Stage "base" trains the video model on sequences with random masks; every other stage trains the
+synchronization layers of its name on whole grids while the base stays frozen (PAPER "4D training").
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import functools
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..flow import add_noise, velocity_from_x0
 from ..model.precision import fast_dtype
 from ..model.prior import Prior
 from ..model.two_stream import GridModel
+from .distributed import ALONE, Processes
 from .examples import Batch, grid_batch, sequence_batch
-from .loss import velocity_loss
+from .loss import squared_error
 from .masks import sample_sigma
+from .optimizers import build_optimizers, optimizer_step
+from .state import FrozenBase, Losses, TrainingState, restore_state, save_state, update_ema
 from .store import StoredGrid
-from .state import TrainingState, restore_state, save_state, update_ema
 
-STAGES = ("base", "hard", "soft")
-Report = Callable[[int, float, float], bool | None]  # step, loss, loss of the guess that the model starts from; true: stop here
+STAGES = ("base", "hard", "soft", "sequential", "fused")
+Report = Callable[[TrainingState], bool | None]  # after each step; true: stop here
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class TrainingPlan:
     """One stage of training. batch counts sequences for "base", grids for the others; crop in pixels (height, width).
 
     learning_rate is AdamW's; matrix_rate is Muon's for the blocks' matrices in the base stage. Both warm up over
-    `warmup` steps and fall linearly to a twentieth over the last half.
+    `warmup` steps and fall linearly to a twentieth over the last half. checkpointing: compute the blocks twice instead of
+    keeping their activations.
     """
 
     stage: str = "base"
@@ -44,6 +49,7 @@ class TrainingPlan:
     clip: float = 1.0
     seed: int = 0
     save_every: int = 100
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
@@ -57,63 +63,72 @@ class TrainingPlan:
         return min(1.0, (step + 1) / self.warmup, max(0.05, 2 * (1 - step / self.steps)))
 
 
-def start(model: GridModel, plan: TrainingPlan, folder: Path) -> TrainingState:
-    """Fresh state for a stage, or the saved one if this stage has been under way in `folder`."""
+def start(model: GridModel, plan: TrainingPlan, folder: Path, base: FrozenBase | None = None) -> TrainingState:
+    """Fresh state for a stage, or the saved one if this stage has been under way in `folder`.
+
+    base: which frozen base `model` holds, for a synchronization stage. ValueError when the saved state belongs to another.
+    """
     parameters = trained_parameters(model, plan.stage)
     model.requires_grad_(False)
     for parameter in parameters.values():
         parameter.requires_grad_(True)
-    ema = {key: value.detach().float().clone() for key, value in model.state_dict().items()}
+    if plan.checkpointing:
+        checkpoint_blocks(model)
+    ema = {name: parameter.detach().float().clone() for name, parameter in parameters.items()}
     generator = torch.Generator().manual_seed(plan.seed)
-    state = TrainingState(model, ema, build_optimizers(parameters, plan), generator)
-    if state_file(folder, plan.stage).exists():
-        restore_state(state_file(folder, plan.stage), state)
+    optimizers = build_optimizers(parameters, plan.learning_rate, plan.matrix_rate)
+    state = TrainingState(model, ema, optimizers, generator, base)
+    restore_state(folder, plan.stage, state)
     return state
 
 
 def train(
-    state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], folder: Path, report: Report
+    state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], folder: Path, report: Report, processes: Processes = ALONE
 ) -> None:
     """Run until `plan.steps`, or until `report` returns true; saves every `plan.save_every` steps and at the end.
 
     A state is saved between two steps only: what ends the run inside a step costs the steps since the last save, because half
     a step could not be resumed.
     """
-    trained = [p for optimizer in state.optimizers for group in optimizer.param_groups for p in group["params"]]
+    parameters = list(trained_parameters(state.model, plan.stage).values())
+    device = parameters[0].device
     stopped = False
     while state.step < plan.steps and not stopped:
-        # one batch, its noise, its velocity, its loss
-        batch, sigma, noise = draw(state, plan, store)
-        with autocast():
+        # this process's share of one batch, its noise, its velocity, its error
+        batch, sigma, noise = draw(state, plan, store, processes)
+        with autocast(device):
             velocity = predict(state.model, plan.stage, batch, sigma, noise)
         target = (batch.x0, noise, like(sigma, batch.x0), batch.weight)
-        loss = velocity_loss(velocity, *target)
+        error, count = squared_error(velocity, *target)
 
-        # one optimizer step at the scheduled rate
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, plan.clip)
-        for optimizer in state.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * plan.rate(state.step)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        # the mean over the pixels of all processes, one optimizer step at the scheduled rate
+        count = processes.sum(count).clamp_min(1)
+        (error / count).backward()
+        processes.sum_gradients(parameters)
+        gradient = nn.utils.clip_grad_norm_(parameters, plan.clip)
+        optimizer_step(state.optimizers, plan.rate(state.step))
 
-        # averages, records, checkpoints
+        # averages, records, saved states
         update_ema(state.ema, state.model, state.step)
         state.step += 1
-        state.losses.append((round(loss.item(), 6), round(guess_loss(batch, *target).item(), 6)))
-        stopped = report(state.step, *state.losses[-1])
-        if state.step % plan.save_every == 0:
-            save_state(state_file(folder, plan.stage), state)
-    save_state(state_file(folder, plan.stage), state)
+        means = processes.sum(torch.stack([error.detach(), guess_error(batch, *target)])) / count
+        state.losses.append(Losses(*means.tolist(), gradient.item()))
+        stopped = processes.any(bool(report(state)), device)
+        if processes.first and (stopped or state.step == plan.steps or state.step % plan.save_every == 0):
+            save_state(folder, plan.stage, state, asdict(plan))
 
 
-def draw(state: TrainingState, plan: TrainingPlan, store: list[StoredGrid]) -> tuple[Batch, Tensor, Tensor]:
-    """A batch, one sigma per sequence or grid, and noise like x0."""
+def draw(
+    state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], processes: Processes = ALONE
+) -> tuple[Batch, Tensor, Tensor]:
+    """A batch, one sigma per sequence or grid, and noise like x0: this process's share, on the model's device."""
     make = sequence_batch if plan.stage == "base" else grid_batch
     batch = make(store, plan.batch, plan.crop, state.model.config.guess, state.generator)
     sigma = sample_sigma(plan.batch, state.generator)
-    return batch, sigma, torch.randn(batch.x0.shape, generator=state.generator)
+    noise = torch.randn(batch.x0.shape, generator=state.generator)
+    device = next(state.model.parameters()).device
+    mine = {name: processes.share(value).to(device) for name, value in vars(batch).items() if value is not None}
+    return replace(batch, **mine), processes.share(sigma).to(device), processes.share(noise).to(device)
 
 
 def predict(model: GridModel, stage: str, batch: Batch, sigma: Tensor, noise: Tensor) -> Tensor:
@@ -123,38 +138,32 @@ def predict(model: GridModel, stage: str, batch: Batch, sigma: Tensor, noise: Te
     return model(x, sigma, batch.condition, sync=stage)
 
 
-def guess_loss(batch: Batch, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
-    """The loss of a head that puts out zeros: Transport's where there is a guess, else that of grey frames."""
+@torch.no_grad()
+def guess_error(batch: Batch, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
+    """`squared_error` of a head that puts out zeros: Transport's where there is a guess, else that of grey frames."""
+    guess = velocity_from_x0(add_noise(x0, noise, sigma), guessed_frames(batch), sigma)
+    return squared_error(guess, x0, noise, sigma, weight)[0]
+
+
+def guessed_frames(batch: Batch) -> Tensor:
+    """What the model starts from, in model pixels, like `batch.x0`; known frames are themselves."""
     cells = batch.condition.movedim(-4, -3).flatten(0, -4)  # every frame's channels: [M, C, h, w]
-    prior = Prior(torch.zeros(len(cells), 3, *cells.shape[2:]), torch.ones(len(cells)), cells)
-    x0_guess = torch.where(prior.mask > 0.5, prior.known, prior.guess).view_as(x0.movedim(-4, -3)).movedim(-3, -4)
-    return velocity_loss(velocity_from_x0(add_noise(x0, noise, sigma), x0_guess, sigma), x0, noise, sigma, weight)
+    blank = torch.zeros_like(cells[:, :3])
+    prior = Prior(blank, torch.ones_like(cells[:, 0, 0, 0]), cells)
+    frames = torch.where(prior.mask > 0.5, prior.known, prior.guess)
+    return frames.view_as(batch.x0.movedim(-4, -3)).movedim(-3, -4)
 
 
 def trained_parameters(model: GridModel, stage: str) -> dict[str, nn.Parameter]:
-    """The base alone, or one kind of synchronization layers alone."""
-    part = model.base if stage == "base" else model.sync[stage]
-    return dict(part.named_parameters())
+    """The base alone, or one kind of synchronization layers alone, by their names in the whole model."""
+    prefix = "base." if stage == "base" else f"sync.{stage}."
+    return {name: parameter for name, parameter in model.named_parameters() if name.startswith(prefix)}
 
 
-def build_optimizers(parameters: dict[str, nn.Parameter], plan: TrainingPlan) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the transformer blocks of the base, AdamW for everything else."""
-    in_blocks = plan.stage == "base"
-    matrices = [p for name, p in parameters.items() if in_blocks and _is_block_matrix(name, p)]
-    others = [p for name, p in parameters.items() if not (in_blocks and _is_block_matrix(name, p))]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(others, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
-    ]
-    if matrices:
-        optimizers.append(torch.optim.Muon(matrices, lr=plan.matrix_rate, weight_decay=0.1))
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
-    return optimizers
-
-
-def state_file(folder: Path, stage: str) -> Path:
-    return folder / f"{stage}.state.safetensors"
+def checkpoint_blocks(model: GridModel) -> None:
+    """Let every transformer block keep its input only, and compute the rest again for the gradient (arXiv 1604.06174)."""
+    for block in model.base.blocks:
+        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def like(sigma_N: Tensor, x: Tensor) -> Tensor:
@@ -162,11 +171,7 @@ def like(sigma_N: Tensor, x: Tensor) -> Tensor:
     return sigma_N.view(-1, *[1] * (x.ndim - 1))
 
 
-def autocast() -> contextlib.AbstractContextManager:
+def autocast(device: torch.device) -> contextlib.AbstractContextManager:
     """bf16 arithmetic where this machine is faster in it; weights and optimizer stay float32."""
-    dtype = fast_dtype("cpu")
-    return torch.autocast("cpu", dtype) if dtype != torch.float32 else contextlib.nullcontext()
-
-
-def _is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
-    return name.startswith("blocks.") and name.endswith("weight") and parameter.ndim == 2
+    dtype = fast_dtype(str(device))
+    return torch.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()

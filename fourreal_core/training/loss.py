@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..flow import SMALLEST_SIGMA
@@ -10,13 +9,19 @@ from ..flow import SMALLEST_SIGMA
 HEAVIEST_SIGMA = 0.8  # below this the weight 1 / sigma^2 of an error in x0 stays constant, else nearly clean frames rule
 
 
-def velocity_loss(velocity: Tensor, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared velocity error over pixels of `weight` 1.
+def squared_error(velocity: Tensor, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(sum of squared velocity errors over pixels of `weight` 1, number of those pixels and channels).
 
     velocity, x0, noise: `[N, ..., H, W]`; sigma: broadcastable to them; weight: broadcastable, 0 for known cells and
-    for pixels outside the frame. Equals the error of x0 divided by max(sigma, HEAVIEST_SIGMA).
+    for pixels outside the frame. The error equals that of x0 divided by max(sigma, HEAVIEST_SIGMA).
     """
     error = velocity - (noise - x0)
     relative = sigma.clamp_min(SMALLEST_SIGMA) / sigma.clamp_min(HEAVIEST_SIGMA)
     weight = weight.expand_as(error)
-    return ((error * relative).square() * weight).sum() / weight.sum().clamp_min(1)
+    return ((error * relative).square() * weight).sum(), weight.sum()
+
+
+def velocity_loss(velocity: Tensor, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `squared_error` over the pixels that count; 0 when none does."""
+    total, count = squared_error(velocity, x0, noise, sigma, weight)
+    return total / count.clamp_min(1)

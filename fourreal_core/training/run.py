@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,62 +13,123 @@ from torch import Tensor
 from ..model.config import ModelConfig
 from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import load_checkpoint, save_checkpoint
-from .loop import STAGES, Report, TrainingPlan, start, state_file, train
-from .state import read_ema
+from .distributed import joined_processes
+from .loop import STAGES, Report, TrainingPlan, start, train
+from .state import FrozenBase, another_base, part, read_ema, saved_header, shape_of, weights_hash
 from .store import load_examples
 
 
+def resume_plan(folder: Path, stage: str, chosen: Mapping[str, object]) -> TrainingPlan:
+    """The plan this stage was saved with, or the default one, with what was chosen now."""
+    header = saved_header(folder, stage)
+    saved = json.loads(header["plan"]) if header else {}
+    known = {name: saved[name] for name in TrainingPlan.__dataclass_fields__ if name in saved}
+    if "crop" in known:
+        known["crop"] = tuple(known["crop"])
+    return TrainingPlan(**{**known, **chosen, "stage": stage})
+
+
 def train_stage(
-    config: ModelConfig, plan: TrainingPlan, examples: Path, folder: Path, report: Report, start_from: Path | None = None
+    config: ModelConfig,
+    plan: TrainingPlan,
+    examples: Path,
+    folder: Path,
+    report: Report,
+    *,
+    start_from: Path | None = None,
+    base: Path | None = None,
+    device: torch.device = torch.device("cpu"),
 ) -> None:
     """Train one stage in `folder` until `plan.steps`; goes on from a saved state of the same stage.
 
-    start_from: a checkpoint whose base a new base stage begins with, instead of a fresh one.
-    report(step, loss, loss of the guess) is called after each step and ends the run when it returns true. Raises ValueError when
-    there are no examples, or no base to synchronize.
+    start_from: a checkpoint whose layers of this stage a new one begins with, instead of fresh ones. base: a checkpoint
+    whose base to synchronize, instead of the one trained in `folder`. report(state) is called after each step and ends the
+    run when it returns true. Under torchrun all processes do this together. Raises ValueError when there are no examples,
+    no base to synchronize, or a base other than the one that a saved stage belongs to.
     """
-    if start_from is not None and plan.stage != "base":
-        raise ValueError(f"only the base stage can start from a checkpoint: {plan.stage!r} takes the base trained in {folder}")
+    store = load_examples(examples)
+    model, frozen = build_model(config, plan, folder, start_from, base)
     folder.mkdir(parents=True, exist_ok=True)
-    model = initialize_grid_model(GridModel(config), torch.Generator().manual_seed(plan.seed))
-    if start_from is not None:
-        model.load_state_dict({**model.state_dict(), **_weights_of(start_from, config)})
+    with joined_processes(device) as processes:
+        if plan.batch < processes.count:
+            raise ValueError(f"expected a batch of at least one per process, got {plan.batch} for {processes.count} processes")
+        model = model.to(device).train()
+        processes.spread(list(model.state_dict().values()))
+        train(start(model, plan, folder, frozen), plan, store, folder, report, processes)
+
+
+def build_model(
+    config: ModelConfig, plan: TrainingPlan, folder: Path, start_from: Path | None, base: Path | None
+) -> tuple[GridModel, FrozenBase | None]:
+    """The model as a new stage begins with it, and which base it holds when that stays frozen."""
+    kinds = () if plan.stage == "base" else (plan.stage,)
+    model = initialize_grid_model(GridModel(replace(config, sync=kinds)), torch.Generator().manual_seed(plan.seed))
+    weights, frozen = model.state_dict(), None
     if plan.stage != "base":
-        model.load_state_dict({**model.state_dict(), **base_weights(config, folder)})
-    state = start(model.train(), plan, folder)
-    train(state, plan, load_examples(examples), folder, report)
+        frozen_weights, frozen = frozen_base(config, folder, base or _recorded_base(folder, plan.stage))
+        weights |= frozen_weights
+    if start_from is not None:
+        weights |= _layers_of(start_from, config, plan.stage)
+    model.load_state_dict(weights)
+    return model, frozen
 
 
-def export(config: ModelConfig, folder: Path, output: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+def frozen_base(config: ModelConfig, folder: Path, checkpoint: Path | None) -> tuple[dict[str, Tensor], FrozenBase]:
+    """Base weights (float32) to synchronize: a checkpoint's, or else the averaged ones trained in `folder`."""
+    if checkpoint is None:
+        weights, _ = read_ema(folder, "base", config)
+    else:
+        weights = {name: weight.float() for name, weight in _layers_of(checkpoint, config, "base").items()}
+    return weights, FrozenBase(weights_hash(weights), str(checkpoint.resolve()) if checkpoint else "")
+
+
+def export(
+    config: ModelConfig, folder: Path, output: Path, dtype: torch.dtype = torch.bfloat16, base: Path | None = None
+) -> None:
     """The averaged weights of all stages in `folder` as one checkpoint, with the kinds of sync that were trained.
 
-    Raises ValueError when there is no trained base, or when a stage was trained with another config.
+    base: the checkpoint that they synchronize, None for the base trained in `folder`, else the one they were trained on; its
+    own synchronization layers are kept where the run has none. Raises ValueError when there is no base, or when a stage was
+    trained with another config or on another base, such as this one before it was trained further.
     """
-    weights, steps = dict(base_weights(config, folder)), {}
-    for stage in STAGES:
-        if state_file(folder, stage).exists():
-            ema, steps[stage] = read_ema(state_file(folder, stage), config)
-            weights |= _part(ema, "base." if stage == "base" else f"sync.{stage}.")
-    model = GridModel(replace(config, sync=tuple(kind for kind in config.sync if kind in steps)))
+    headers = {stage: header for stage in STAGES if (header := saved_header(folder, stage))}
+    if base is None and "base" not in headers:
+        base = next((Path(header["base_file"]) for header in headers.values() if header["base_file"]), None)
+    weights, frozen = frozen_base(config, folder, base)
+    steps, kept = _from_checkpoint(base, weights) if base else ({"base": headers["base"]["step"]}, set())
+    for kind in headers.keys() - {"base"}:
+        averaged, header = read_ema(folder, kind, config)
+        if header["base"] != frozen.hash:
+            raise ValueError(another_base(folder, kind))
+        weights |= averaged
+        steps[kind] = header["step"]
+    kinds = tuple(stage for stage in STAGES[1:] if stage in headers or stage in kept)
+    model = GridModel(replace(config, sync=kinds))
     model.load_state_dict({key: weights[key] for key in model.state_dict()})
-    trained = " ".join(f"{stage}={count}" for stage, count in steps.items())
+    trained = " ".join(f"{stage}={steps[stage]}" for stage in STAGES if stage in steps)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(output, model.to(dtype), {"trained_steps": trained})
 
 
-def base_weights(config: ModelConfig, folder: Path) -> dict[str, Tensor]:
-    """Averaged base weights of a run; ValueError when its base stage never ran."""
-    if not state_file(folder, "base").exists():
-        raise ValueError(f"there is no trained base in {folder}: run the stage 'base' first")
-    return _part(read_ema(state_file(folder, "base"), config)[0], "base.")
+def _from_checkpoint(path: Path, weights: dict[str, Tensor]) -> tuple[dict[str, str], set[str]]:
+    """Adds the checkpoint's synchronization layers to `weights`; its record of trained steps and its kinds."""
+    state, found, metadata = load_checkpoint(path)
+    weights |= {f"sync.{name}": weight for name, weight in part(state, "sync.").items()}
+    steps = dict(entry.split("=", 1) for entry in metadata.get("trained_steps", "").split() if "=" in entry)
+    return steps, set(found.sync)
 
 
-def _weights_of(checkpoint: Path, config: ModelConfig) -> dict[str, Tensor]:
+def _recorded_base(folder: Path, stage: str) -> Path | None:
+    header = saved_header(folder, stage)
+    return Path(header["base_file"]) if header and header["base_file"] else None
+
+
+def _layers_of(checkpoint: Path, config: ModelConfig, stage: str) -> dict[str, Tensor]:
     state, found, _ = load_checkpoint(checkpoint)
-    if replace(found, sync=()) != replace(config, sync=()):
+    if shape_of(found) != shape_of(config):
         raise ValueError(f"{checkpoint.name} has another config than asked for: check --config")
-    return _part(state, "base.")
-
-
-def _part(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key: value for key, value in weights.items() if key.startswith(prefix)}
+    prefix = "base." if stage == "base" else f"sync.{stage}."
+    layers = {name: weight for name, weight in state.items() if name.startswith(prefix)}
+    if not layers:
+        raise ValueError(f"{checkpoint.name} has no layers of {stage!r} to start from: it has {', '.join(found.sync) or 'none'}")
+    return layers

@@ -1,66 +1,100 @@
-"""Everything a training run needs to go on, in one safetensors file: weights, EMA, optimizer state, generator, step.
+"""Everything a training run needs to go on: weights, their average, optimizer state, generator, step, losses, plan.
 
-Resuming from it gives bit for bit what an uninterrupted run gives (tested).
+Resuming from it gives bit for bit what an uninterrupted run gives (tested). Only the trained part is kept: a stage of
+synchronization layers names the frozen base it belongs to by its hash. `parts.py` puts it on disk.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..atomic import write_tensors
 from ..model.config import ModelConfig
 from ..model.two_stream import GridModel
+from .parts import find_set, read_header, read_set, write_set
 
-FORMAT = "fourreal-training-1"
+FORMAT = "fourreal-training-2"
+
+
+class Losses(NamedTuple):
+    """Of one step: the model's loss, that of the guess it starts from, and the gradient's norm before clipping."""
+
+    model: float
+    guess: float
+    gradient: float
+
+
+@dataclass(frozen=True)
+class FrozenBase:
+    """Which base a synchronization stage belongs to: hash of its weights, and its checkpoint ("": the run's own base)."""
+
+    hash: str
+    file: str = ""
 
 
 @dataclass
 class TrainingState:
     model: GridModel
-    ema: dict[str, Tensor]  # exponential moving average of all weights, float32
+    ema: dict[str, Tensor]  # exponential moving average of the trained weights, float32, under the model's own names
     optimizers: list[torch.optim.Optimizer]
     generator: torch.Generator
+    base: FrozenBase | None = None  # of a synchronization stage
     step: int = 0
-    losses: list[tuple[float, float]] = field(default_factory=list)
+    losses: list[Losses] = field(default_factory=list)
 
 
-def update_ema(ema: dict[str, Tensor], model: nn.Module, step: int, longest: float = 0.998) -> None:
+@torch.no_grad()
+def update_ema(ema: dict[str, Tensor], model: GridModel, step: int, longest: float = 0.998) -> None:
     """ema <- decay * ema + (1 - decay) * weights, with a short memory at first: decay = (1 + step) / (10 + step)."""
     decay = min(longest, (1 + step) / (10 + step))
-    for name, weight in model.state_dict().items():
-        ema[name].lerp_(weight.float(), 1 - decay)
+    weights = model.state_dict()
+    for name, average in ema.items():
+        average.lerp_(weights[name].float(), 1 - decay)
 
 
-def save_state(path: Path, state: TrainingState) -> None:
-    """Atomic: a run that is killed while saving leaves the previous file."""
-    tensors = {f"model.{key}": value for key, value in state.model.state_dict().items()}
+def save_state(folder: Path, stage: str, state: TrainingState, plan: Mapping[str, object]) -> None:
+    """Write the state as a new set of files. What is killed while saving leaves the previous set."""
+    weights = state.model.state_dict()
+    tensors = {f"model.{key}": weights[key] for key in state.ema}
     tensors |= {f"ema.{key}": value for key, value in state.ema.items()}
     for index, optimizer in enumerate(state.optimizers):
         for parameter, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
     tensors["generator"] = state.generator.get_state()
-    header = {"format": FORMAT, "config": state.model.config.to_json(), "step": str(state.step)}
-    header["losses"] = json.dumps(state.losses)
-    write_tensors(path, tensors, header)
+    tensors["losses"] = torch.tensor(state.losses, dtype=torch.float32).view(-1, len(Losses._fields))
+    header = {"format": FORMAT, "config": shape_of(state.model.config).to_json(), "step": str(state.step), "plan": json.dumps(plan)}
+    if state.base:
+        header |= {"base": state.base.hash, "base_file": state.base.file}
+    write_set(folder, stage, state.step, tensors, header)
 
 
-def restore_state(path: Path, state: TrainingState) -> None:
-    """Put a saved run back into freshly built objects. ValueError when it belongs to another model."""
-    with safe_open(path, framework="pt") as file:
-        header = _checked_header(path, file, state.model.config)
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
-    state.model.load_state_dict(_part(tensors, "model."))
-    state.ema = {key: value.clone() for key, value in _part(tensors, "ema.").items()}  # else they stay mapped to the file
+def restore_state(folder: Path, stage: str, state: TrainingState) -> bool:
+    """Put a saved stage back into freshly built objects; false when there is none.
+
+    ValueError when it belongs to another model or another base.
+    """
+    paths = find_set(folder, stage)
+    if not paths:
+        return False
+    tensors, header = read_set(paths)
+    _check(paths[0], header, state.model.config)
+    if state.base and header["base"] != state.base.hash:
+        raise ValueError(another_base(folder, stage))
+    state.model.load_state_dict({**state.model.state_dict(), **part(tensors, "model.")})
+    for key, value in part(tensors, "ema.").items():
+        state.ema[key].copy_(value)
     for index, optimizer in enumerate(state.optimizers):
-        _restore_optimizer(optimizer, _part(tensors, f"optimizer.{index}."))
+        _restore_optimizer(optimizer, part(tensors, f"optimizer.{index}."))
     state.generator.set_state(tensors["generator"])
-    state.step, state.losses = int(header["step"]), [tuple(pair) for pair in json.loads(header["losses"])]
+    state.step, state.losses = int(header["step"]), [Losses(*row) for row in tensors["losses"].tolist()]
+    return True
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
@@ -68,23 +102,52 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
     saved["state"] = {}
     for key, value in tensors.items():
         parameter, name = key.split(".", 1)
-        saved["state"].setdefault(int(parameter), {})[name] = value
+        saved["state"].setdefault(int(parameter), {})[name] = value.clone()
     optimizer.load_state_dict(saved)
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def saved_header(folder: Path, stage: str) -> dict[str, str] | None:
+    """Header of the stage's newest saved state, None when it never ran: `step`, `plan`, and `base`, `base_file` of a sync stage."""
+    paths = find_set(folder, stage)
+    return read_header(paths[0]) if paths else None
+
+
+def read_ema(folder: Path, stage: str, config: ModelConfig) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(averaged weights, header) of a saved stage. ValueError when it never ran or has another config."""
+    paths = find_set(folder, stage)
+    if not paths:
+        raise ValueError(f"there is no trained {stage} in {folder}: run the stage {stage!r} first")
+    tensors, header = read_set(paths)
+    _check(paths[0], header, config)
+    return part(tensors, "ema."), header
+
+
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of all weights as float32, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode() + weights[name].detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def another_base(folder: Path, stage: str) -> str:
+    """The sentence for synchronization layers whose base is not the one at hand."""
+    return (
+        f"the layers of {stage!r} in {folder} belong to another base than this one, which was changed or trained further since: "
+        f"delete {stage}.state-*.safetensors there and train {stage!r} again"
+    )
+
+
+def shape_of(config: ModelConfig) -> ModelConfig:
+    """The config without its kinds of synchronization, which differ from stage to stage."""
+    return replace(config, sync=())
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors below `prefix`, without it."""
     return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def read_ema(path: Path, config: ModelConfig) -> tuple[dict[str, Tensor], int]:
-    """The averaged weights of a saved run and the step they were saved at. ValueError when it has another config."""
-    with safe_open(path, framework="pt") as file:
-        step = int(_checked_header(path, file, config)["step"])
-        return {key[4:]: file.get_tensor(key) for key in file.keys() if key.startswith("ema.")}, step
-
-
-def _checked_header(path: Path, file: safe_open, config: ModelConfig) -> dict[str, str]:
-    header = file.metadata() or {}
-    if header.get("format") != FORMAT or ModelConfig.from_json(header["config"]) != config:
+def _check(path: Path, header: dict[str, str], config: ModelConfig) -> None:
+    if header.get("format") != FORMAT or ModelConfig.from_json(header["config"]) != shape_of(config):
         raise ValueError(f"{path.name} is no training state of this model: check --config, or start in another folder")
-    return header

@@ -1,0 +1,86 @@
+"""One training run on several processes (torchrun): each takes its share of the same batch, sums make them one.
+
+Every process draws the whole batch from the same generator and keeps every count-th entry, so nothing depends on how many
+there are but the order of sums. Sums and not means: shares hold different numbers of pixels that count.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process (rank) among count; the default is a run of one process, where all is left as it is."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that saves, draws and reports."""
+        return self.rank == 0
+
+    def share(self, batched: Tensor) -> Tensor:
+        """This process's entries of a whole batch `[N, ...]`."""
+        return batched[self.rank :: self.count]
+
+    def sum(self, number: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.count > 1:
+            number = number.clone()
+            dist.all_reduce(number)
+        return number
+
+    def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """Replace every gradient by its sum over all processes, in one message."""
+        if self.count == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, summed in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
+            gradient.copy_(summed.view_as(gradient))
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether it is true in one process at least."""
+        return bool(self.sum(torch.tensor(float(flag), device=device)) > 0)
+
+    def spread(self, tensors: Sequence[Tensor]) -> None:
+        """Give every process the first one's values, in place."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined_processes(device: torch.device) -> Iterator[Processes]:
+    """The processes that torchrun started, or `ALONE`. NCCL on CUDA, gloo elsewhere."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto`, `cpu` or `cuda` -> where to train; under torchrun each process takes the GPU of its local rank."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("there is no CUDA GPU that PyTorch can use: train with --device cpu, or install PyTorch for your GPU")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
