@@ -1,12 +1,13 @@
-"""PSNR on hand-made inputs, and which pixels and cells it counts."""
+"""PSNR and SSIM on hand-made inputs, and which pixels and cells they count."""
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from fourreal_core.grid import FrameGrid
-from fourreal_core.metrics import grid_psnr, moving_pixels, psnr
+from fourreal_core.metrics import grid_psnr, grid_ssim, moving_pixels, psnr, ssim
 
 V, T, H, W = 3, 5, 8, 16
 
@@ -89,3 +90,49 @@ def test_grids_that_cannot_be_compared_are_refused():
         grid_psnr(prediction.swapped(), truth)
     with pytest.raises(ValueError, match="one true grid per predicted grid"):
         grid_psnr([prediction], [truth, truth])
+
+
+def direct_ssim(a, b):
+    """Wang et al. 2004, window by window: weighted moments of 11 x 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03."""
+    y, x = np.mgrid[-5:6, -5:6]
+    weights = np.exp(-(x**2 + y**2) / (2 * 1.5**2))
+    weights /= weights.sum()
+    values = []
+    for top in range(a.shape[0] - 10):
+        for left in range(a.shape[1] - 10):
+            p, q = (picture[top : top + 11, left : left + 11] for picture in (a, b))
+            mean_p, mean_q = (weights * p).sum(), (weights * q).sum()
+            var_p, var_q = (weights * (p - mean_p) ** 2).sum(), (weights * (q - mean_q) ** 2).sum()
+            both = (weights * (p - mean_p) * (q - mean_q)).sum()
+            luminance = (2 * mean_p * mean_q + 1e-4) / (mean_p**2 + mean_q**2 + 1e-4)
+            values.append(luminance * (2 * both + 9e-4) / (var_p + var_q + 9e-4))
+    return np.mean(values)
+
+
+def test_ssim_is_the_published_definition_on_luma():
+    truth = torch.rand(2, 13, 17, 3, generator=torch.Generator().manual_seed(0))
+    prediction = (truth * 0.6 + 0.4 * torch.rand(2, 13, 17, 3, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    lumas = [frames.double().numpy() @ [0.299, 0.587, 0.114] for frames in (prediction, truth)]
+    assert ssim(prediction, truth) == pytest.approx(np.mean([direct_ssim(*pair) for pair in zip(*lumas)]), abs=1e-6)
+    assert ssim(truth, truth) == pytest.approx(1) and 0.3 < ssim(prediction, truth) < 0.95
+
+
+def test_ssim_forgives_brightness_more_than_lost_structure():
+    stripes = (torch.arange(16) % 4 < 2).float().view(1, 1, 16, 1).expand(1, 12, 16, 3) * 0.5 + 0.25
+    brighter, flat = stripes + 0.1, torch.full_like(stripes, 0.5)
+    assert ssim(brighter, stripes) > 0.9 and ssim(flat, stripes) < 0.1
+
+
+def test_grid_ssim_counts_unknown_cells_only():
+    truth = FrameGrid(torch.rand(V, T, 12, W, 3), torch.ones(V, T, dtype=torch.bool))
+    known = torch.ones(V, T, dtype=torch.bool)
+    known[2, 3] = False
+    frames = 1 - truth.frames
+    frames[2, 3] = truth.frames[2, 3]
+    assert grid_ssim(FrameGrid(frames, known), truth) == pytest.approx(1)
+    with pytest.raises(ValueError, match="nothing to compare"):
+        grid_ssim(truth, truth)
+    with pytest.raises(ValueError, match="at least 11 pixels a side"):
+        ssim(truth.frames[0, :, :8], truth.frames[0, :, :8])
+    with pytest.raises(ValueError, match="truth's shape"):
+        ssim(truth.frames[0, :2], truth.frames[0])
