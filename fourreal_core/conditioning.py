@@ -1,7 +1,8 @@
 """What the model is told about a grid beside the noise: known cells, their mask, and Transport's guess.
 
 Channels of a condition, in this order: known pixels (3, zero where unknown), known mask (1), and with `config.guess`
-the prediction along time (3), along view (3) and their confidences (1 + 1). Pixels are model pixels, -1..1.
+the prediction along time (3), along view (3), their confidences (1 + 1), the frames that they were read from (3 + 3) and the
+displacements to there (2 + 2, `DISPLACEMENT_UNIT` pixels). Colours are model pixels, -1..1.
 Source: known frames enter as extra channels (PAPER, "Base video model"); the guess is [ours].
 
 Legend: V views, T times, C channels, H W pixels.
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from .flow import to_model
 from .grid import FrameGrid
-from .model.config import KNOWN_CHANNELS, ModelConfig
+from .model.config import DISPLACEMENT_UNIT, KNOWN_CHANNELS, ModelConfig
 from .transport import TransportGuess, transport
 
 
@@ -35,12 +36,14 @@ def lean_towards(predictions: TransportGuess, guess_VTHWC: Tensor, denoise: floa
     """Predictions that slide from a user's own guess (denoise near 0) to Transport's (denoise 1), in pixels 0..1.
 
     The model only corrects what it is told to expect, so an own guess has to be in there to be kept. [ours] When the
-    guess is Transport's blend, the blend stays what it was.
+    guess is Transport's blend, the blend stays what it was. Sources and displacements slide to the guess standing still.
     """
-    along_time, along_view = (
-        guess_VTHWC.lerp(along, denoise) for along in (predictions.along_time, predictions.along_view)
-    )
-    return replace(predictions, along_time=along_time, along_view=along_view)
+    slid = {
+        name: guess_VTHWC.lerp(getattr(predictions, name), denoise)
+        for name in ("along_time", "along_view", "source_time", "source_view")
+    }
+    still = {name: denoise * getattr(predictions, name) for name in ("back_time", "back_view")}
+    return replace(predictions, **slid, **still)
 
 
 def known_channels(pixels_VCTHW: Tensor, known_VT: Tensor) -> Tensor:
@@ -50,9 +53,11 @@ def known_channels(pixels_VCTHW: Tensor, known_VT: Tensor) -> Tensor:
 
 
 def guess_channels(guess: TransportGuess) -> Tensor:
-    """Transport's two predictions and their confidences `[V, 8, T, H, W]`."""
+    """Transport's predictions, confidences, sources and displacements `[V, 18, T, H, W]`."""
     confidences = [confidence[:, None] for confidence in (guess.confidence_time, guess.confidence_view)]
-    return torch.cat([to_model(guess.along_time), to_model(guess.along_view), *confidences], dim=1)
+    colours = [to_model(x) for x in (guess.along_time, guess.along_view, guess.source_time, guess.source_view)]
+    displacements = [x.movedim(-1, 1) / DISPLACEMENT_UNIT for x in (guess.back_time, guess.back_view)]
+    return torch.cat([*colours[:2], *confidences, *colours[2:], *displacements], dim=1)
 
 
 def unconditional(condition_VCTHW: Tensor) -> Tensor:

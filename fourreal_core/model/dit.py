@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from .config import PATCH, ModelConfig
 from .conv import Head, Stem
 from .prior import Prior
 
+Layer = Callable[[Tensor], Tensor]
 DYNAMIC, FREEZE_TIME = 0, 1  # mode embedding: which axis a sequence runs along
 SIGMA_FEATURES = 64
 ZERO_AT_INIT = tuple(
@@ -60,20 +61,30 @@ class Block(nn.Module):
             self.text_out = operations.Linear(width, width, **factory)
 
     def forward(self, x_NLD: Tensor, modulation_N6D: Tensor, angles_LP: Tensor, text_NKD: Tensor | None) -> Tensor:
+        def attend(x_NLD: Tensor) -> Tensor:
+            q, k, v = self.heads(self.qkv(x_NLD), angles_LP)
+            return self.attention_out(rearrange(attention(q, k, v), "n h l d -> n l (h d)"))
+
+        read = None if text_NKD is None else lambda x_NLD: self.read_text(x_NLD, text_NKD)
+        return self.around(attend, read, x_NLD, modulation_N6D)
+
+    def around(self, attend: Layer, read: Layer | None, x_NLD: Tensor, modulation_N6D: Tensor) -> Tensor:
+        """The layer around any self-attention `attend` and, where there is text, its cross-attention `read`."""
         table = self.table.to(modulation_N6D)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation_N6D + table)[:, :, None].unbind(1)
-        x_NLD = x_NLD + gate_a * self._self_attention(_normalize(x_NLD) * (1 + scale_a) + shift_a, angles_LP)
-        if text_NKD is not None:
-            x_NLD = x_NLD + self._text_attention(_normalize(x_NLD), text_NKD)
+        x_NLD = x_NLD + gate_a * attend(_normalize(x_NLD) * (1 + scale_a) + shift_a)
+        if read is not None:
+            x_NLD = x_NLD + read(_normalize(x_NLD))
         hidden = F.silu(self.mlp_in(_normalize(x_NLD) * (1 + scale_m) + shift_m))
         return x_NLD + gate_m * self.mlp_out(hidden)
 
-    def _self_attention(self, x_NLD: Tensor, angles_LP: Tensor) -> Tensor:
-        q, k, v = rearrange(self.qkv(x_NLD), "n l (three h d) -> three n h l d", three=3, d=self.head_width)
-        q, k = rotate(_normalize(q), angles_LP), rotate(_normalize(k), angles_LP)
-        return self.attention_out(rearrange(attention(q, k, v), "n h l d -> n l (h d)"))
+    def heads(self, qkv_NLD: Tensor, angles_LP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys (normalized, turned to their positions) and values per head, `[N, H, L, head_width]` each."""
+        q, k, v = rearrange(qkv_NLD, "n l (three h d) -> three n h l d", three=3, d=self.head_width)
+        return rotate(_normalize(q), angles_LP), rotate(_normalize(k), angles_LP), v
 
-    def _text_attention(self, x_NLD: Tensor, text_NKD: Tensor) -> Tensor:
+    def read_text(self, x_NLD: Tensor, text_NKD: Tensor) -> Tensor:
+        """Cross-attention to text tokens `[N, K, text_width]`."""
         q = rearrange(self.text_q(x_NLD), "n l (h d) -> n h l d", d=self.head_width)
         k, v = rearrange(self.text_kv(text_NKD), "n k (two h d) -> two n h k d", two=2, d=self.head_width)
         return self.text_out(rearrange(attention(_normalize(q), _normalize(k), v), "n h l d -> n l (h d)"))
@@ -106,7 +117,7 @@ class VideoDiT(nn.Module):
         factory = {"dtype": dtype, "device": device}
         self.config = config
         width = config.width
-        out_channels = 5 if config.guess else 4  # see `Prior.clean_frames`
+        out_channels = 9 if config.guess else 4  # see `Prior.clean_frames`
         self.stem = Stem(3 + config.condition_channels, config, operations=operations, **factory)
         self.sigma_in = operations.Linear(SIGMA_FEATURES, width, **factory)
         self.sigma_out = operations.Linear(width, width, **factory)

@@ -22,6 +22,7 @@ from .masks import sequence_known
 from .store import StoredGrid
 
 BYTE = 255.0
+CROP_CANDIDATES = 3
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def grid_batch(
     batches = []
     for _ in range(count):
         stored = store[_below(len(store), generator)]
-        x0, guess, valid = _channel_first(stored, *_crop(stored, crop, generator), _coin(generator))
+        x0, guess, valid = _channel_first(_fields(stored), *_crop(stored, crop, generator), _coin(generator))
         known = task_known(x0.shape[0], x0.shape[2])
         condition = _condition(x0, known, guess if use_guess else None)
         batches.append((x0, condition, valid * ~known[:, None, :, None, None]))
@@ -65,27 +66,37 @@ def grid_batch(
 def _sequence(
     stored: StoredGrid, frames: int, crop: tuple[int, int], generator: Generator
 ) -> tuple[Tensor, Tensor, Tensor, int]:
-    """A stretch of one sequence: x0 `[3, F, h, w]`, guess `[8, F, h, w]`, valid `[1, F, h, w]`, and its mode."""
+    """A stretch of one sequence: x0 `[3, F, h, w]`, guess `[18, F, h, w]`, valid `[1, F, h, w]`, and its mode."""
     top, left = _crop(stored, crop, generator)
     mode = FREEZE_TIME if _coin(generator) else DYNAMIC
-    fields = list(vars(stored).values())
+    fields = _fields(stored)
     if mode == FREEZE_TIME:  # the predictions keep their names: only the axis that the frames run along changes
         fields = [field.transpose(0, 1) for field in fields]
-    line = _below(len(fields[0]), generator)
+    line = 1 + _below(len(fields[0]) - 1, generator) if len(fields[0]) > 1 else 0  # the first line is the task's own input
     first = _below(fields[0].shape[1] - frames + 1, generator)
     part = [field[line : line + 1, first : first + frames] for field in fields]
-    x0, guess, valid = _channel_first(StoredGrid(*part), top, left, _coin(generator))
+    x0, guess, valid = _channel_first(part, top, left, _coin(generator))
     if _coin(generator):  # V2: views in reverse order at random; we do it for both axes
         x0, guess, valid = x0.flip(2), guess.flip(2), valid.flip(2)
     return x0[0], guess[0], valid[0], mode
 
 
-def _channel_first(stored: StoredGrid, top: slice, left: slice, mirror: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Crop, mirror and convert: x0 `[V, 3, T, h, w]`, guess `[V, 8, T, h, w]`, valid `[V, 1, T, h, w]`."""
-    parts = [field[:, :, top, left].float() / BYTE for field in vars(stored).values()]
+def _fields(stored: StoredGrid) -> list[Tensor]:
+    """frames, then Transport's guess in the order of `TransportGuess`, then valid; the carried frames are views of `frames`."""
+    frames = stored.frames
+    sources = frames[:, :1].expand_as(frames), frames[:1].expand_as(frames)
+    guess = stored.along_time, stored.along_view, stored.confidence_time, stored.confidence_view, *sources
+    return [frames, *guess, stored.back_time, stored.back_view, stored.valid]
+
+
+def _channel_first(fields: list[Tensor], top: slice, left: slice, mirror: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Crop, mirror and convert: x0 `[V, 3, T, h, w]`, guess `[V, 18, T, h, w]`, valid `[V, 1, T, h, w]`."""
+    parts = [field[:, :, top, left] for field in fields]
+    parts = [part.float() / BYTE if part.dtype == torch.uint8 else part.float() for part in parts]
     if mirror:
         parts = [part.flip(3) for part in parts]
-    return to_model(parts[0]), guess_channels(TransportGuess(*parts[1:5])), parts[5][:, None]
+        parts[7:9] = [back * back.new_tensor([-1.0, 1.0]) for back in parts[7:9]]
+    return to_model(parts[0]), guess_channels(TransportGuess(*parts[1:9])), parts[9][:, None]
 
 
 def _condition(x0: Tensor, known: Tensor, guess: Tensor | None) -> Tensor:
@@ -94,15 +105,24 @@ def _condition(x0: Tensor, known: Tensor, guess: Tensor | None) -> Tensor:
     if guess is None:
         return channels
     mask = channels[:, 3:4]
-    certain = torch.cat([x0, x0, torch.ones_like(mask), torch.ones_like(mask)], dim=1)
+    still = torch.zeros_like(guess[:, -4:])
+    certain = torch.cat([x0, x0, torch.ones_like(mask), torch.ones_like(mask), x0, x0, still], dim=1)
     return torch.cat([channels, torch.where(mask > 0.5, certain, guess)], dim=1)
 
 
 def _crop(stored: StoredGrid, crop: tuple[int, int], generator: Generator) -> tuple[slice, slice]:
+    """The least certain of a few random crops: most of a picture stands still and teaches nothing."""
     height, width = stored.frames.shape[2:4]
-    top = _below(max(1, height - crop[0] + 1), generator)
-    left = _below(max(1, width - crop[1] + 1), generator)
-    return slice(top, top + crop[0]), slice(left, left + crop[1])
+    crops = []
+    for _ in range(CROP_CANDIDATES):
+        top = _below(max(1, height - crop[0] + 1), generator)
+        left = _below(max(1, width - crop[1] + 1), generator)
+        crops.append((slice(top, top + crop[0]), slice(left, left + crop[1])))
+    certain = torch.maximum(stored.confidence_time[1:, 1:, ::4, ::4], stored.confidence_view[1:, 1:, ::4, ::4]).float()
+    if not certain.numel():
+        return crops[0]
+    certain_hw = certain.mean(dim=(0, 1))
+    return min(crops, key=lambda c: float(certain_hw[c[0].start // 4 : c[0].stop // 4, c[1].start // 4 : c[1].stop // 4].mean()))
 
 
 def _below(limit: int, generator: Generator) -> int:

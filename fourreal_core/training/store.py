@@ -27,9 +27,10 @@ ENDING = ".examples.safetensors"
 
 @dataclass(frozen=True)
 class StoredGrid:
-    """One training grid as bytes: frames, Transport's guess from view 0 and time 0, and which pixels count.
+    """One training grid, compact: frames, Transport's guess from view 0 and time 0, and which pixels count.
 
-    frames, along_time, along_view uint8 `[V, T, H, W, 3]`; confidence_time, confidence_view, valid uint8 `[V, T, H, W]`.
+    frames, along_time, along_view uint8 `[V, T, H, W, 3]`; confidence_time, confidence_view, valid uint8 `[V, T, H, W]`;
+    back_time, back_view float16 `[V, T, H, W, 2]` in pixels. The frames that were carried are those of time 0 and view 0.
     """
 
     frames: Tensor
@@ -37,16 +38,19 @@ class StoredGrid:
     along_view: Tensor
     confidence_time: Tensor
     confidence_view: Tensor
+    back_time: Tensor
+    back_view: Tensor
     valid: Tensor
 
 
 def store_grid(frames_VTHWC: Tensor, valid_VTHW: Tensor | None = None) -> StoredGrid:
-    """Transport's guess for a whole grid (0..1) as the task sees it, everything as bytes."""
+    """Transport's guess for a whole grid (0..1) as the task sees it, compact."""
     known = task_known(*frames_VTHWC.shape[:2])
     guess = transport(FrameGrid(frames=frames_VTHWC * known[:, :, None, None, None], known=known))
     valid = torch.ones(frames_VTHWC.shape[:-1]) if valid_VTHW is None else valid_VTHW.float()
     parts = (frames_VTHWC, guess.along_time, guess.along_view, guess.confidence_time, guess.confidence_view, valid)
-    return StoredGrid(*((part.clamp(0, 1) * 255).round().to(torch.uint8) for part in parts))
+    *colours, valid = ((part.clamp(0, 1) * 255).round().to(torch.uint8) for part in parts)
+    return StoredGrid(*colours, guess.back_time.half(), guess.back_view.half(), valid)
 
 
 def prepare_shard(shard: Path, folder: Path, report: Callable[[str], None]) -> None:

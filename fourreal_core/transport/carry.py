@@ -26,6 +26,7 @@ class Carried:
 
     picture_HW3: np.ndarray  # the base picture moved to the wanted cell, 0..1
     evidence_HWK: np.ndarray  # in the order of confidence.EVIDENCE, without the disagreement
+    back_HW2: np.ndarray  # from each pixel of the wanted cell to where it came from in the base, (x, y) in frame pixels
 
 
 def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell) -> Carried:
@@ -38,7 +39,8 @@ def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell) -> Carried:
     picture_HW3 = sample_frame(flows.frame(base), back_hw2, flows.scale)
     evidence_hwK = _evidence(flows, base, corner, side, source_hw2, back_hw2, cover_hw)
     height, width = picture_HW3.shape[:2]
-    return Carried(picture_HW3, cv2.resize(evidence_hwK, (width, height), interpolation=cv2.INTER_AREA))
+    evidence_HWK, back_HW2 = (cv2.resize(x, (width, height), interpolation=cv2.INTER_AREA) for x in (evidence_hwK, back_hw2))
+    return Carried(picture_HW3, evidence_HWK, back_HW2 / np.float32(flows.scale))
 
 
 def _evidence(

@@ -4,7 +4,7 @@ Pixel s of (v, t0) has a partner r in (v0, t0); r moves by F to time t in view v
 That gives two predictions of (v, t): the frame (v, t0) moved along time, and the frame (v0, t) moved along view. The first is right
 wherever nothing moves, the second shows what moves as it looks at time t. Each comes with a confidence. Next to read: carry.py.
 
-Shape suffixes: V views, T times, H W pixels, 3 colours, K evidence channels.
+Shape suffixes: V views, T times, H W pixels, 3 colours, 2 = (x, y) in pixels, K evidence channels.
 """
 
 from __future__ import annotations
@@ -30,12 +30,20 @@ LEAST_DOUBT = 1e-4  # confidences are kept this far from 0 and 1 when they are c
 
 @dataclass(frozen=True)
 class TransportGuess:
-    """Two predictions of every cell with their confidences, float32 on the CPU. Known cells: the frame itself, confidence 1."""
+    """Two predictions of every cell, their confidences, and what they were made from; float32 on the CPU.
+
+    Known cells: the frame itself, confidence 1, its own source with displacement 0. Where several Ls were merged, source and
+    displacement are those of the surest one.
+    """
 
     along_time: Tensor  # [V, T, H, W, 3] 0..1: x[v, t0] moved by the motion seen from a known view
     along_view: Tensor  # [V, T, H, W, 3] 0..1: x[v0, t] moved by the parallax seen at a known time
     confidence_time: Tensor  # [V, T, H, W] 0..1
     confidence_view: Tensor  # [V, T, H, W] 0..1
+    source_time: Tensor  # [V, T, H, W, 3] 0..1: the frame that `along_time` was read from
+    source_view: Tensor  # [V, T, H, W, 3] 0..1: the frame that `along_view` was read from
+    back_time: Tensor  # [V, T, H, W, 2] pixels: from each pixel to where `along_time` read it in `source_time`
+    back_view: Tensor  # [V, T, H, W, 2] pixels: likewise for `along_view`
 
     @property
     def blend(self) -> Tensor:
@@ -126,25 +134,51 @@ def nearest_ells(available_VT: np.ndarray, cell: Cell) -> list[Ell]:
     return [((view, t0), (v0, t0), (v0, time)) for length, (v0, t0) in best.values() if length <= 2 * shortest]
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """One cell predicted in one direction."""
+
+    picture_HW3: np.ndarray  # 0..1
+    confidence_HW: np.ndarray  # 0..1
+    source_HW3: np.ndarray  # 0..1: the frame that the picture was read from
+    back_HW2: np.ndarray  # pixels: from each pixel to where it was read in the source
+
+
+class _Direction:
+    """One direction's predictions of all cells while they are being filled; known cells are their own source."""
+
+    def __init__(self, grid: FrameGrid):
+        known = grid.known[:, :, None, None, None]
+        self.picture = torch.where(known, grid.frames, 0.0)
+        self.confidence = known[..., 0].float().expand(grid.frames.shape[:-1]).clone()
+        self.source = self.picture.clone()
+        self.back = torch.zeros(*grid.frames.shape[:-1], 2)
+
+    def write(self, cell: Cell, prediction: Prediction) -> None:
+        self.picture[cell] = torch.from_numpy(prediction.picture_HW3)
+        self.confidence[cell] = torch.from_numpy(prediction.confidence_HW)
+        self.source[cell] = torch.from_numpy(prediction.source_HW3)
+        self.back[cell] = torch.from_numpy(prediction.back_HW2)
+
+
 class _Draft:
     """The guess while it is being filled, cell by cell."""
 
     def __init__(self, grid: FrameGrid):
         self.known_VT = grid.known.numpy()
-        known = grid.known[:, :, None, None, None]
-        self.along_time = torch.where(known, grid.frames, 0.0)
-        self.along_view = self.along_time.clone()
-        self.confidence_time = known[..., 0].float().expand(grid.frames.shape[:-1]).clone()
-        self.confidence_view = self.confidence_time.clone()
+        self.time, self.view = _Direction(grid), _Direction(grid)
 
     def guess(self) -> TransportGuess:
-        return TransportGuess(self.along_time, self.along_view, self.confidence_time, self.confidence_view)
+        time, view = self.time, self.view
+        return TransportGuess(
+            time.picture, view.picture, time.confidence, view.confidence, time.source, view.source, time.back, view.back
+        )
 
     def frame(self, cell: Cell) -> np.ndarray:
         """[H, W, 3]: the known frame, or the blend of what was predicted before."""
         if self.known_VT[cell]:
-            return self.along_time[cell].numpy()
-        parts = (self.along_time, self.along_view, self.confidence_time, self.confidence_view)
+            return self.time.picture[cell].numpy()
+        parts = (self.time.picture, self.view.picture, self.time.confidence, self.view.confidence)
         return blend_predictions(*(part[cell] for part in parts)).numpy()
 
     def carry(self, flows: CellFlows, cell: Cell, ells: list[Ell]) -> None:
@@ -157,32 +191,32 @@ class _Draft:
             view_side = carry(flows, along_view_base, corner, along_time_base)
             reliance = min(self._reliance(source) for source in (along_time_base, corner, along_view_base))
             confidence_time, confidence_view = confidences(time_side, view_side)
-            for_time.append((time_side.picture_HW3, reliance * confidence_time))
-            for_view.append((view_side.picture_HW3, reliance * confidence_view))
-        self._write(cell, merge(for_time), merge(for_view))
+            for_time.append(
+                Prediction(time_side.picture_HW3, reliance * confidence_time, flows.frame(along_time_base), time_side.back_HW2)
+            )
+            for_view.append(
+                Prediction(view_side.picture_HW3, reliance * confidence_view, flows.frame(along_view_base), view_side.back_HW2)
+            )
+        self.time.write(cell, merge(for_time))
+        self.view.write(cell, merge(for_view))
 
     def copy(self, cell: Cell) -> None:
         """Copy the nearest known cell of the same view and of the same time, or the nearest of all."""
         view, time = cell
         cells = np.argwhere(self.known_VT)
         distances = np.abs(cells - np.array(cell)).sum(axis=1)
-        picks = []
-        for same in (cells[:, 0] == view, cells[:, 1] == time):
+        for direction, same in ((self.time, cells[:, 0] == view), (self.view, cells[:, 1] == time)):
             distance = np.where(same, distances, distances.max() + 1) if same.any() else distances
             nearest = int(distance.argmin())
-            confidence_HW = np.full(self.along_time.shape[2:4], COPY_CONFIDENCE / distances[nearest], np.float32)
-            picks.append((self.frame(tuple(cells[nearest])), confidence_HW))
-        self._write(cell, *picks)
-
-    def _write(self, cell: Cell, time_part: tuple[np.ndarray, np.ndarray], view_part: tuple[np.ndarray, np.ndarray]) -> None:
-        self.along_time[cell], self.confidence_time[cell] = (torch.from_numpy(part) for part in time_part)
-        self.along_view[cell], self.confidence_view[cell] = (torch.from_numpy(part) for part in view_part)
+            frame_HW3 = self.frame(tuple(cells[nearest]))
+            confidence_HW = np.full(frame_HW3.shape[:2], COPY_CONFIDENCE / distances[nearest], np.float32)
+            direction.write(cell, Prediction(frame_HW3, confidence_HW, frame_HW3, np.zeros((*frame_HW3.shape[:2], 2), np.float32)))
 
     def _reliance(self, cell: Cell) -> float:
         """1 for a known cell, the mean of the larger confidence for a predicted one."""
         if self.known_VT[cell]:
             return 1.0
-        return float(torch.maximum(self.confidence_time[cell], self.confidence_view[cell]).mean())
+        return float(torch.maximum(self.time.confidence[cell], self.view.confidence[cell]).mean())
 
 
 def confidences(time_side: Carried, view_side: Carried) -> tuple[np.ndarray, np.ndarray]:
@@ -195,11 +229,12 @@ def confidences(time_side: Carried, view_side: Carried) -> tuple[np.ndarray, np.
     return tuple(confidence(np.dstack([side.evidence_HWK, disagreement_HW])) for side in (time_side, view_side))
 
 
-def merge(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Several (picture [H, W, 3], confidence [H, W]) of one cell as one: mean weighted by the odds, and the largest confidence."""
+def merge(parts: list[Prediction]) -> Prediction:
+    """Several predictions of one cell as one: mean weighted by the odds, largest confidence, the surest one's source."""
     if len(parts) == 1:
         return parts[0]
-    pictures, sure = np.stack([picture for picture, _ in parts]), np.stack([confidence for _, confidence in parts])
+    pictures, sure = np.stack([part.picture_HW3 for part in parts]), np.stack([part.confidence_HW for part in parts])
     odds = np.clip(sure, LEAST_DOUBT, 1 - LEAST_DOUBT)
     odds = (odds / (1 - odds))[..., None]
-    return (pictures * odds).sum(axis=0) / odds.sum(axis=0), sure.max(axis=0)
+    surest = parts[int(sure.mean(axis=(1, 2)).argmax())]
+    return Prediction((pictures * odds).sum(axis=0) / odds.sum(axis=0), sure.max(axis=0), surest.source_HW3, surest.back_HW2)

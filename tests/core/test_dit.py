@@ -25,7 +25,7 @@ def test_before_training_the_bundled_kind_is_transport():
     model = VideoDiT(tiny())
     initialize(model)
     x, sigma, condition, mode = sequence(model.config)
-    time, view, sure_time, sure_view = condition[:, 4:].split([3, 3, 1, 1], dim=1)
+    time, view, sure_time, sure_view = condition[:, 4:12].split([3, 3, 1, 1], dim=1)
     channel_last = [part.movedim(1, -1) for part in (time, view)]
     blend = blend_predictions(*channel_last, sure_time[:, 0], sure_view[:, 0]).movedim(-1, 1)
     x0 = torch.where(condition[:, 3:4] > 0.5, condition[:, :3], blend)

@@ -4,14 +4,15 @@ import pytest
 import torch
 
 from fourreal_core.flow import add_noise
-from fourreal_core.model.prior import GREY_ERROR, SHARE_OF_NOISE, Prior, blend_variance
+from fourreal_core.model.config import DISPLACEMENT_UNIT
+from fourreal_core.model.prior import GREY_ERROR, MOST_ERRORS, SHARE_OF_NOISE, Prior, blend_variance, look_up
 
 M, H, W = 2, 4, 6
 
 
 def condition(time=0.5, view=-0.5):
-    channels = torch.zeros(M, 12, H, W)
-    channels[:, 4:7], channels[:, 7:10], channels[:, 10:] = time, view, 0.5
+    channels = torch.zeros(M, 22, H, W)
+    channels[:, 4:7], channels[:, 7:10], channels[:, 10:12] = time, view, 0.5
     return channels
 
 
@@ -49,7 +50,7 @@ def test_the_blend_is_surer_than_either_prediction():
 def test_output_channels():
     x, sigma = torch.full((M, 3, H, W), 0.25), torch.full((M,), 0.5)
     prior = Prior(x, sigma, condition())
-    out = torch.zeros(M, 5, H, W)
+    out = torch.zeros(M, 9, H, W)
     torch.testing.assert_close(prior.clean_frames(out), torch.zeros(M, 3, H, W))  # the blend of 0.5 and -0.5
     out[:, 4] = 0.03
     torch.testing.assert_close(prior.clean_frames(out), torch.full((M, 3, H, W), 0.03))
@@ -57,10 +58,33 @@ def test_output_channels():
     torch.testing.assert_close(prior.clean_frames(out), 0.03 + 2 * prior.evidence)
 
 
+def test_a_prediction_can_be_read_from_elsewhere():
+    """A ramp along x read from one pixel to the right, in a cell that was carried from two pixels to the left."""
+    ramp = (torch.arange(W) / 10.0).expand(M, 3, H, W)
+    channels = condition()
+    channels[:, 4:7] = channels[:, 7:10] = look_up(ramp, torch.tensor([-2.0, 0.0])[None, :, None, None].expand(M, 2, H, W) / DISPLACEMENT_UNIT)
+    channels[:, 12:15] = channels[:, 15:18] = ramp
+    channels[:, 18] = channels[:, 20] = -2.0 / DISPLACEMENT_UNIT
+    prior = Prior(torch.zeros(M, 3, H, W), torch.ones(M), channels)
+    out = torch.zeros(M, 9, H, W)
+    assert torch.equal(prior.clean_frames(out), prior.guess)
+    out[:, 5] = out[:, 7] = 1.0 / DISPLACEMENT_UNIT
+    torch.testing.assert_close(prior.clean_frames(out)[..., 2:], ramp[..., 1:-1])
+    out[:, 7] = 0.0  # only along time: half of the blend moves
+    torch.testing.assert_close(prior.clean_frames(out)[..., 2:], ramp[..., 1:-1] - 0.05)
+
+
+def test_reading_without_displacement_gives_the_frame():
+    frames = torch.rand(M, 3, H, W)
+    torch.testing.assert_close(look_up(frames, torch.zeros(M, 2, H, W)), frames)
+    down = look_up(frames, torch.tensor([0.0, 1.0])[None, :, None, None].expand(M, 2, H, W) / DISPLACEMENT_UNIT)
+    torch.testing.assert_close(down[:, :, :-1], frames[:, :, 1:])
+
+
 def test_a_correction_stays_within_the_expected_error():
     prior = Prior(torch.zeros(M, 3, H, W), torch.ones(M), condition(0.2, 0.2))
-    limit = blend_variance(torch.tensor(0.5), torch.tensor(0.5)).sqrt().item()
-    out = torch.zeros(M, 5, H, W)
+    limit = MOST_ERRORS * blend_variance(torch.tensor(0.5), torch.tensor(0.5)).sqrt().item()
+    out = torch.zeros(M, 9, H, W)
     out[0, :3], out[1, :3] = 0.9, -0.9
     x0 = prior.clean_frames(out)
     assert x0[0].mean().item() == pytest.approx(0.2 + limit) and x0[1].mean().item() == pytest.approx(0.2 - limit)
@@ -69,7 +93,7 @@ def test_a_correction_stays_within_the_expected_error():
 def test_known_frames_are_themselves():
     known = condition()
     known[0, :3], known[0, 3] = 0.7, 1.0
-    x0 = Prior(torch.randn(M, 3, H, W), torch.ones(M), known).clean_frames(torch.randn(M, 5, H, W))
+    x0 = Prior(torch.randn(M, 3, H, W), torch.ones(M), known).clean_frames(torch.randn(M, 9, H, W))
     assert (x0[0] == 0.7).all() and (x0[1] != 0.7).all()
 
 

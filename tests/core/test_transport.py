@@ -85,6 +85,24 @@ def test_a_still_scene_is_copied():
     assert guess.confidence_time[unknown].mean() > guess.confidence_view[unknown].mean()
 
 
+def test_sources_read_at_their_displacements_give_the_predictions(scene, guess):
+    """Bilinear here, bicubic with averaging there: alike, not equal."""
+    from fourreal_core.model.config import DISPLACEMENT_UNIT
+    from fourreal_core.model.prior import look_up
+
+    known = first_view_and_time(3, 5)
+    assert torch.equal(guess.source_time[1:], scene[1:, :1].expand_as(scene[1:])) and torch.equal(guess.source_time[0], scene[0])
+    assert torch.equal(guess.source_view[:, 1:], scene[:1, 1:].expand_as(scene[:, 1:]))
+    for picture, source, back in (
+        (guess.along_time, guess.source_time, guess.back_time),
+        (guess.along_view, guess.source_view, guess.back_view),
+    ):
+        read = look_up(source.flatten(0, 1).movedim(-1, 1), back.flatten(0, 1).movedim(-1, 1) / DISPLACEMENT_UNIT)
+        assert (read.movedim(1, -1).view_as(picture) - picture).abs().mean() < 0.4 * (source - picture).abs().mean()
+        assert back.abs().amax() > 2
+    assert not guess.back_time[known].any() and not guess.back_view[known].any()
+
+
 def test_exchanging_view_and_time_exchanges_the_two_directions(scene, guess):
     swapped = transport(hidden(scene, first_view_and_time(3, 5)).swapped())
     assert torch.equal(swapped.along_view.transpose(0, 1), guess.along_time)
