@@ -1,59 +1,73 @@
-"""Measuring how well and how fast a grid is filled: hide what the task does not give, fill, compare."""
+"""Measuring how well and how fast a grid is filled: hide what the task does not give, fill, compare. Many ways at once: ablation.py."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Callable, Sequence
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from .conditioning import grid_condition
 from .grid import FrameGrid, task_known
-from .metrics import grid_psnr
+from .metrics import grid_psnr, grid_ssim
 from .model.two_stream import GridModel
 
 
 @dataclass(frozen=True)
 class Score:
-    """PSNR in dB over unknown cells, all pixels and moving ones, and the seconds that one fill took."""
+    """Over unknown cells: PSNR in dB of all pixels and of moving ones, and SSIM; and the seconds that one fill took."""
 
     all: float
     moving: float
+    ssim: float
     seconds: float
 
     @classmethod
     def mean(cls, scores: Sequence["Score"]) -> "Score":
         """Mean of each number, leaving NaN out; NaN when there is none."""
-        numbers = torch.tensor([[score.all, score.moving, score.seconds] for score in scores]).view(-1, 3)
+        numbers = torch.tensor([astuple(score) for score in scores]).view(-1, 4)
         return cls(*numbers.nanmean(0).tolist())
 
 
-def hide(truth: FrameGrid) -> FrameGrid:
-    """The task made from a whole grid: view 0 and time 0 stay, all other cells become black and unknown."""
-    known = task_known(truth.views, truth.times)
+def hide(truth: FrameGrid, known: Tensor | None = None) -> FrameGrid:
+    """The task made from a whole grid: view 0 and time 0, or the cells in `known` [V, T], stay; all others become black and unknown."""
+    known = task_known(truth.views, truth.times) if known is None else known
     return truth.replace(frames=truth.frames * known[..., None, None, None], known=known)
 
 
-def measure(fill: Callable[[FrameGrid], FrameGrid], truth: FrameGrid) -> Score:
+def measure(fill: Callable[[FrameGrid], FrameGrid], truth: FrameGrid, known: Tensor | None = None) -> Score:
     """Hide, fill, compare; the fill sees known cells only."""
-    task = hide(truth)
+    task = hide(truth, known)
+    filled, seconds = timed(fill, task)
+    return score(filled, task, truth, seconds)
+
+
+def timed(fill: Callable[[FrameGrid], FrameGrid], task: FrameGrid) -> tuple[FrameGrid, float]:
+    """(the filled grid, seconds)."""
     start = time.perf_counter()
-    filled = fill(task)
-    seconds = time.perf_counter() - start
-    return Score(**grid_psnr(filled.replace(known=task.known), truth), seconds=seconds)
+    return fill(task), time.perf_counter() - start
+
+
+def score(filled: FrameGrid, task: FrameGrid, truth: FrameGrid, seconds: float) -> Score:
+    """Compares the cells that the task does not give."""
+    filled = filled.replace(known=task.known)
+    return Score(**grid_psnr(filled, truth), ssim=grid_ssim(filled, truth), seconds=seconds)
 
 
 @torch.no_grad()
-def model_flops(model: GridModel, grid: FrameGrid, repeats: int = 3) -> tuple[float, float]:
-    """(floating point operations, best seconds) of one model evaluation on this grid with the model's best sync."""
+def model_flops(model: GridModel, grid: FrameGrid, sync: str | None = None, repeats: int = 3) -> tuple[float, float]:
+    """(floating point operations, best seconds) of one model evaluation on this grid, with the model's best sync if none is named."""
     device = next(model.parameters()).device
     condition = grid_condition(hide(grid), model.config)[None].to(device)
     x, sigma = torch.randn_like(condition[:, :, :3]), torch.full((1,), 0.5, device=device)
+    evaluate = partial(model, x, sigma, condition, sync=sync or model.best_sync)
     with FlopCounterMode(display=False) as counter:
-        model(x, sigma, condition, sync=model.best_sync)
-    return counter.get_total_flops(), _best_seconds(lambda: model(x, sigma, condition, sync=model.best_sync), repeats)
+        evaluate()
+    return counter.get_total_flops(), _best_seconds(evaluate, repeats)
 
 
 def matrix_peak(dtype: torch.dtype, size: int = 2048, repeats: int = 5) -> float:

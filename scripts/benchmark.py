@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Quality and speed of every way to fill a grid, on rendered grids (made by scripts/render.py).
 
-Prints PSNR in dB over the unknown cells, all pixels and moving pixels, averaged over grids: over all of them, and over
-those whose main model was never trained on. Then the seconds per grid, and for a model its arithmetic rate beside
+Prints PSNR in dB over the unknown cells, all pixels and moving pixels, and SSIM, averaged over grids: over all of them,
+and over those whose main model was never trained on. Then the seconds per grid, and for a model its arithmetic rate beside
 this machine's matrix peak.
 """
 
@@ -39,13 +39,14 @@ def run(arguments: argparse.Namespace) -> None:
     names = [truth.provenance["model"] for truth in truths]
     held_out = [index for index, name in enumerate(names) if name in arguments.held_out]
     print(f"{len(truths)} grids {tuple(truths[0].frames.shape)} with {', '.join(names)}; {len(held_out)} held out")
-    print(f"{'':34} {'all':>7} {'moving':>7} | {'all':>7} {'moving':>7} | {'s/grid':>7}")
+    numbers = f"{'all':>7} {'moving':>7} {'SSIM':>7}"
+    print(f"{'':34} {numbers} | {numbers} | {'s/grid':>7}")
     for name, fill in methods(arguments).items():
         if not arguments.only or any(word in name for word in arguments.only):
             scores = [measure(fill, truth) for truth in truths]
             whole, unseen = Score.mean(scores), Score.mean([scores[index] for index in held_out])
-            cells = f"{whole.all:7.2f} {whole.moving:7.2f} | {unseen.all:7.2f} {unseen.moving:7.2f} | {whole.seconds:7.2f}"
-            print(f"{name:34} {cells}", flush=True)
+            cells = " | ".join(f"{part.all:7.2f} {part.moving:7.2f} {part.ssim:7.4f}" for part in (whole, unseen))
+            print(f"{name:34} {cells} | {whole.seconds:7.2f}", flush=True)
     report_speed(arguments, truths[0])
 
 

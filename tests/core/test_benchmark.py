@@ -7,6 +7,7 @@ import torch
 
 from fourreal_core.benchmark import Score, hide, matrix_peak, measure, model_flops
 from fourreal_core.grid import FrameGrid
+from fourreal_core.metrics import grid_ssim
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 
@@ -29,11 +30,20 @@ def test_a_constant_error_has_its_psnr(truth):
     score = measure(lambda task: task.replace(frames=(truth.frames * 0.9)), truth)
     error = (truth.frames * 0.1)[1:, 1:].square().mean().item()
     assert score.all == pytest.approx(-10 * math.log10(error), abs=1e-3) and score.seconds > 0
+    assert score.ssim == pytest.approx(grid_ssim(hide(truth).replace(frames=truth.frames * 0.9), truth))
+
+
+def test_other_known_cells_can_be_asked_for(truth):
+    known = torch.zeros(V, T, dtype=torch.bool)
+    known[2, 3] = True
+    seen = []
+    score = measure(lambda task: seen.append(task) or task.replace(frames=truth.frames), truth, known)
+    assert score.all == math.inf and torch.equal(seen[0].known, known) and not seen[0].frames[~known].any()
 
 
 def test_mean_leaves_grids_without_motion_out():
-    mean = Score.mean([Score(20, float("nan"), 1), Score(30, 10, 3)])
-    assert (mean.all, mean.moving, mean.seconds) == (25, 10, 2)
+    mean = Score.mean([Score(20, float("nan"), 0.5, 1), Score(30, 10, 1.0, 3)])
+    assert (mean.all, mean.moving, mean.ssim, mean.seconds) == (25, 10, 0.75, 2)
     assert math.isnan(Score.mean([]).all)
 
 
