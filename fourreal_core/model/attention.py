@@ -1,12 +1,14 @@
 """Attention over (frame, y, x) tokens: the only place that chooses a kernel, and rotary positions.
 
-Legend: N sequences, L = F * h * w tokens per sequence, H heads, D channels per head.
+Legend: N sequences, L = F * h * w tokens per sequence, H heads, D channels per head; in a grid B grids, V views,
+T times, S tokens per frame.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange, repeat
 from torch import Tensor
 
 CACHED_SCORES = 2**22  # score elements per chunk that stay inside a CPU's cache
@@ -28,6 +30,31 @@ def attention(q_NHLD: Tensor, k_NHLD: Tensor, v_NHLD: Tensor) -> Tensor:
 def _plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     return scores.softmax(-1) @ v
+
+
+def grid_attention(q_BHVTSD: Tensor, k_BHVTSD: Tensor, v_BHVTSD: Tensor) -> Tensor:
+    """Fused view-time attention: a token attends to all tokens of equal view or equal time, in one softmax.
+
+    Exact: the keys of a frame are those of the V + T - 1 frames that it sees, its own once, so nothing is computed and
+    then masked: the cost is (V + T - 1) / (V T) of dense attention over the grid. One view at a time, to keep the
+    copies of keys and values small. Source: 4Real-Video-V2 (arXiv 2506.18839); this arrangement is [ours].
+    """
+    B, _, V, T = q_BHVTSD.shape[:4]
+    views = []
+    for view in range(V):
+        q_NHSD = rearrange(q_BHVTSD[:, :, view], "b h t s d -> (b t) h s d")
+        k_NHLD, v_NHLD = (_seen_from(view, x) for x in (k_BHVTSD, v_BHVTSD))
+        views.append(rearrange(attention(q_NHSD, k_NHLD, v_NHLD), "(b t) h s d -> b h t s d", b=B, t=T))
+    return torch.stack(views, dim=2)
+
+
+def _seen_from(view: int, x_BHVTSD: Tensor) -> Tensor:
+    """What each frame of a view sees: its view at all times, then the other views at its time. `[B T, H, F S, D]`"""
+    T = x_BHVTSD.shape[3]
+    same_view = repeat(x_BHVTSD[:, :, view], "b h f s d -> b t h f s d", t=T)
+    others = torch.cat([x_BHVTSD[:, :, :view], x_BHVTSD[:, :, view + 1 :]], dim=2)
+    same_time = rearrange(others, "b h f t s d -> b t h f s d")
+    return torch.cat([same_view, same_time], dim=3).flatten(3, 4).flatten(0, 1)
 
 
 def rotary_angles(frames: int, height: int, width: int, head_width: int, device: torch.device) -> Tensor:

@@ -15,8 +15,10 @@ LARGEST = {  # bounds a stranger's checkpoint before anything of it is built
     "middle_width": 4096,
     "sync_sigma_width": 1024,
 }
+TRAINED_SYNC = ("hard", "soft", "sequential", "fused")  # the kinds of synchronization that may have trained layers
 KNOWN_CHANNELS = 4  # known pixels (3) and known mask (1)
-GUESS_CHANNELS = 8  # Transport's two predictions (2 x 3) and their confidences (2 x 1)
+GUESS_CHANNELS = 18  # Transport's two predictions (2 x 3), confidences (2 x 1), sources (2 x 3) and displacements (2 x 2)
+DISPLACEMENT_UNIT = 8.0  # pixels: the unit of displacements in a condition and in the network's output
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ class ModelConfig:
             raise ValueError(
                 f"model width {self.width} must be a multiple of head width {self.head_width}, itself a multiple of 4"
             )
-        unknown = set(self.sync) - {"hard", "soft"}
+        unknown = [kind for kind in self.sync if kind not in TRAINED_SYNC]
         if unknown:
-            raise ValueError(f"unknown synchronization layers {sorted(unknown)}: expected 'hard' or 'soft'")
+            raise ValueError(f"unknown synchronization layers {unknown}: expected some of {', '.join(TRAINED_SYNC)}")
 
     @property
     def heads(self) -> int:

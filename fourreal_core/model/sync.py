@@ -1,9 +1,11 @@
-"""Synchronization layers: how the time stream and the view stream agree after every transformer block.
+"""Synchronization layers: how time and view agree, layer by layer. `two_stream.py` runs them.
 
-All are siblings with one signature, `(y_time, y_view, sigma) -> (x_time, x_view)`, on tokens `[B, V, T, S, D]`.
-Source: PAPER "Two-stream transformer" (4Real-Video, arXiv 2412.04462); the modulation's exact form is [ours].
+With two streams all are siblings with one signature, `(y_time, y_view, sigma) -> (x_time, x_view)`, on tokens
+`[B, V, T, S, D]`. With one stream there is nothing to bring together; the layers `SequentialSync` and `FusedSync` tune
+how it is processed. Source: PAPER "Two-stream transformer" (4Real-Video, arXiv 2412.04462; fused: 4Real-Video-V2,
+arXiv 2506.18839); the modulation's exact form is [ours].
 
-Legend: B grids, V views, T times, S tokens per frame, D width, E width of the sigma features.
+Legend: B grids, V views, T times, S tokens per frame, L = V * T * S, D width, E width of the sigma features.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from .config import ModelConfig
 from .dit import sigma_features
 
 Sync = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Observe = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]  # layer, y_time, y_view, x_time, x_view
+Attend = Callable[[Tensor], Tensor]  # queries, keys and values [B, L, 3 D] -> what was attended to [B, L, D]
 
 
 def off(y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,9 +123,65 @@ class LowRankSoftSync(nn.Module):
         _zero(self.modulation)
 
 
+def unchanged(x: Tensor, sigma_B: Tensor) -> Tensor:
+    """The sequential baseline without trained layers."""
+    return x
+
+
+class SequentialSync(nn.Module):
+    """x <- x + g(sigma) * (W ((1 + s(sigma)) * x + h(sigma)) + b) after each pair of passes over one stream [ours].
+
+    The light layer that soft synchronization has, for one stream, so that the two can be compared trained. g is one
+    number and starts at 1, s and h one per channel; W and b start at 0, so that it starts as `unchanged`.
+    """
+
+    def __init__(self, config: ModelConfig, *, operations: Any = nn, **factory: Any):
+        super().__init__()
+        width = config.width
+        self.width = width
+        self.delta = operations.Linear(width, width, **factory)
+        self.modulation = operations.Linear(config.sync_sigma_width, 2 * width + 1, **factory)
+
+    def forward(self, x: Tensor, sigma_B: Tensor) -> Tensor:
+        scale, shift, gate = _modulate(self.modulation, sigma_B, x).split([self.width, self.width, 1], dim=-1)
+        return x + (1 + gate) * self.delta(x * (1 + scale) + shift)
+
+    @torch.no_grad()
+    def initialize(self) -> None:
+        _zero(self.delta)
+        _zero(self.modulation)
+
+
+def untuned(block: nn.Module, attend: Attend, x_BLD: Tensor) -> Tensor:
+    """Fused self-attention with the weights of the base alone: the method adds no parameters (4Real-Video-V2)."""
+    return block.attention_out(attend(block.qkv(x_BLD)))
+
+
+class FusedSync(nn.Module):
+    """Fused self-attention, tuned: a difference to each of the block's two attention matrices, starting at zero.
+
+    4Real-Video-V2 tunes the self-attention itself; differences leave the base alone, which other kinds share [ours].
+    """
+
+    def __init__(self, config: ModelConfig, *, operations: Any = nn, **factory: Any):
+        super().__init__()
+        self.qkv = operations.Linear(config.width, 3 * config.width, **factory)
+        self.attention_out = operations.Linear(config.width, config.width, **factory)
+
+    def forward(self, block: nn.Module, attend: Attend, x_BLD: Tensor) -> Tensor:
+        attended = attend(block.qkv(x_BLD) + self.qkv(x_BLD))
+        return block.attention_out(attended) + self.attention_out(attended)
+
+    @torch.no_grad()
+    def initialize(self) -> None:
+        _zero(self.qkv)
+        _zero(self.attention_out)
+
+
 def build_sync(kind: str, config: ModelConfig, *, operations: Any = nn, **factory: Any) -> nn.ModuleList:
-    """One trained layer of this kind ("hard" or "soft") after each block."""
-    layer = {"hard": HardSync, "soft": LowRankSoftSync if config.sync_rank else SoftSync}[kind]
+    """One trained layer of this kind, one of `TRAINED_SYNC`, for each block."""
+    soft = LowRankSoftSync if config.sync_rank else SoftSync
+    layer = {"hard": HardSync, "soft": soft, "sequential": SequentialSync, "fused": FusedSync}[kind]
     return nn.ModuleList(layer(config, operations=operations, **factory) for _ in range(config.depth))
 
 
@@ -135,6 +195,17 @@ def relax(sync: Sync, strength: float) -> Sync:
         return y_time + strength * (x_time - y_time), y_view + strength * (x_view - y_view)
 
     return relaxed
+
+
+def observed(sync: Sync, layer: int, observe: Observe) -> Sync:
+    """The same synchronization, telling `observe` of both streams before and after."""
+
+    def told(y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
+        x_time, x_view = sync(y_time, y_view, sigma_B)
+        observe(layer, y_time, y_view, x_time, x_view)
+        return x_time, x_view
+
+    return told
 
 
 def _modulate(linear: nn.Module, sigma_B: Tensor, like: Tensor) -> Tensor:
