@@ -4,13 +4,13 @@
   prepare   compute Transport's guesses for rendered shards (scripts/render.py) and pseudo-4D of ordinary videos
   run       train one stage (base, then kinds of synchronization) in a run folder; go on where it stopped when it exists
   export    write the run's averaged weights as one checkpoint for 4Real Load Model
+
+Several GPUs or processes: torchrun --nproc_per_node 2 scripts/train.py run ...
 """
 
 import argparse
 import os
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fourreal_core.model import config as configs
 from fourreal_core.training import run, store
-from fourreal_core.training.distributed import choose_device
-from fourreal_core.training.loop import STAGES, TrainingPlan
+from fourreal_core.training.interrupt import stop_on_signal
+from fourreal_core.training.loop import PRECISIONS, STAGES, TrainingPlan
 from fourreal_core.training.state import TrainingState
 
 
@@ -52,39 +52,29 @@ def train(arguments: argparse.Namespace) -> None:
         nonlocal done
         done += 1
         seconds = (time.monotonic() - started) / done
-        pace = f"{seconds:.2f} s/step  {(plan.steps - state.step) * seconds / 60:.0f} min left"
         losses = "loss {:.4f} (guess {:.4f})  gradient {:.3f}".format(*state.losses[-1])
-        if int(os.environ.get("RANK", "0")) == 0:
-            show(f"{plan.stage} step {state.step}/{plan.steps}  {losses}  {pace}")
+        pace = f"{seconds:.2f} s/step  {(plan.steps - state.step) * seconds / 60:.0f} min left"
+        show(f"{plan.stage} step {state.step}/{plan.steps}  {losses}  {pace}")
         return interrupted.is_set()
 
     config = getattr(configs, arguments.config)()
-    where = {"start_from": arguments.start_from, "base": arguments.base, "device": choose_device(arguments.device)}
-    run.train_stage(config, plan, arguments.examples, arguments.output, report, **where)
+    sources = {name: getattr(arguments, name) for name in ("start_from", "base", "validation")}
+    speed = run.train_stage(config, plan, arguments.examples, arguments.output, report, **sources)
+    if speed:
+        show(f"\n{speed}\n")
     if interrupted.is_set():
         raise KeyboardInterrupt
 
 
-def stop_on_signal() -> threading.Event:
-    """Set by the first Ctrl-C (or SIGTERM), so that training stops after a whole step; the second one ends it at once."""
-    interrupted = threading.Event()
-
-    def note(number: int, frame: object) -> None:
-        interrupted.set()
-        signal.signal(number, signal.default_int_handler)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
-    return interrupted
-
-
 def export(arguments: argparse.Namespace) -> None:
     run.export(getattr(configs, arguments.config)(), arguments.run, arguments.output, base=arguments.base)
-    print(f"\nwrote {arguments.output} ({arguments.output.stat().st_size / 2**20:.1f} MiB)")
+    print(f"wrote {arguments.output} ({arguments.output.stat().st_size / 2**20:.1f} MiB)")
 
 
 def show(line: str) -> None:
-    print(line, end="\r" if sys.stdout.isatty() else "\n", flush=True)
+    """One line of progress; under torchrun only of the first process."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, end="\r" if sys.stdout.isatty() else "\n", flush=True)
 
 
 def pixels(text: str) -> tuple[int, int]:
@@ -105,21 +95,25 @@ def parse() -> argparse.Namespace:
     part.set_defaults(command=prepare)
     part = commands.add_parser("run")
     part.add_argument("--examples", type=Path, required=True, help="folder written by prepare")
+    part.add_argument("--validation", type=Path, help="another such folder: its first grid is shown in the pictures")
     part.add_argument("--output", type=Path, required=True, help="run folder")
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
     part.add_argument("--stage", choices=STAGES, default="base")
     part.add_argument("--start-from", type=Path, help="checkpoint whose layers of this stage a new one begins with")
     part.add_argument("--base", type=Path, help="checkpoint whose base to synchronize, instead of the run's own")
-    part.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    part.add_argument("--checkpointing", action="store_true", default=None, help="less memory, a third more time")
-    for name, kind in (("steps", int), ("batch", int), ("learning_rate", float), ("matrix_rate", float), ("seed", int)):
-        part.add_argument("--" + name.replace("_", "-"), type=kind)
+    for name in ("steps", "batch", "seed", "picture-every"):
+        part.add_argument(f"--{name}", type=int)
+    for name in ("learning-rate", "matrix-rate"):
+        part.add_argument(f"--{name}", type=float)
     part.add_argument("--crop", type=pixels, help="HEIGHTxWIDTH in pixels")
+    part.add_argument("--device", choices=("auto", "cpu", "cuda"))
+    part.add_argument("--precision", choices=PRECISIONS)
+    part.add_argument("--checkpointing", action="store_true", default=None, help="less memory, more time")
     part.set_defaults(command=train)
     part = commands.add_parser("export")
     part.add_argument("--run", type=Path, required=True)
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
-    part.add_argument("--base", type=Path, help="checkpoint whose base the run synchronizes, if the run has none of its own")
+    part.add_argument("--base", type=Path, help="checkpoint whose base the run synchronizes, if it is not the run's own")
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=export)
     return parser.parse_args()

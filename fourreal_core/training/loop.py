@@ -27,6 +27,7 @@ from .state import FrozenBase, Losses, TrainingState, restore_state, save_state,
 from .store import StoredGrid
 
 STAGES = ("base", "hard", "soft", "sequential", "fused")
+PRECISIONS = ("auto", "float32", "bfloat16")
 Report = Callable[[TrainingState], bool | None]  # after each step; true: stop here
 
 
@@ -35,8 +36,9 @@ class TrainingPlan:
     """One stage of training. batch counts sequences for "base", grids for the others; crop in pixels (height, width).
 
     learning_rate is AdamW's; matrix_rate is Muon's for the blocks' matrices in the base stage. Both warm up over
-    `warmup` steps and fall linearly to a twentieth over the last half. checkpointing: compute the blocks twice instead of
-    keeping their activations.
+    `warmup` steps and fall linearly to a twentieth over the last half. picture_every: steps between pictures, 0 for none. checkpointing: compute the
+    blocks twice instead of keeping their activations. device: see `choose_device`. precision: "float32" or "bfloat16"
+    arithmetic (weights and optimizers stay float32), or "auto", the one that this machine does fast.
     """
 
     stage: str = "base"
@@ -49,11 +51,16 @@ class TrainingPlan:
     clip: float = 1.0
     seed: int = 0
     save_every: int = 100
+    picture_every: int = 250
     checkpointing: bool = False
+    device: str = "auto"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if self.stage not in STAGES:
             raise ValueError(f"unknown training stage {self.stage!r}: expected one of {', '.join(STAGES)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}")
         for name, value in (("steps", self.steps), ("batch", self.batch), ("crop", min(self.crop))):
             if value < 1:
                 raise ValueError(f"expected {name} to be at least 1, got {value}")
@@ -96,7 +103,7 @@ def train(
     while state.step < plan.steps and not stopped:
         # this process's share of one batch, its noise, its velocity, its error
         batch, sigma, noise = draw(state, plan, store, processes)
-        with autocast(device):
+        with autocast(device, plan.precision):
             velocity = predict(state.model, plan.stage, batch, sigma, noise)
         target = (batch.x0, noise, like(sigma, batch.x0), batch.weight)
         error, count = squared_error(velocity, *target)
@@ -171,7 +178,7 @@ def like(sigma_N: Tensor, x: Tensor) -> Tensor:
     return sigma_N.view(-1, *[1] * (x.ndim - 1))
 
 
-def autocast(device: torch.device) -> contextlib.AbstractContextManager:
-    """bf16 arithmetic where this machine is faster in it; weights and optimizer stay float32."""
-    dtype = fast_dtype(str(device))
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Arithmetic in this precision, see `TrainingPlan`."""
+    dtype = fast_dtype(str(device)) if precision == "auto" else getattr(torch, precision)
     return torch.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,14 @@ import torch
 from torch import Tensor
 
 from ..model.config import ModelConfig
+from ..model.precision import fast_dtype
 from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import load_checkpoint, save_checkpoint
-from .distributed import joined_processes
+from .distributed import choose_device, joined_processes
 from .loop import STAGES, Report, TrainingPlan, start, train
-from .state import FrozenBase, another_base, part, read_ema, saved_header, shape_of, weights_hash
+from .pictures import draw_pictures
+from .speed import Speed, measure_speed
+from .state import FrozenBase, TrainingState, another_base, part, read_ema, saved_header, shape_of, weights_hash
 from .store import load_examples
 
 
@@ -38,24 +42,40 @@ def train_stage(
     *,
     start_from: Path | None = None,
     base: Path | None = None,
-    device: torch.device = torch.device("cpu"),
-) -> None:
+    validation: Path | None = None,
+) -> Speed | None:
     """Train one stage in `folder` until `plan.steps`; goes on from a saved state of the same stage.
 
     start_from: a checkpoint whose layers of this stage a new one begins with, instead of fresh ones. base: a checkpoint
-    whose base to synchronize, instead of the one trained in `folder`. report(state) is called after each step and ends the
-    run when it returns true. Under torchrun all processes do this together. Raises ValueError when there are no examples,
-    no base to synchronize, or a base other than the one that a saved stage belongs to.
+    whose base to synchronize, instead of the one trained in `folder`. validation: examples whose first grid the pictures
+    show, else that of `examples`. report(state) is called after each step and ends the run when it returns true. Under
+    torchrun all processes do this together. Gives the first one's speed after ten steps or more. Raises ValueError when there are
+    no examples, no base to synchronize, or a base other than the one that a saved stage belongs to.
     """
-    store = load_examples(examples)
+    store, device = load_examples(examples), choose_device(plan.device)
+    shown = load_examples(validation)[0] if validation else store[0]
     model, frozen = build_model(config, plan, folder, start_from, base)
     folder.mkdir(parents=True, exist_ok=True)
     with joined_processes(device) as processes:
         if plan.batch < processes.count:
             raise ValueError(f"expected a batch of at least one per process, got {plan.batch} for {processes.count} processes")
+        if plan.precision == "auto":  # chosen once and kept in the state: measured again it may come out otherwise
+            fast = processes.any(fast_dtype(str(device)) == torch.bfloat16, device)
+            plan = replace(plan, precision="bfloat16" if fast else "float32")
         model = model.to(device).train()
         processes.spread(list(model.state_dict().values()))
-        train(start(model, plan, folder, frozen), plan, store, folder, report, processes)
+        state, ends = start(model, plan, folder, frozen), [time.monotonic()]
+
+        def after_step(state: TrainingState) -> bool | None:
+            ends.append(time.monotonic())
+            due = plan.picture_every and (state.step % plan.picture_every == 0 or state.step == plan.steps)
+            if due and processes.first:
+                draw_pictures(state, plan, shown, folder)
+            return report(state)
+
+        train(state, plan, store, folder, after_step, processes)
+        seconds = [end - begin for begin, end in zip(ends, ends[1:])]
+        return measure_speed(state, plan, store, seconds, processes) if len(seconds) >= 10 and processes.first else None
 
 
 def build_model(
