@@ -17,16 +17,17 @@ from .preview import attach_grid_preview
 MODEL_FOLDER = "fourreal"
 BUNDLED = "bundled (default)"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-SYNC_KINDS = ["soft", "hard", "sequential", "off"]
+SYNC_KINDS = ["soft", "hard", "fused", "sequential", "off"]
 
 SYNC_TOOLTIP = (
     "How the time stream and the view stream agree after every layer. soft: each keeps its own features and gets its own "
-    "correction (best). hard: both get the same features. sequential: one stream, time and view layers in turn. "
+    "correction (best in the paper). hard: both get the same features. fused: one stream, each frame attends to its view "
+    "and its time at once. sequential: one stream, view and time layers in turn. "
     "off: two independent video models, averaged only at the end."
 )
 STRENGTH_TOOLTIP = (
     "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is what was trained. "
-    "Does nothing with sequential."
+    "Does nothing with fused and sequential."
 )
 
 

@@ -46,7 +46,7 @@ def ksample(comfy_inside, model, grid, **changes):
 
 
 @pytest.mark.parametrize("denoise", [1.0, 0.5])
-@pytest.mark.parametrize("sync", ["off", "hard", "soft", "sequential"])
+@pytest.mark.parametrize("sync", ["off", "hard", "soft", "sequential", "fused"])
 def test_the_sampler_node_gives_what_the_core_gives(comfy_inside, model, core_model, grid, sync, denoise):
     expected = comfy_inside.core("sampling").sample_grid(core_model, grid, sync, steps=4, seed=3, denoise=denoise)
     sampled = sample(comfy_inside, model, grid, sync=sync, denoise=denoise)
@@ -229,7 +229,7 @@ def test_a_checkpoint_without_soft_layers_averages_and_says_what_it_has(comfy_in
     [model] = comfy_inside.call("FourRealLoadModel", checkpoint="plain.safetensors", precision="float32")
     [hard] = comfy_inside.call("FourRealTwoStream", model=model, sync="hard", strength=1.0, output="mean")
     assert torch.equal(ksample(comfy_inside, model, grid).frames, ksample(comfy_inside, hard, grid).frames)
-    with pytest.raises(ValueError, match="one of off, hard, sequential for this checkpoint, got soft"):
+    with pytest.raises(ValueError, match="one of off, hard, sequential, fused for this checkpoint, got soft"):
         sample(comfy_inside, model, grid, sync="soft")
 
 
