@@ -67,6 +67,7 @@ def sample_grid(
     guess: FrameGrid | None = None,
     denoise: float = 1.0,
     on_step: Callable[[int, int, Tensor], None] | None = None,
+    predictions: TransportGuess | None = None,
 ) -> FrameGrid:
     """Fill every unknown cell; known cells come back bit-exact.
 
@@ -74,11 +75,13 @@ def sample_grid(
     steps: 1 or more. seed: noise per cell, see `cell_noise`. sampler: a key of `SAMPLERS`.
     guess: grid of the same shape to start from when `denoise` < 1 (None: Transport). denoise: the sigma to start at,
     above 0 up to 1. on_step(step, steps, denoised): called after each step, counted from 1, with the current clean
-    estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling.
+    estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling. predictions: `transport(grid)` where it is at
+    hand already, to save its time.
     Raises ValueError for an unknown sync, sampler or output, and for numbers or shapes out of range.
     """
     _check(grid, steps, sampler, guess, denoise)
-    predictions = transport(grid) if model.config.guess or (guess is None and denoise < 1) else None
+    if predictions is None and (model.config.guess or (guess is None and denoise < 1)):
+        predictions = transport(grid)
     start = _start(grid, guess, predictions, denoise)
     if guess is not None and predictions is not None:
         predictions = lean_towards(predictions, guess.frames, denoise)
