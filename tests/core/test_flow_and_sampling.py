@@ -10,7 +10,7 @@ from fourreal_core.grid import FrameGrid
 from fourreal_core.model.config import ModelConfig, tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.sampling import euler, heun, sample_grid, schedule
-from fourreal_core.transport import transport, transport_fill
+from fourreal_core.transport import transport_fill
 
 V, T, H, W = 3, 5, 24, 32
 
@@ -155,8 +155,3 @@ def test_bad_numbers_get_a_sentence(busy_model, grid, options, sentence):
 def test_a_grid_without_known_cells_gets_a_sentence(busy_model, grid):
     with pytest.raises(ValueError, match="no known cell"):
         sample_grid(busy_model, grid.replace(known=torch.zeros(V, T, dtype=torch.bool)))
-
-
-def test_transports_predictions_may_be_given_to_save_their_time(model, grid):
-    given = sample_grid(model, grid, steps=2, predictions=transport(grid))
-    assert torch.equal(given.frames, sample_grid(model, grid, steps=2).frames)
