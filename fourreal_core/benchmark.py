@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Callable, Sequence
+from typing import Callable, Sequence, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from .conditioning import grid_condition
 from .grid import FrameGrid, task_known
 from .metrics import grid_psnr, grid_ssim
 from .model.two_stream import GridModel
+
+Filled = TypeVar("Filled")
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ def measure(fill: Callable[[FrameGrid], FrameGrid], truth: FrameGrid, known: Ten
     return score(filled, task, truth, seconds)
 
 
-def timed(fill: Callable[[FrameGrid], FrameGrid], task: FrameGrid) -> tuple[FrameGrid, float]:
-    """(the filled grid, seconds)."""
+def timed(fill: Callable[[FrameGrid], Filled], task: FrameGrid) -> tuple[Filled, float]:
+    """(what the fill gives, seconds)."""
     start = time.perf_counter()
     return fill(task), time.perf_counter() - start
 
