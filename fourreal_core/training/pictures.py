@@ -24,6 +24,8 @@ from .store import StoredGrid
 
 PAPER, INK, FAINT = (250, 250, 248), (40, 40, 40), (215, 215, 212)
 MODEL, GUESS = (200, 70, 30), (90, 120, 160)
+LEAST = 1e-6  # smaller values are drawn as this one
+FONT = ImageFont.load_default(26)
 Curve = tuple[str, tuple[int, int, int], Tensor]  # name, colour, one value per step
 
 
@@ -40,7 +42,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     part.replace(path)
 
 
-def sample_sheet(state: TrainingState, plan: TrainingPlan, grid: StoredGrid, max_side: int = 512) -> Image.Image:
+def sample_sheet(state: TrainingState, plan: TrainingPlan, grid: StoredGrid, max_side: int = 768) -> Image.Image:
     """The grid's truth, the guess, and what the averaged weights make of it in one step from pure noise.
 
     The base stage is shown as both streams averaged after each block, as untrained hard synchronization does.
@@ -71,18 +73,19 @@ def predict_at_once(state: TrainingState, plan: TrainingPlan, batch: Batch) -> T
 
 
 def loss_curve(losses: Sequence[Losses], width: int = 960, height: int = 640) -> Image.Image:
-    """Losses of model and guess over the steps, and below them their ratio; logarithmic, moving means of a fiftieth of the run."""
-    picture = Image.new("RGB", (width, height), PAPER)
+    """Losses of model and guess over the steps, and below them their ratio; logarithmic, moving means over a part of the run."""
+    picture = Image.new("RGB", (2 * width, 2 * height), PAPER)  # at twice the size, then reduced: smooth lines
     draw = ImageDraw.Draw(picture)
     rows = torch.tensor(losses, dtype=torch.float64).view(-1, len(Losses._fields))
-    window = max(1, len(rows) // 50)
+    window = max(1, len(rows) // 30)
     model, guess = (moving_mean(rows[:, column], window) for column in (0, 1))
-    middle = height * 3 // 5
-    _panel(draw, (70, 34, width - 20, middle), [("guess", GUESS, guess), ("model", MODEL, model)])
+    left, right, middle, bottom = 130, 2 * width - 40, height * 6 // 5, 2 * height - 100
+    _panel(draw, (left, 68, right, middle), [("guess", GUESS, guess), ("model", MODEL, model)])
     ratio = model / guess.clamp_min(1e-12)
-    _panel(draw, (70, middle + 44, width - 20, height - 34), [("model / guess: below 1 it helps", MODEL, ratio)], mark=1.0)
-    draw.text((width - 20, height - 8), f"step {len(rows)}, means of {window}", INK, anchor="rs", font=ImageFont.load_default(13))
-    return picture
+    _panel(draw, (left, middle + 100, right, bottom), [("model / guess: below 1 the model helps", MODEL, ratio)], mark=1.0)
+    draw.text((left, bottom + 16), "step 1", INK, anchor="lt", font=FONT)
+    draw.text((right, bottom + 16), f"step {len(rows)}, every point a mean of {window}", INK, anchor="rt", font=FONT)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def moving_mean(values_N: Tensor, window: int) -> Tensor:
@@ -96,33 +99,38 @@ def moving_mean(values_N: Tensor, window: int) -> Tensor:
 def _panel(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], curves: list[Curve], mark: float | None = None) -> None:
     """Curves on a logarithmic axis in `box` (left, top, right, bottom); mark: a value to draw a dark line at."""
     left, top, right, bottom = box
-    font = ImageFont.load_default(13)
-    every = torch.cat([values for _, _, values in curves] + ([torch.tensor([mark])] if mark else [])).clamp_min(1e-6)
-    low, high = math.log10(float(every.min())) - 0.03, math.log10(float(every.max())) + 0.03
+    every = torch.cat([values for _, _, values in curves] + ([torch.tensor([mark])] if mark else [])).clamp_min(LEAST)
+    low, high = math.log10(float(every.min())) - 0.02, math.log10(float(every.max())) + 0.02
 
     def height_of(value: float) -> float:
-        return bottom - (math.log10(max(value, 1e-6)) - low) / (high - low) * (bottom - top)
+        return bottom - (math.log10(max(value, LEAST)) - low) / (high - low) * (bottom - top)
 
-    for tick in _ticks(low, high):
+    for tick in _ticks(10**low, 10**high):
         y = height_of(tick)
-        draw.line((left, y, right, y), INK if tick == mark else FAINT)
-        draw.text((left - 8, y), f"{tick:g}", INK, anchor="rm", font=font)
+        draw.line((left, y, right, y), INK if tick == mark else FAINT, width=2)
+        draw.text((left - 14, y), f"{tick:g}", INK, anchor="rm", font=FONT)
     place = left
     for name, colour, values in curves:
         steps = max(1, len(values) - 1)
         points = [(left + (right - left) * step / steps, height_of(value)) for step, value in enumerate(values.tolist())]
-        draw.line(points if len(points) > 1 else points * 2, colour, width=2)
-        draw.text((place, top - 10), name, colour, anchor="ls", font=font)
-        place += 20 + draw.textlength(name, font=font)
-    draw.rectangle(box, outline=INK)
+        draw.line(points if len(points) > 1 else points * 2, colour, width=4, joint="curve")
+        draw.text((place, top - 16), name, colour, anchor="ls", font=FONT)
+        place += 40 + draw.textlength(name, font=FONT)
+    draw.rectangle(box, outline=INK, width=2)
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round values between 10^low and 10^high, at most about a dozen."""
-    digits = (1, 2, 5) if high - low > 1 else (1, 1.5, 2, 3, 5, 7) if high - low > 0.3 else [1 + n / 10 for n in range(90)]
-    values = [round(digit * 10.0**power, 12) for power in range(math.floor(low), math.ceil(high) + 1) for digit in digits]
-    inside = [value for value in values if low <= math.log10(value) <= high]
-    return inside[:: 1 + len(inside) // 12]
+    """Three to a dozen round values between two positive ones: 1, 2 and 5 of every power of ten, or even steps."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5) if low <= digit * 10.0**power <= high]
+    if len(ticks) < 3:
+        step = next(step for power in powers for step in _steps(power - 5) if (high - low) / step <= 10)
+        ticks = [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [float(f"{tick:.6g}") for tick in ticks[:: 1 + len(ticks) // 12]]
+
+
+def _steps(power: int) -> list[float]:
+    return [digit * 10.0**exponent for exponent in range(power, power + 6) for digit in (1, 2, 5)]
 
 
 def _side_by_side(sheets: list[tuple[str, Tensor]], heading: int = 26, gap: int = 8) -> Image.Image:

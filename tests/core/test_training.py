@@ -1,5 +1,7 @@
 """Training on tiny grids: what is given away, what is learned, and that stopping changes nothing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,9 +11,10 @@ from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.model.weights import load_model
 from fourreal_core.training import loop, run
 from fourreal_core.training.examples import grid_batch, sequence_batch
-from fourreal_core.training.loop import TrainingPlan, guess_error, start, train
+from fourreal_core.training.loop import TrainingPlan, draw, guess_error, predict, start, train, trained_parameters
 from fourreal_core.training.loss import squared_error, velocity_loss
 from fourreal_core.training.masks import sample_sigma, sequence_known
+from fourreal_core.training.speed import step_flops
 from fourreal_core.training.store import ENDING, load_examples, prepare_video, store_grid
 from fourreal_core.video import write_video
 
@@ -127,6 +130,34 @@ def test_a_synchronization_stage_leaves_the_base_alone(store, tmp_path):
     train(state, plan("hard", 2), store, tmp_path, silent)
     changed = {key for key, value in state.model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed and all(key.startswith("sync.hard.") for key in changed)
+
+
+@pytest.mark.parametrize("stage", ["base", "hard", "soft"])
+def test_checkpointing_keeps_the_gradients(store, tmp_path, stage):
+    gradients = []
+    for checkpointing in (False, True):
+        schedule = plan(stage, 1, checkpointing=checkpointing, precision="float32")
+        model = fresh()
+        for block in model.base.blocks:  # else nothing that the blocks do reaches the output
+            torch.nn.init.normal_(block.mlp_out.weight, generator=torch.Generator().manual_seed(1))
+        torch.nn.init.normal_(model.base.head.out.weight, generator=torch.Generator().manual_seed(2))
+        state = start(model, schedule, tmp_path)
+        batch, sigma, noise = draw(state, schedule, store)
+        predict(model, stage, batch, sigma, noise).square().mean().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys() == trained_parameters(model, stage).keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+    assert any(gradient.abs().max() > 0 for gradient in gradients[0].values())
+
+
+def test_counting_operations_leaves_the_run_alone(store, tmp_path):
+    small, large = (start(fresh(), plan("base", 4), tmp_path) for _ in range(2))
+    drawn = small.generator.get_state()
+    counts = [step_flops(small, plan("base", 4), store), step_flops(large, replace(plan("base", 4), batch=6), store)]
+    assert counts[1] == pytest.approx(3 * counts[0], rel=0.02)  # but for what every batch needs once
+    assert torch.equal(small.generator.get_state(), drawn)
+    assert all(parameter.grad is None for parameter in small.model.parameters())
 
 
 def test_training_lowers_the_loss(store, tmp_path):
