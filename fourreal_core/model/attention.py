@@ -52,9 +52,9 @@ def _seen_from(view: int, x_BHVTSD: Tensor) -> Tensor:
     """What each frame of a view sees: its view at all times, then the other views at its time. `[B T, H, F S, D]`"""
     T = x_BHVTSD.shape[3]
     same_view = repeat(x_BHVTSD[:, :, view], "b h f s d -> b t h f s d", t=T)
-    others = torch.cat([x_BHVTSD[:, :, :view], x_BHVTSD[:, :, view + 1 :]], dim=2)
-    same_time = rearrange(others, "b h f t s d -> b t h f s d")
-    return torch.cat([same_view, same_time], dim=3).flatten(3, 4).flatten(0, 1)
+    same_time = rearrange(x_BHVTSD, "b h f t s d -> b t h f s d")
+    seen = torch.cat([same_view, same_time[:, :, :, :view], same_time[:, :, :, view + 1 :]], dim=3)
+    return rearrange(seen, "b t h f s d -> (b t) h (f s) d")
 
 
 def rotary_angles(frames: int, height: int, width: int, head_width: int, device: torch.device) -> Tensor:
