@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..flow import add_noise, velocity_from_x0
+from ..model.config import TRAINED_SYNC
 from ..model.precision import fast_dtype
 from ..model.prior import Prior
 from ..model.two_stream import GridModel
@@ -26,7 +27,7 @@ from .optimizers import build_optimizers, optimizer_step
 from .state import FrozenBase, Losses, TrainingState, restore_state, save_state, update_ema
 from .store import StoredGrid
 
-STAGES = ("base", "hard", "soft", "sequential", "fused")
+STAGES = ("base", *TRAINED_SYNC)
 PRECISIONS = ("auto", "float32", "bfloat16")
 Report = Callable[[TrainingState], bool | None]  # after each step; true: stop here
 
@@ -170,7 +171,7 @@ def trained_parameters(model: GridModel, stage: str) -> dict[str, nn.Parameter]:
 def checkpoint_blocks(model: GridModel) -> None:
     """Let every transformer block keep its input only, and compute the rest again for the gradient (arXiv 1604.06174)."""
     for block in model.base.blocks:
-        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
+        block.around = functools.partial(checkpoint, block.around, use_reentrant=False)  # what every kind of layer calls
 
 
 def like(sigma_N: Tensor, x: Tensor) -> Tensor:
