@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Train a grid model. Three commands, in this order:
 
-  prepare   compute Transport's guesses for rendered shards (scripts/render.py) and pseudo-4D of ordinary videos
+  prepare   turn footage of any kind into training examples, with Transport's guesses computed once
   run       train one stage (base, then kinds of synchronization) in a run folder; go on where it stopped when it exists
   export    write the run's averaged weights as one checkpoint for 4Real Load Model
 
@@ -17,9 +17,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fourreal_core.model import config as configs
-from fourreal_core.training import run, store
+from fourreal_core.training import prepare as sources
+from fourreal_core.training import run
 from fourreal_core.training.interrupt import stop_on_signal
 from fourreal_core.training.loop import PRECISIONS, STAGES, TrainingPlan
+from fourreal_core.training.mixture import ExampleFolder
 from fourreal_core.training.state import TrainingState
 
 
@@ -34,13 +36,18 @@ def main() -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    shards = sorted(arguments.shards.glob("*.safetensors")) if arguments.shards else []
-    if not shards and not arguments.videos:
-        raise ValueError("expected rendered shards in --shards FOLDER, or --videos, to prepare examples from; found none")
-    for shard in shards:
-        store.prepare_shard(shard, arguments.output, show)
-    for video in arguments.videos:
-        store.prepare_video(video, arguments.output, (8, 8, *arguments.size), arguments.count, show)
+    shape, count = (arguments.views, arguments.times, *arguments.size), arguments.count
+    jobs = sources.shard_jobs(arguments.shards) if arguments.shards else []
+    jobs += sources.pseudo_jobs(arguments.videos, shape, count)
+    jobs += sources.line_jobs(arguments.fixed_view, shape, count, "fixed-view")
+    jobs += sources.line_jobs(arguments.freeze_time, shape, count, "freeze-time")
+    jobs += sources.capture_jobs(arguments.captures, shape, count)
+    jobs += sources.saved_grid_jobs(arguments.grids, shape)
+    jobs += sources.procedural_jobs(arguments.procedural, arguments.seed, shape)
+    if not jobs:
+        raise ValueError("expected something to prepare examples from, such as --videos or --shards: see `train.py prepare --help`")
+    if not sources.prepare(jobs, arguments.output, show, arguments.workers):
+        raise ValueError("none of the sources could be used")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -58,8 +65,9 @@ def train(arguments: argparse.Namespace) -> None:
         return interrupted.is_set()
 
     config = getattr(configs, arguments.config)()
-    sources = {name: getattr(arguments, name) for name in ("start_from", "base", "validation")}
-    speed = run.train_stage(config, plan, arguments.examples, arguments.output, report, **sources)
+    given = {name: getattr(arguments, name) for name in ("start_from", "base", "validation")}
+    examples = [ExampleFolder.parse(text) for text in arguments.examples]
+    speed = run.train_stage(config, plan, examples, arguments.output, report, **given)
     if speed:
         show(f"\n{speed}\n")
     if interrupted.is_set():
@@ -88,13 +96,25 @@ def parse() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True)
     part = commands.add_parser("prepare")
     part.add_argument("--shards", type=Path, help="folder of rendered shards")
-    part.add_argument("--videos", type=Path, nargs="*", default=[], help="ordinary videos for pseudo-4D")
-    part.add_argument("--count", type=int, default=12, help="pseudo-4D grids per video")
+    for name, help in (
+        ("videos", "ordinary videos, as pseudo-4D grids"),
+        ("fixed-view", "ordinary videos, as sequences along time"),
+        ("freeze-time", "videos or image folders of static scenes, as sequences along views"),
+        ("captures", "folders with one video or image folder per view, as 4D grids"),
+        ("grids", "saved grids (*.grid.safetensors)"),
+    ):
+        part.add_argument(f"--{name}", type=Path, nargs="+", default=[], help=f"{help}; files or folders")
+    part.add_argument("--procedural", type=int, default=0, metavar="COUNT", help="made-up scenes")
+    part.add_argument("--seed", type=int, default=0, help="of the first made-up scene")
+    part.add_argument("--count", type=int, default=12, help="grids or sequences per video or capture")
+    part.add_argument("--views", type=int, default=8)
+    part.add_argument("--times", type=int, default=8)
     part.add_argument("--size", type=pixels, default=(72, 128), help="HEIGHTxWIDTH in pixels")
+    part.add_argument("--workers", type=int, default=1, help="processes")
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=prepare)
     part = commands.add_parser("run")
-    part.add_argument("--examples", type=Path, required=True, help="folder written by prepare")
+    part.add_argument("--examples", action="append", required=True, metavar="[NAME=]DIR[:WEIGHT]", help="folder written by prepare; repeatable")
     part.add_argument("--validation", type=Path, help="another such folder: its first grid is shown in the pictures")
     part.add_argument("--output", type=Path, required=True, help="run folder")
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")

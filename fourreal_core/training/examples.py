@@ -1,13 +1,14 @@
-"""Training grids in memory and how batches are cut from them: sequences for the base model, grids for the sync layers.
+"""How batches are cut from training grids: sequences for the base model, grids for the sync layers.
 
-Everything is drawn from one torch.Generator, so a run is repeatable and resumable.
+Everything is drawn from one torch.Generator, so a run is repeatable and resumable. Grids of any lengths and sizes may be mixed: a batch
+is cut to the least that it holds.
 
-Legend: G grids in the store, N sequences, B grids in a batch, F frames, V views, T times, C channels, H W pixels,
-h w pixels of the crop.
+Legend: N sequences, B grids in a batch, F frames, V views, T times, C channels, H W pixels, h w pixels of the crop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,9 @@ from ..flow import to_model
 from ..grid import task_known
 from ..model.dit import DYNAMIC, FREEZE_TIME
 from ..transport import TransportGuess
+from ..transport.fill import COPY_CONFIDENCE
 from .masks import sequence_known
+from .mixture import Mixture
 from .store import StoredGrid
 
 BYTE = 255.0
@@ -35,50 +38,92 @@ class Batch:
     mode: Tensor | None = None
 
 
-def sequence_batch(
-    store: list[StoredGrid], count: int, crop: tuple[int, int], use_guess: bool, generator: Generator
-) -> Batch:
-    """Sequences along time (dynamic) and along views (freeze-time), half each, with random known frames."""
-    frames = min(min(stored.frames.shape[:2]) for stored in store)
-    picks = [_sequence(store[_below(len(store), generator)], frames, crop, generator) for _ in range(count)]
+def sequence_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: bool, generator: Generator) -> Batch:
+    """Sequences along time (dynamic) and along views (freeze-time) with random known frames; of whole grids half each."""
+    grids = [store.pick(generator) for _ in range(count)]
+    modes = [_mode(stored, generator) for stored in grids]
+    frames = min(stored.frames.shape[0 if mode == FREEZE_TIME else 1] for stored, mode in zip(grids, modes))
+    size = _common_size(grids, crop)
+    picks = [_sequence(stored, mode, frames, size, generator) for stored, mode in zip(grids, modes)]
     known = sequence_known(count, frames, generator)
-    x0, guess, valid = (torch.stack(parts) for parts in list(zip(*picks))[:3])
-    mode = torch.tensor([pick[3] for pick in picks])
+    x0, guess, valid = (torch.cat(parts) for parts in zip(*picks))
     # sequences play the role of views here: [N, C, F, h, w] is a grid's layout with V = N
     condition = _condition(x0, known, guess if use_guess else None)
-    return Batch(x0, condition, valid * ~known[:, None, :, None, None], mode)
+    return Batch(x0, condition, valid * ~known[:, None, :, None, None], torch.tensor(modes))
 
 
-def grid_batch(
-    store: list[StoredGrid], count: int, crop: tuple[int, int], use_guess: bool, generator: Generator
-) -> Batch:
-    """Whole grids with the task's known cells."""
+def grid_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: bool, generator: Generator) -> Batch:
+    """Grids with the task's known cells; static scenes stand still at all times, and only view 0 is known of them.
+
+    Time 0 of a static scene would be every other time as well, and the model would learn to copy it (PAPER "4D training": duplicated
+    along t without frame conditioning).
+    """
+    grids = [store.pick(generator, views=True) for _ in range(count)]
+    size = _common_size(grids, crop)
+    views = min(stored.frames.shape[0] for stored in grids)
+    times = min((stored.frames.shape[1] for stored in grids if not stored.is_line), default=views)
     batches = []
-    for _ in range(count):
-        stored = store[_below(len(store), generator)]
-        x0, guess, valid = _channel_first(_fields(stored), *_crop(stored, crop, generator), _coin(generator))
-        known = task_known(x0.shape[0], x0.shape[2])
-        condition = _condition(x0, known, guess if use_guess else None)
-        batches.append((x0, condition, valid * ~known[:, None, :, None, None]))
+    for stored in grids:
+        place, mirror = _crop(stored, size, generator), _coin(generator)
+        cut = _static_scene(stored, views, times, generator) if stored.is_line else [x[:views, :times] for x in _fields(stored)]
+        known = _known_of_static(views, times) if stored.is_line else task_known(views, times)
+        batches.append(_with_condition(_channel_first(cut, *place, mirror), known, use_guess))
     return Batch(*(torch.stack(parts) for parts in zip(*batches)))
 
 
+def whole_batch(stored: StoredGrid, use_guess: bool) -> Batch:
+    """One stored grid as it is, uncut, with the task's known cells; of a single line only the first cell is known."""
+    views, times = stored.frames.shape[:2]
+    known = task_known(views, times)
+    if stored.is_line:
+        known = torch.zeros(views, times, dtype=torch.bool)
+        known[0, 0] = True
+    fields = _line_fields(stored.frames, stored.valid) if stored.is_line else _fields(stored)
+    parts = _with_condition(_channel_first(fields, slice(None), slice(None), mirror=False), known, use_guess)
+    return Batch(*(part[None] for part in parts))
+
+
+def _mode(stored: StoredGrid, generator: Generator) -> int:
+    """Along which axis the sequence runs; a single line has one only."""
+    views, times = stored.frames.shape[:2]
+    freeze_time = _coin(generator)
+    if stored.is_line:
+        freeze_time = views > times
+    return FREEZE_TIME if freeze_time else DYNAMIC
+
+
 def _sequence(
-    stored: StoredGrid, frames: int, crop: tuple[int, int], generator: Generator
-) -> tuple[Tensor, Tensor, Tensor, int]:
-    """A stretch of one sequence: x0 `[3, F, h, w]`, guess `[18, F, h, w]`, valid `[1, F, h, w]`, and its mode."""
-    top, left = _crop(stored, crop, generator)
-    mode = FREEZE_TIME if _coin(generator) else DYNAMIC
-    fields = _fields(stored)
+    stored: StoredGrid, mode: int, frames: int, size: tuple[int, int], generator: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A stretch of one sequence: x0 `[1, 3, F, h, w]`, guess `[1, 18, F, h, w]`, valid `[1, 1, F, h, w]`."""
+    top, left = _crop(stored, size, generator)
+    fields = [stored.frames, stored.valid] if stored.is_line else _fields(stored)
     if mode == FREEZE_TIME:  # the predictions keep their names: only the axis that the frames run along changes
         fields = [field.transpose(0, 1) for field in fields]
     line = 1 + _below(len(fields[0]) - 1, generator) if len(fields[0]) > 1 else 0  # the first line is the task's own input
     first = _below(fields[0].shape[1] - frames + 1, generator)
-    part = [field[line : line + 1, first : first + frames] for field in fields]
-    x0, guess, valid = _channel_first(part, top, left, _coin(generator))
-    if _coin(generator):  # V2: views in reverse order at random; we do it for both axes
-        x0, guess, valid = x0.flip(2), guess.flip(2), valid.flip(2)
-    return x0[0], guess[0], valid[0], mode
+    mirror, backwards = _coin(generator), _coin(generator)
+    part = [field[line : line + 1, first : first + frames, top, left] for field in fields]
+    if backwards:  # V2: views in reverse order at random; we do it for both axes
+        part = [field.flip(1) for field in part]
+    if stored.is_line:  # after the cut, because the guess starts from the first frame that was drawn
+        part = _line_fields(*part)
+    return _channel_first(part, slice(None), slice(None), mirror)
+
+
+def _static_scene(stored: StoredGrid, views: int, times: int, generator: Generator) -> list[Tensor]:
+    """Fields of a static scene at all times, views in either order. Transport's guess from view 0 is what `_line_fields` gives."""
+    first = _below(len(stored.frames) - views + 1, generator)
+    part = [field[first : first + views] for field in (stored.frames, stored.valid)]
+    if _coin(generator):
+        part = [field.flip(0) for field in part]
+    return [field.expand(-1, times, *field.shape[2:]) for field in _line_fields(*part)]
+
+
+def _known_of_static(views: int, times: int) -> Tensor:
+    known = torch.zeros(views, times, dtype=torch.bool)
+    known[0] = True
+    return known
 
 
 def _fields(stored: StoredGrid) -> list[Tensor]:
@@ -89,6 +134,17 @@ def _fields(stored: StoredGrid) -> list[Tensor]:
     return [frames, *guess, stored.back_time, stored.back_view, stored.valid]
 
 
+def _line_fields(frames: Tensor, valid: Tensor) -> list[Tensor]:
+    """As `_fields` for a single line `[V, T, h, w, 3]` of which the first frame is known: Transport can only copy that (tested)."""
+    views, times, height, width, _ = frames.shape
+    copy = frames[:1, :1].expand_as(frames)
+    distance = torch.arange(views)[:, None] + torch.arange(times)
+    confidence = torch.where(distance == 0, 1.0, COPY_CONFIDENCE / distance.clamp_min(1))
+    confidence = confidence[:, :, None, None].expand(-1, -1, height, width)
+    still = torch.zeros(1).expand(views, times, height, width, 2)
+    return [frames, copy, copy, confidence, confidence, copy, copy, still, still, valid]
+
+
 def _channel_first(fields: list[Tensor], top: slice, left: slice, mirror: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Crop, mirror and convert: x0 `[V, 3, T, h, w]`, guess `[V, 18, T, h, w]`, valid `[V, 1, T, h, w]`."""
     parts = [field[:, :, top, left] for field in fields]
@@ -97,6 +153,12 @@ def _channel_first(fields: list[Tensor], top: slice, left: slice, mirror: bool) 
         parts = [part.flip(3) for part in parts]
         parts[7:9] = [back * back.new_tensor([-1.0, 1.0]) for back in parts[7:9]]
     return to_model(parts[0]), guess_channels(TransportGuess(*parts[1:9])), parts[9][:, None]
+
+
+def _with_condition(parts: tuple[Tensor, Tensor, Tensor], known: Tensor, use_guess: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """x0, condition and weight of one grid."""
+    x0, guess, valid = parts
+    return x0, _condition(x0, known, guess if use_guess else None), valid * ~known[:, None, :, None, None]
 
 
 def _condition(x0: Tensor, known: Tensor, guess: Tensor | None) -> Tensor:
@@ -110,17 +172,22 @@ def _condition(x0: Tensor, known: Tensor, guess: Tensor | None) -> Tensor:
     return torch.cat([channels, torch.where(mask > 0.5, certain, guess)], dim=1)
 
 
-def _crop(stored: StoredGrid, crop: tuple[int, int], generator: Generator) -> tuple[slice, slice]:
+def _common_size(grids: Sequence[StoredGrid], crop: tuple[int, int]) -> tuple[int, int]:
+    """The crop, or what the smallest grid has of it."""
+    height, width = (min(stored.frames.shape[axis] for stored in grids) for axis in (2, 3))
+    return min(crop[0], height), min(crop[1], width)
+
+
+def _crop(stored: StoredGrid, size: tuple[int, int], generator: Generator) -> tuple[slice, slice]:
     """The least certain of a few random crops: most of a picture stands still and teaches nothing."""
     height, width = stored.frames.shape[2:4]
     crops = []
     for _ in range(CROP_CANDIDATES):
-        top = _below(max(1, height - crop[0] + 1), generator)
-        left = _below(max(1, width - crop[1] + 1), generator)
-        crops.append((slice(top, top + crop[0]), slice(left, left + crop[1])))
-    certain = torch.maximum(stored.confidence_time[1:, 1:, ::4, ::4], stored.confidence_view[1:, 1:, ::4, ::4]).float()
-    if not certain.numel():
+        top, left = _below(height - size[0] + 1, generator), _below(width - size[1] + 1, generator)
+        crops.append((slice(top, top + size[0]), slice(left, left + size[1])))
+    if stored.is_line:
         return crops[0]
+    certain = torch.maximum(stored.confidence_time[1:, 1:, ::4, ::4], stored.confidence_view[1:, 1:, ::4, ::4]).float()
     certain_hw = certain.mean(dim=(0, 1))
     return min(crops, key=lambda c: float(certain_hw[c[0].start // 4 : c[0].stop // 4, c[1].start // 4 : c[1].stop // 4].mean()))
 

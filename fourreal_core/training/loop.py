@@ -23,9 +23,9 @@ from .distributed import ALONE, Processes
 from .examples import Batch, grid_batch, sequence_batch
 from .loss import squared_error
 from .masks import sample_sigma
+from .mixture import Mixture
 from .optimizers import build_optimizers, optimizer_step
 from .state import FrozenBase, Losses, TrainingState, restore_state, save_state, update_ema
-from .store import StoredGrid
 
 STAGES = ("base", *TRAINED_SYNC)
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -91,7 +91,7 @@ def start(model: GridModel, plan: TrainingPlan, folder: Path, base: FrozenBase |
 
 
 def train(
-    state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], folder: Path, report: Report, processes: Processes = ALONE
+    state: TrainingState, plan: TrainingPlan, store: Mixture, folder: Path, report: Report, processes: Processes = ALONE
 ) -> None:
     """Run until `plan.steps`, or until `report` returns true; saves every `plan.save_every` steps and at the end.
 
@@ -127,7 +127,7 @@ def train(
 
 
 def draw(
-    state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], processes: Processes = ALONE
+    state: TrainingState, plan: TrainingPlan, store: Mixture, processes: Processes = ALONE
 ) -> tuple[Batch, Tensor, Tensor]:
     """A batch, one sigma per sequence or grid, and noise like x0: this process's share, on the model's device."""
     make = sequence_batch if plan.stage == "base" else grid_batch

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from ..contact_sheet import contact_sheet
 from ..flow import cell_noise, from_model, x0_from_velocity
 from ..metrics import psnr
-from .examples import Batch, grid_batch
+from .examples import Batch, whole_batch
 from .loop import TrainingPlan, autocast, guessed_frames
 from .state import Losses, TrainingState
 from .store import StoredGrid
@@ -47,7 +47,7 @@ def sample_sheet(state: TrainingState, plan: TrainingPlan, grid: StoredGrid, max
 
     The base stage is shown as both streams averaged after each block, as untrained hard synchronization does.
     """
-    batch = grid_batch([grid], 1, grid.frames.shape[2:4], state.model.config.guess, torch.Generator().manual_seed(0))
+    batch = whole_batch(grid, state.model.config.guess)
     guess, prediction = guessed_frames(batch), predict_at_once(state, plan, batch)
     truth_VTHWC, *filled = (from_model(x[0]) for x in (batch.x0, guess, prediction))
     counts_VTHW = batch.weight[0, :, 0] > 0

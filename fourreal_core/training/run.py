@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import load_checkpoint, save_checkpoint
 from .distributed import choose_device, joined_processes
 from .loop import STAGES, Report, TrainingPlan, start, train
+from .mixture import ExampleFolder, load_examples
 from .pictures import draw_pictures
 from .speed import Speed, measure_speed
 from .state import FrozenBase, TrainingState, another_base, part, read_ema, saved_header, shape_of, weights_hash
-from .store import load_examples
 
 
 def resume_plan(folder: Path, stage: str, chosen: Mapping[str, object]) -> TrainingPlan:
@@ -36,7 +36,7 @@ def resume_plan(folder: Path, stage: str, chosen: Mapping[str, object]) -> Train
 def train_stage(
     config: ModelConfig,
     plan: TrainingPlan,
-    examples: Path,
+    examples: Path | Sequence[ExampleFolder],
     folder: Path,
     report: Report,
     *,
@@ -47,13 +47,13 @@ def train_stage(
     """Train one stage in `folder` until `plan.steps`; goes on from a saved state of the same stage.
 
     start_from: a checkpoint whose layers of this stage a new one begins with, instead of fresh ones. base: a checkpoint
-    whose base to synchronize, instead of the one trained in `folder`. validation: examples whose first grid the pictures
-    show, else that of `examples`. report(state) is called after each step and ends the run when it returns true. Under
+    whose base to synchronize, instead of the one trained in `folder`. validation: examples whose first whole grid the
+    pictures show, else that of `examples`. report(state) is called after each step and ends the run when it returns true. Under
     torchrun all processes do this together. Gives the first one's speed after ten steps or more. Raises ValueError when there are
     no examples, no base to synchronize, or a base other than the one that a saved stage belongs to.
     """
     store, device = load_examples(examples), choose_device(plan.device)
-    shown = load_examples(validation)[0] if validation else store[0]
+    shown = (load_examples(validation) if validation else store).shown
     model, frozen = build_model(config, plan, folder, start_from, base)
     folder.mkdir(parents=True, exist_ok=True)
     with joined_processes(device) as processes:

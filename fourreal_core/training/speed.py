@@ -14,8 +14,8 @@ from ..model.precision import fast_dtype
 from .distributed import ALONE, Processes
 from .loop import TrainingPlan, autocast, draw, like, predict
 from .loss import velocity_loss
+from .mixture import Mixture
 from .state import TrainingState
-from .store import StoredGrid
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Speed:
 
 
 def measure_speed(
-    state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], seconds: Sequence[float], processes: Processes = ALONE
+    state: TrainingState, plan: TrainingPlan, store: Mixture, seconds: Sequence[float], processes: Processes = ALONE
 ) -> Speed:
     """Counts the operations of one step and relates them to the steps' `seconds`; leaves the state as it is."""
     device = next(state.model.parameters()).device
@@ -43,7 +43,7 @@ def measure_speed(
     return Speed(step_flops(state, plan, store, processes), float(torch.tensor(seconds).median()), peak)
 
 
-def step_flops(state: TrainingState, plan: TrainingPlan, store: list[StoredGrid], processes: Processes = ALONE) -> int:
+def step_flops(state: TrainingState, plan: TrainingPlan, store: Mixture, processes: Processes = ALONE) -> int:
     """Operations of one forward and backward. Attention counts as the plain products it stands for: PyTorch does not count
     its fused CPU kernel."""
     drawn = state.generator.get_state()

@@ -1,102 +1,101 @@
-"""Training grids on disk: frames with Transport's guess beside them, as bytes, one safetensors file per shard.
+"""Training grids on disk: frames with Transport's guess beside them, as bytes, one safetensors file per source.
 
-Transport takes longer than a training step, so its guesses are computed once; `prepare` skips what is there already.
+Transport takes longer than a training step, so its guesses are computed once. Next: prepare.py fills such a folder, mixture.py
+draws from several.
 
 Legend: G grids of one file, V views, T times, H W pixels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Callable, Iterator
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..atomic import write_tensors
-from ..data.pseudo4d import pseudo_grid
-from ..data.shards import read_shard
 from ..grid import FrameGrid, task_known
 from ..transport import transport
-from ..video import pick_frames, read_video
 
 ENDING = ".examples.safetensors"
 
 
 @dataclass(frozen=True)
 class StoredGrid:
-    """One training grid, compact: frames, Transport's guess from view 0 and time 0, and which pixels count.
+    """One training grid, compact: frames, which pixels count, and Transport's guess from view 0 and time 0.
 
-    frames, along_time, along_view uint8 `[V, T, H, W, 3]`; confidence_time, confidence_view, valid uint8 `[V, T, H, W]`;
+    frames, along_time, along_view uint8 `[V, T, H, W, 3]`; valid, confidence_time, confidence_view uint8 `[V, T, H, W]`;
     back_time, back_view float16 `[V, T, H, W, 2]` in pixels. The frames that were carried are those of time 0 and view 0.
+    A single line (V = 1 or T = 1) has no guess of its own: everything would be known. `examples.py` makes it when it draws.
     """
 
     frames: Tensor
-    along_time: Tensor
-    along_view: Tensor
-    confidence_time: Tensor
-    confidence_view: Tensor
-    back_time: Tensor
-    back_view: Tensor
     valid: Tensor
+    along_time: Tensor | None = None
+    along_view: Tensor | None = None
+    confidence_time: Tensor | None = None
+    confidence_view: Tensor | None = None
+    back_time: Tensor | None = None
+    back_view: Tensor | None = None
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it is a static scene (T = 1) or a fixed-view sequence (V = 1)."""
+        return min(self.frames.shape[:2]) == 1
 
 
 def store_grid(frames_VTHWC: Tensor, valid_VTHW: Tensor | None = None) -> StoredGrid:
-    """Transport's guess for a whole grid (0..1) as the task sees it, compact."""
-    known = task_known(*frames_VTHWC.shape[:2])
-    guess = transport(FrameGrid(frames=frames_VTHWC * known[:, :, None, None, None], known=known))
+    """Transport's guess for a whole grid (0..1) as the task sees it, compact; of a single line the frames alone."""
+    views, times = frames_VTHWC.shape[:2]
     valid = torch.ones(frames_VTHWC.shape[:-1]) if valid_VTHW is None else valid_VTHW.float()
-    parts = (frames_VTHWC, guess.along_time, guess.along_view, guess.confidence_time, guess.confidence_view, valid)
-    *colours, valid = ((part.clamp(0, 1) * 255).round().to(torch.uint8) for part in parts)
-    return StoredGrid(*colours, guess.back_time.half(), guess.back_view.half(), valid)
+    parts = {"frames": frames_VTHWC, "valid": valid}
+    displacements = {}
+    if min(views, times) > 1:
+        known = task_known(views, times)
+        guess = transport(FrameGrid(frames=frames_VTHWC * known[:, :, None, None, None], known=known))
+        parts |= {name: getattr(guess, name) for name in ("along_time", "along_view", "confidence_time", "confidence_view")}
+        displacements = {"back_time": guess.back_time.half(), "back_view": guess.back_view.half()}
+    return StoredGrid(**{name: (part.clamp(0, 1) * 255).round().to(torch.uint8) for name, part in parts.items()}, **displacements)
 
 
-def prepare_shard(shard: Path, folder: Path, report: Callable[[str], None]) -> None:
-    """Examples of one shard of rendered grids."""
-    opened = read_shard(shard)
-    grids = (store_grid(opened.frames(index).float() / 255) for index in range(len(opened)))
-    _write_once(folder / (shard.stem + ENDING), grids, report)
+def write_examples(path: Path, grids: Sequence[StoredGrid], source: str) -> None:
+    """Stores grids of one shape; `source` says what they were made from. The file appears under its name only when complete."""
+    names = [name for name, value in vars(grids[0]).items() if value is not None]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(path, {name: torch.stack([getattr(grid, name) for grid in grids]) for name in names}, {"source": source})
 
 
-def prepare_video(
-    video: Path, folder: Path, shape: tuple[int, int, int, int], count: int, report: Callable[[str], None]
-) -> None:
-    """Pseudo-4D examples of an ordinary video: `count` grids of shape (V, T, H, W), each from its own stretch of it."""
-    _write_once(folder / (video.stem + ENDING), _pseudo_grids(video, shape, count), report)
+def read_source(path: Path) -> str | None:
+    """What `write_examples` was told about the source; None of an older file. ValueError when the file is broken."""
+    with _opened(path) as file:
+        return (file.metadata() or {}).get("source")
 
 
-def load_examples(folder: Path) -> list[StoredGrid]:
-    """Every stored grid below `folder`, in the order of the file names. ValueError when there is none."""
+def read_examples(folder: Path) -> list[StoredGrid]:
+    """Every stored grid of `folder`, in the order of the file names, memory mapped: pixels are read when they are used.
+
+    ValueError when there is none or a file cannot be read.
+    """
     grids = []
     for path in sorted(folder.glob("*" + ENDING)):
-        tensors = load_file(path)
-        count = len(tensors["frames"])
-        grids += [StoredGrid(**{name: tensor[index] for name, tensor in tensors.items()}) for index in range(count)]
+        with _opened(path) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        known = {field.name for field in fields(StoredGrid)}
+        frames = tensors.get("frames")
+        whole = known if frames is None or min(frames.shape[1:3]) > 1 else {"frames", "valid"}
+        if not whole <= set(tensors) <= known:
+            raise ValueError(f"{path.name} was prepared by another version: delete it and prepare it again")
+        grids += [StoredGrid(**{name: tensor[index] for name, tensor in tensors.items()}) for index in range(len(frames))]
     if not grids:
         raise ValueError(f"there are no training examples in {folder}: prepare some with `scripts/train.py prepare`")
     return grids
 
 
-def _pseudo_grids(video: Path, shape: tuple[int, int, int, int], count: int) -> Iterator[StoredGrid]:
-    views, times, height, width = shape
-    frames, _ = read_video(video)
-    generator = torch.Generator().manual_seed(len(frames))
-    for _ in range(count):
-        stretch = min(len(frames), times * int(torch.randint(1, 4, (1,), generator=generator)))
-        first = int(torch.randint(len(frames) - stretch + 1, (1,), generator=generator))
-        clip = pick_frames(frames[first : first + stretch], times)
-        grid, valid = pseudo_grid(clip, views, generator, height=height, width=width)
-        yield store_grid(grid.frames, valid)
-
-
-def _write_once(path: Path, grids: Iterator[StoredGrid], report: Callable[[str], None]) -> None:
-    if path.exists():
-        return
-    stored = []
-    for grid in grids:
-        stored.append(grid)
-        report(f"{path.name}: {len(stored)} grids")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, {name: torch.stack([vars(grid)[name] for grid in stored]) for name in vars(stored[0])})
+def _opened(path: Path) -> safe_open:
+    try:
+        return safe_open(path, framework="pt")
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is no readable file of examples ({error}): delete it and prepare it again") from error

@@ -15,7 +15,9 @@ from fourreal_core.training.loop import STAGES, TrainingPlan, draw, guess_error,
 from fourreal_core.training.loss import squared_error, velocity_loss
 from fourreal_core.training.masks import sample_sigma, sequence_known
 from fourreal_core.training.speed import step_flops
-from fourreal_core.training.store import ENDING, load_examples, prepare_video, store_grid
+from fourreal_core.training.mixture import Mixture, load_examples
+from fourreal_core.training.prepare import prepare, pseudo_jobs
+from fourreal_core.training.store import ENDING, store_grid
 from fourreal_core.video import write_video
 
 V, T, H, W = 3, 4, 16, 24
@@ -26,7 +28,7 @@ def store():
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(2, V * T, 3, 4, 6, generator=generator)
     frames = [torch.nn.functional.interpolate(grid, (H, W), mode="bilinear") for grid in coarse]
-    return [store_grid(grid.view(V, T, 3, H, W).movedim(2, -1).contiguous()) for grid in frames]
+    return Mixture.of(store_grid(grid.view(V, T, 3, H, W).movedim(2, -1).contiguous()) for grid in frames)
 
 
 def fresh(guess=True):
@@ -58,18 +60,6 @@ def test_masks_and_sigmas_cover_what_sampling_asks_for():
     assert 0.05 < (known.sum(1) == 0).float().mean() < 0.25
     sigma = sample_sigma(4000, generator)
     assert 0.45 < (sigma == 1).float().mean() < 0.55 and sigma.min() > 0 and sigma.max() == 1
-
-
-def test_batches_hold_the_frames_they_claim(store):
-    generator = torch.Generator().manual_seed(0)
-    batch = sequence_batch([store[0]], 6, (8, 8), True, generator)
-    assert batch.condition.shape[1] == tiny().condition_channels and set(batch.mode.tolist()) <= {0, 1}
-    known = batch.condition[:, 3:4] > 0.5
-    assert torch.equal(batch.condition[:, :3] * known, batch.x0 * known)
-    assert torch.equal(batch.weight > 0, ~known)
-    grid = grid_batch(store, 2, (8, 16), False, generator)
-    assert grid.x0.shape == (2, V, 3, T, 8, 16) and grid.condition.shape[2] == 4
-    assert (grid.condition[:, 0, 3] == 1).all() and (grid.condition[:, 1:, 3, 1:] == 0).all()
 
 
 def test_the_guess_error_is_the_error_of_an_untrained_model(store):
@@ -174,8 +164,8 @@ def test_from_a_video_to_a_checkpoint(tmp_path):
     """prepare, base, hard, soft, export, load: the whole command line's work."""
     ramp = torch.linspace(0, 1, 40)[None, None, :, None].expand(6, 32, 40, 3)
     write_video(tmp_path / "ramp.mkv", ramp, 10, lossless=True)
-    prepare_video(tmp_path / "ramp.mkv", tmp_path, (3, 3, 16, 24), 2, lambda line: None)
-    assert (tmp_path / ("ramp" + ENDING)).exists() and len(load_examples(tmp_path)) == 2
+    assert prepare(pseudo_jobs([tmp_path / "ramp.mkv"], (3, 3, 16, 24), 2), tmp_path) == 1
+    assert (tmp_path / ("ramp" + ENDING)).exists() and len(load_examples(tmp_path).grids) == 2
     folder = tmp_path / "run"
     with pytest.raises(ValueError, match="run the stage 'base' first"):
         run.train_stage(tiny(), plan("soft", 1), tmp_path, folder, silent)
@@ -201,7 +191,7 @@ def test_wrong_folders_get_a_sentence(tmp_path):
     with pytest.raises(ValueError, match="batch to be at least 1, got 0"):
         TrainingPlan(batch=0)
     state = start(fresh(), plan("base", 1), tmp_path)
-    train(state, plan("base", 1), [store_grid(torch.rand(V, T, H, W, 3))], tmp_path, silent)
+    train(state, plan("base", 1), Mixture.of([store_grid(torch.rand(V, T, H, W, 3))]), tmp_path, silent)
     with pytest.raises(ValueError, match="no training state of this model"):
         start(fresh(guess=False), plan("base", 1), tmp_path)
     assert state.step == 1

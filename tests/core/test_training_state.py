@@ -14,7 +14,8 @@ from fourreal_core.training.loop import TrainingPlan, start
 from fourreal_core.training.optimizers import optimizer_step
 from fourreal_core.training.parts import find_set, read_set, write_set
 from fourreal_core.training.state import Losses, save_state
-from fourreal_core.training.store import ENDING, prepare_video
+from fourreal_core.training.prepare import prepare, pseudo_jobs
+from fourreal_core.training.store import ENDING
 from fourreal_core.video import write_video
 
 
@@ -23,7 +24,7 @@ def examples(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     ramp = torch.linspace(0, 1, 40)[None, None, :, None].expand(6, 32, 40, 3)
     write_video(folder / "ramp.mkv", ramp, 10, lossless=True)
-    prepare_video(folder / "ramp.mkv", folder, (3, 3, 16, 24), 2, lambda line: None)
+    prepare(pseudo_jobs([folder / "ramp.mkv"], (3, 3, 16, 24), 2), folder)
     assert (folder / ("ramp" + ENDING)).exists()
     return folder
 
