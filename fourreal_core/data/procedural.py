@@ -19,7 +19,7 @@ from .procedural_figures import ANATOMY, BONES, KINDS, WORN, Motion, draw_anatom
 from .procedural_render import Daylight, Materials, Scenes, render_scenes
 from .procedural_shapes import Solids, join_solids
 
-FIGURES, WORN_MATERIALS = 2, 5
+FIGURES, WORN_MATERIALS = 2, 5  # the last one of these is that of eyes
 MOVERS, PROPS = 3, 11
 NUMBERS = 4096  # uniform numbers that a scene may use
 SCENES_AT_ONCE = {"cpu": 1, "cuda": 4}
@@ -134,7 +134,7 @@ def random_figures(dice: Dice, moment_T: Tensor) -> tuple[Solids, Tensor]:
     shown_NFJ = (~second_F | dice.chance(FIGURES, of=0.5))[..., None].expand(-1, -1, joints)
     # Some have no tail, no ears.
     plain_NF2 = dice.chance(FIGURES, 2, of=0.25)
-    shown_NFJ = shown_NFJ & ~torch.stack([plain_NF2[..., int("ear" in bone)] & ("tail" in bone or "ear" in bone) for bone in BONES], -1)
+    shown_NFJ = shown_NFJ & ~torch.stack([plain_NF2[..., 0] & bone.startswith("tail") | plain_NF2[..., 1] & bone.endswith("_ear") for bone in BONES], -1)
     worn_NFJ = WORN[kind_NF] + WORN_MATERIALS * torch.arange(FIGURES)[:, None]
     return Solids(
         solids.centre_NTP3.view(count, FIGURES, times, joints, 3).transpose(1, 2).flatten(2, 3),
@@ -198,19 +198,18 @@ def random_materials(dice: Dice, worn_NP: Tensor) -> Materials:
     """Materials of the figures' bones (as `worn` says), the movers, the props and the ground, in this order."""
     parts = FIGURES * WORN_MATERIALS + MOVERS + PROPS
     ground_P = torch.arange(parts + 1) == parts
-    eye_P = torch.arange(parts + 1) == WORN_MATERIALS - 1
-    eye_P |= torch.arange(parts + 1) == 2 * WORN_MATERIALS - 1
+    eye_P = (torch.arange(parts + 1) % WORN_MATERIALS == WORN_MATERIALS - 1) & (torch.arange(parts + 1) < FIGURES * WORN_MATERIALS)
     parts += 1
     colours_NP33 = _random_colours(dice, parts, ground_P)
     colours_NP33 = torch.where(eye_P[:, None, None], 0.02, colours_NP33)
-    finest_P = torch.where(ground_P, 10.0, 45.0)
-    waves_NP33 = _random_waves(dice, parts) * torch.exp(dice(parts) * (finest_P / 5).log())[..., None, None] * 5 * torch.where(ground_P, 0.4, 1)[:, None, None]
+    longest_P, finest_P = torch.where(ground_P, 2.0, 5.0), torch.where(ground_P, 18.0, 45.0)  # waves, in radians per length
+    waves_NP33 = _random_waves(dice, parts) * (longest_P * (finest_P / longest_P) ** dice(parts))[..., None, None]
     choice_NP = (dice(parts) * 5).long()  # four kinds, and one that is a mixture
     pure_NP4 = torch.nn.functional.one_hot(choice_NP.clamp(max=3), 4).float()
     mix_NP4 = torch.where((choice_NP == 4)[..., None], dice(parts, 4, low=-0.6, high=0.6), pure_NP4)
     edge_NP = torch.exp(dice(parts, low=0.3, high=2.8))
     surface = torch.stack([dice(parts, low=-0.3, high=1.0), edge_NP, dice(parts, high=1.5) * dice(parts)], -1)
-    grain = torch.stack([torch.where(ground_P, dice(parts, low=1.0, high=6.0), dice(parts, low=4, high=25)), dice(parts, low=0.1, high=0.9)], -1)
+    grain = torch.stack([torch.where(ground_P, dice(parts, low=2.0, high=11.0), dice(parts, low=4, high=25)), dice(parts, low=0.15, high=0.95)], -1)
     gloss_NP1 = (dice(parts, 1) ** 2 * 0.6 * ~ground_P[:, None]) + 0.8 * eye_P[:, None]
     every = (colours_NP33, waves_NP33, dice(parts, 3, high=6.28), mix_NP4, surface, grain, gloss_NP1)
     others_NP = torch.arange(FIGURES * WORN_MATERIALS, parts).expand(len(worn_NP), -1)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-NEAR, FAR = 0.05, 1e4
+NEAR, FAR, MISS = 0.05, 1e4, 2e4  # hits lie between the first two
 MOST_SOLIDS = 254
-PAIRED_RAYS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24}  # bounds memory; on a CPU small enough for its cache
+PAIRED_RAYS_AT_ONCE = {"cpu": 2**15, "cuda": 2**24}  # bounds memory; on a CPU small enough for its cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,14 +128,19 @@ def _ground_keys(rays: Rays, times: int, count: int) -> Tensor:
 
 def _touching(rays: Rays, solids: Solids) -> Tensor:
     """bool [N, G, T, S, P]: whether the solid's ball meets the tile's cone."""
+    times = solids.centre_NTP3.shape[1]
     centre_NTP3, radius_NTP = solids.bounds()
-    arm = centre_NTP3[:, None, :, None] - rays.axis_origin_NGS3[:, :, None, :, None]
-    along = (arm * rays.axis_NGS3[:, :, None, :, None]).sum(-1)
-    across = (arm.square().sum(-1) - along.square()).clamp_min(0).sqrt()
-    sine = rays.sine_NGS[:, :, None, :, None]
-    cosine = (1 - sine.square()).sqrt()
-    room = radius_NTP[:, None, :, None] + rays.width_NGS[:, :, None, :, None]
-    return (across * cosine - along * sine <= room) & (along > -room) & solids.shown_NP[:, None, None, None]
+    centre_N1EP = centre_NTP3.flatten(1, 2).mT[:, None]  # times and solids in one line for the products
+    origin_NGS3, axis_NGS3 = rays.axis_origin_NGS3, rays.axis_NGS3
+    along = axis_NGS3 @ centre_N1EP - (axis_NGS3 * origin_NGS3).sum(-1, keepdim=True)
+    square = centre_N1EP.square().sum(-2, keepdim=True) + origin_NGS3.square().sum(-1, keepdim=True) - 2 * origin_NGS3 @ centre_N1EP
+    sine = rays.sine_NGS[..., None]
+    # The products of large numbers leave an error of about a hundredth in short distances.
+    room = radius_NTP.flatten(1)[:, None, None] + rays.width_NGS[..., None] + 0.02
+    reach = (room + along * sine).clamp_min(0).square()
+    meets = ((square - along.square()) * (1 - sine.square()) <= reach) & (along > -room)
+    meets_NGSTP = meets.unflatten(-1, (times, -1)) & solids.shown_NP[:, None, None, None]
+    return meets_NGSTP.transpose(2, 3)
 
 
 def _pair_hits(rays: Rays, solids: Solids, n: Tensor, g: Tensor, t: Tensor, s: Tensor, p: Tensor) -> Tensor:
@@ -153,15 +158,15 @@ def _pair_hits(rays: Rays, solids: Solids, n: Tensor, g: Tensor, t: Tensor, s: T
 
 
 def box_hits(origin_M3K: Tensor, direction_M3K: Tensor) -> Tensor:
-    """t [M, K] of the first hit of the box -1..1, FAR where there is none."""
+    """t [M, K] of the first hit of the box -1..1, MISS where there is none."""
     inverse = 1 / torch.where(direction_M3K.abs() < 1e-9, 1e-9, direction_M3K)
     middle, half = -origin_M3K * inverse, inverse.abs()
     enter, leave = (middle - half).amax(1), (middle + half).amin(1)
-    return torch.where((enter < leave) & (enter > NEAR), enter, FAR)
+    return torch.where((enter < leave) & (enter > NEAR), enter, MISS)
 
 
 def cone_hits(origin_M3K: Tensor, direction_M3K: Tensor, length_M1: Tensor, tip_M1: Tensor) -> Tensor:
-    """t [M, K] of the first hit of the rounded cone (see Solids), FAR where there is none.
+    """t [M, K] of the first hit of the rounded cone (see Solids), MISS where there is none.
 
     The hull is entered through one of its balls or through the cone x^2 + z^2 = ((1 - s y) / c)^2 that touches both, s = (1 - tip) / length, c^2 = 1 - s^2,
     which counts where s <= y <= s + length c^2. Rays that start inside are not treated.
@@ -189,18 +194,17 @@ def cone_hits(origin_M3K: Tensor, direction_M3K: Tensor, length_M1: Tensor, tip_
 
 
 def _near_root(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """The smaller root of a t^2 + 2 b t + c above NEAR, else FAR."""
+    """The smaller root of a t^2 + 2 b t + c above NEAR, else MISS."""
     inside = b * b - a * c
     t = -(b + inside.clamp_min(0).sqrt()) / a
-    return torch.where((inside > 0) & (t > NEAR), t, FAR)
+    return torch.where((inside > 0) & (t > NEAR), t, MISS)
 
 
-def own_normals(point_R3: Tensor, length_R: Tensor, tip_R: Tensor, box_R: Tensor) -> Tensor:
-    """Outward directions [R, 3], of any length, at surface points, both in the solid's own frame."""
-    x, y, z = point_R3.unbind(-1)
+def own_normals(point_3R: Tensor, length_R: Tensor, tip_R: Tensor, box_R: Tensor) -> Tensor:
+    """Outward directions [3, R], of any length, at surface points, both in the solid's own frame."""
+    x, y, z = point_3R
     s = (1 - tip_R) / length_R.clamp_min(1e-6)
     foot_R = (y - (x * x + z * z).sqrt() * s * (1 - s * s).clamp_min(1e-6).rsqrt()).clamp_min(0).minimum(length_R)
-    round_R3 = torch.stack([x, y - foot_R, z], -1)
-    size_R3 = point_R3.abs()
-    flat_R3 = torch.where(size_R3 >= size_R3.amax(-1, keepdim=True) - 1e-6, point_R3, 0)
-    return torch.where(box_R[:, None], flat_R3, round_R3)
+    size_3R = point_3R.abs()
+    flat_3R = torch.where(size_3R >= size_3R.amax(0), point_3R, 0)
+    return torch.where(box_R, flat_3R, torch.stack([x, y - foot_R, z]))
