@@ -9,15 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 PAPER, INK, GRID = (255, 255, 255), (40, 40, 44), (222, 222, 226)
-COLOURS = ((31, 90, 170), (214, 94, 20), (30, 140, 80), (150, 60, 160), (120, 120, 120), (190, 30, 50), (20, 150, 170))
+COLOURS = ((31, 90, 170), (214, 94, 20), (30, 140, 80), (150, 60, 160), (130, 130, 130), (190, 30, 50), (20, 150, 170), (200, 160, 20), (90, 60, 30))
 SHARPER = 2  # everything is drawn this much larger and scaled down, which smooths the lines
 Point = tuple[float, float]
 
 
-def line_plot(lines: Mapping[str, Sequence[Point]], *, title: str, x_label: str, y_label: str, size: tuple[int, int] = (640, 400)) -> Image.Image:
+def line_plot(lines: Mapping[str, Sequence[Point]], *, title: str, x_label: str, size: tuple[int, int] = (640, 400)) -> Image.Image:
     """A picture of `size` (width, height) pixels: one line per name, through its (x, y) points, with a legend on the right.
 
-    Points that are not finite are left out. Raises ValueError when nothing is left to draw.
+    title: also names the unit of y. Points that are not finite are left out. Raises ValueError when nothing is left to draw.
     """
     lines = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in lines.items()}
     points = [point for line in lines.values() for point in line]
@@ -26,12 +26,12 @@ def line_plot(lines: Mapping[str, Sequence[Point]], *, title: str, x_label: str,
     width, height = (SHARPER * side for side in size)
     picture = Image.new("RGB", (width, height), PAPER)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=13 * SHARPER)
-    left, top, right, bottom = 64 * SHARPER, 36 * SHARPER, width - 150 * SHARPER, height - 48 * SHARPER
+    legend = max(font.getlength(name) for name in lines) + 46 * SHARPER
+    left, top, right, bottom = 56 * SHARPER, 36 * SHARPER, width - legend, height - 44 * SHARPER
     x_ticks, y_ticks = (ticks(min(values), max(values)) for values in zip(*points))
     place_x, place_y = _scale(x_ticks, left, right), _scale(y_ticks, bottom, top)
     draw.text((left, 10 * SHARPER), title, INK, font)
     draw.text(((left + right) / 2, height - 8 * SHARPER), x_label, INK, font, anchor="ms")
-    draw.text((left - 8 * SHARPER, top - 6 * SHARPER), y_label, INK, font, anchor="rs")
     for x in x_ticks:
         draw.line([(place_x(x), top), (place_x(x), bottom)], GRID, SHARPER)
         draw.text((place_x(x), bottom + 5 * SHARPER), f"{x:g}", INK, font, anchor="mt")

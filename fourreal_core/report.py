@@ -115,8 +115,15 @@ def distance_curves(records: Sequence[Record]) -> dict[str, list[tuple[float, fl
     return curves
 
 
+def gain_curves(curves: dict[str, list[tuple[float, float]]]) -> dict[str, list[tuple[float, float]]]:
+    """Each curve minus Transport's, as far as both go; empty without Transport."""
+    base = dict(curves.get("transport", []))
+    others = {name: curve for name, curve in curves.items() if name != "transport"}
+    return {name: [(x, y - base[x]) for x, y in curve if x in base] for name, curve in others.items()} if base else {}
+
+
 def steps_curves(records: Sequence[Record], number: str) -> dict[str, list[tuple[float, float]]]:
-    """Variant of the task -> (number of steps, mean over grids and seeds); Transport as a level line."""
+    """Off and all synchronizations -> (number of steps, mean over grids and seeds); Transport as a level line."""
     task = [record for record in records if record["condition"] == TASK]
     counts = sorted({record["steps"] for record in task} - {0})
     curves = {}
@@ -124,18 +131,20 @@ def steps_curves(records: Sequence[Record], number: str) -> dict[str, list[tuple
         by_steps = grouped(group, "steps")
         if name == "transport":
             curves[name] = [(count, mean(group, number)) for count in counts]
-        elif 0 not in by_steps:
+        elif 0 not in by_steps and not name.endswith(" only"):
             curves[name] = [(count, mean(by_steps[count], number)) for count in counts if count in by_steps]
     return curves
 
 
 def write_figures(folder: Path, model: GridModel, truths: Sequence[FrameGrid], records: Sequence[Record]) -> None:
-    """quality_by_steps.png, larger_grids.png (when measured) and stream_distance.png."""
+    """quality_by_steps.png, larger_grids.png and stream_distance.png, as far as they were measured."""
     curves = steps_curves(records, "moving")
-    line_plot(curves, title="PSNR of moving pixels by sampling steps", x_label="steps", y_label="dB", size=(760, 440)).save(folder / "quality_by_steps.png")
-    large = distance_curves([record for record in records if record["condition"] == LARGE])
-    if large:
-        plot = line_plot(large, title="PSNR by distance from cell (0, 0)", x_label="max(v, t)", y_label="dB")
+    if any(curves.values()):
+        plot = line_plot(curves, title="PSNR of moving pixels by sampling steps, dB", x_label="steps", size=(720, 420))
+        plot.save(folder / "quality_by_steps.png")
+    gains = gain_curves(distance_curves([record for record in records if record["condition"] == LARGE]))
+    if gains:
+        plot = line_plot(gains, title="PSNR above Transport by distance from cell (0, 0), dB", x_label="max(v, t)")
         plot.save(folder / "larger_grids.png")
     kinds = [kind for kind in ("soft", "hard") if kind in model.config.sync]
     plots = {kind: _distance_plot(model, truths, kind) for kind in kinds}
@@ -149,7 +158,7 @@ def _distance_plot(model: GridModel, truths: Sequence[FrameGrid], kind: str) -> 
     for index, sigma in enumerate(SIGMAS):
         layers = zip(*(curves[index] for curves in found))
         lines[f"sigma {sigma:g}"] = [(layer, fmean(values)) for layer, values in enumerate(layers, start=1)]
-    return line_plot(lines, title="distance of the two streams before sync", x_label="layer", y_label="", size=(520, 360))
+    return line_plot(lines, title="relative distance of the streams before sync", x_label="layer", size=(520, 360))
 
 
 def write_sheets(folder: Path, model: GridModel, truths: Sequence[FrameGrid], seed: int) -> None:

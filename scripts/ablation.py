@@ -49,7 +49,7 @@ def measure_and_show(arguments: argparse.Namespace) -> None:
                  run(wanted(large_jobs(model, arguments.seeds), arguments), large, model.checkpoint_hash, results)):  # fmt: skip
         for record in part:
             numbers = f"{record['all']:6.2f} {record['moving']:6.2f} {record['ssim']:.4f} {record['seconds']:6.1f} s"
-            print(f"{record['condition']:24} {record['variant']:22} {record['steps']:3} {record['seed']:2} {numbers}  {record['grid']}", flush=True)
+            print(f"{record['condition']:32} {record['variant']:22} {record['steps']:3} {record['seed']:2} {numbers}  {record['grid']}", flush=True)
     if arguments.report:
         arguments.report.mkdir(parents=True, exist_ok=True)
         text = f"# Tables\n\nMade by `scripts/ablation.py` with checkpoint {model.checkpoint_hash}.\n\n{tables(of_model(results, model))}"
