@@ -117,7 +117,7 @@ def random_figures(dice: Dice, moment_T: Tensor) -> tuple[Solids, Tensor]:
     cycles_NF = dice(FIGURES, low=0.25, high=1.1)
     heading_NF = dice(FIGURES, low=0, high=2 * torch.pi)
     turning_NF = dice(FIGURES, low=-0.6, high=0.6) * lively_NF
-    # Steps fit the pace in about half of the scenes; the second figure may cross the picture.
+    # The second figure may cross the picture.
     pace_NF = torch.where(second_F, dice(FIGURES, low=0.0, high=2.5), dice(FIGURES, low=0.0, high=0.7)) * cycles_NF * lively_NF
     place_NF2 = dice(FIGURES, 2, low=-1, high=1) * torch.where(second_F, 2.2, 0.08)[:, None]
     since_T = moment_T - 0.5

@@ -46,14 +46,6 @@ class Solids:
         centre_NTP3 = self.centre_NTP3 + self.frame_NTP33[..., 1] * middle_NP[:, None, :, None]
         return centre_NTP3, torch.where(self.box_NP[:, None], scale_NTP3.norm(dim=-1), radius_NP[:, None] * scale_NTP3.amax(-1))
 
-    def select(self, scenes: slice) -> "Solids":
-        """The solids of some of the scenes."""
-        return Solids(*(getattr(self, name)[scenes] for name in self.__dataclass_fields__))
-
-    def to(self, device: torch.device) -> "Solids":
-        """The same on another device."""
-        return Solids(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
-
 
 def join_solids(*parts: Solids) -> Solids:
     """All solids of the same scenes in one, in the order given."""
@@ -105,7 +97,7 @@ def first_hits(rays: Rays, solids: Solids) -> tuple[Tensor, Tensor]:
     # A positive float's bits sort as the float does: one minimum over (distance, solid) finds both.
     key_QK = key_NGTSK.view(-1, key_NGTSK.shape[-1])
     pairs_M5 = _touching(rays, solids).nonzero()
-    share = max(PAIRED_RAYS_AT_ONCE[rays.axis_NGS3.device.type] // key_QK.shape[-1], 1)
+    share = max(PAIRED_RAYS_AT_ONCE.get(rays.axis_NGS3.device.type, 2**15) // key_QK.shape[-1], 1)
     for part_M5 in pairs_M5.split(share):
         n, g, t, s, p = part_M5.unbind(-1)
         distance_MK = _pair_hits(rays, solids, n, g, t, s, p)
