@@ -3,7 +3,8 @@
 The three known cells form an L with the wanted one: `base` (the picture that is warped), `corner`, and `side`. With
 base = (v, t0), corner = (v0, t0), side = (v0, t) the motion corner -> side is carried to the base view: prediction "along time".
 With base = (v0, t), corner = (v0, t0), side = (v, t0) the parallax is carried to the base time: prediction "along view".
-The two directions are one function. Next to read: fill.py, which chooses the L and blends.
+The two directions are one function; in both, what moves is seen foreshortened from the other view (foreshorten.py). Next to read:
+fill.py, which chooses the L and blends.
 
 Shape suffixes: h w working pixels, H W frame pixels, 3 colours, 2 = (x, y) displacement in working pixels, K evidence channels.
 """
@@ -15,9 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .correspondence import Cell, CellFlows, look_up
-
-TRIP_DOUBT = 0.2  # per working pixel that a round trip ends away from its start
+from .correspondence import TRIP_DOUBT, Cell, CellFlows, look_up
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class Carried:
 
 
 def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell) -> Carried:
-    """Move the base picture as `corner -> side` moves, seen from the base. Returns picture and evidence on the wanted cell's pixels."""
+    """Move the base picture as `corner -> side` moves, foreshortened as seen from the base. Returns picture and evidence on the wanted cell's pixels."""
     partner_hw2 = flows.positions_hw2 + flows.flow(base, corner)
-    motion_hw2 = look_up(flows.flow(corner, side), partner_hw2)
+    motion_hw2 = look_up(flows.flow(corner, side) + flows.turned(corner, base, side), partner_hw2)
     trust_hw = np.exp(-TRIP_DOUBT * (flows.round_trip(base, corner) + look_up(flows.round_trip(corner, side), partner_hw2)))
     back_hw2, cover_hw = invert_displacement(motion_hw2, trust_hw)
     source_hw2 = flows.positions_hw2 + back_hw2

@@ -20,8 +20,8 @@ class Evidence:
 
 
 # Fitted so that a prediction with root mean square colour error e gets the odds (TYPICAL_ERROR / e)^2: Gaussian likelihood of the
-# errors plus the error of the blend, on rendered training grids. One set of weights for both directions keeps Transport
-# equivariant under the exchange of view and time.
+# errors plus the error of the blend, on rendered training grids. One set of weights for both directions: view and
+# time are alike to it.
 TYPICAL_ERROR = 0.05  # colour error (0..1) that means confidence 1/2
 BIAS = 2.77
 EVIDENCE = (

@@ -13,7 +13,10 @@ from functools import partial
 import cv2
 import numpy as np
 
+from .foreshorten import foreshortening
+
 Cell = tuple[int, int]  # (view, time)
+TRIP_DOUBT = 0.2  # per working pixel that a round trip ends away from its start
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,14 @@ class CellFlows:
         """[h, w]: mean absolute colour difference (0..1) between s in `start` and its partner in `end`."""
         return self._keep(("mismatch", start, end), lambda: self._mismatch(start, end))
 
+    def turned(self, corner: Cell, one: Cell, other: Cell) -> np.ndarray:
+        """[h, w, 2]: what foreshortening adds to the motion of the pixels of `corner`, between its time and view and the other two's.
+
+        One of the two cells has the corner's time (parallax), the other its view (motion); the order does not matter.
+        """
+        elsewhere, later = (one, other) if one[1] == corner[1] else (other, one)
+        return self._keep(("turned", corner, elsewhere, later), lambda: self._turned(corner, elsewhere, later))
+
     def _keep(self, key: tuple, compute: Callable[[], np.ndarray]) -> np.ndarray:
         if key in self._kept:
             self._kept.move_to_end(key)
@@ -144,6 +155,11 @@ class CellFlows:
         first, second = (self._keep(("grey", cell), partial(self._grey, cell)) for cell in (start, end))
         margin = self.settings.margin
         return np.ascontiguousarray(self._search.calc(first, second, None)[margin:-margin, margin:-margin])
+
+    def _turned(self, corner: Cell, elsewhere: Cell, later: Cell) -> np.ndarray:
+        motion_hw2 = self.flow(corner, later)
+        trust_hw = np.exp(-TRIP_DOUBT * self.round_trip(corner, elsewhere))
+        return motion_hw2 @ foreshortening(self.flow(corner, elsewhere), motion_hw2, trust_hw).T
 
     def _round_trip(self, start: Cell, end: Cell) -> np.ndarray:
         there = self.flow(start, end)

@@ -1,11 +1,13 @@
 """Transport: known cells untouched, still scenes copied, a moving square carried to views that never saw it move, any pattern and size."""
 
+import numpy as np
 import pytest
 import torch
 from fourreal_core.grid import FrameGrid
 from fourreal_core.metrics import psnr
 from fourreal_core.transport import TransportGuess, blend_predictions, transport, transport_fill
 from fourreal_core.transport.fill import nearest_ells, prediction_order
+from fourreal_core.transport.foreshorten import foreshortening
 
 
 def texture(height: int, width: int, seed: int) -> torch.Tensor:
@@ -103,12 +105,27 @@ def test_sources_read_at_their_displacements_give_the_predictions(scene, guess):
     assert not guess.back_time[known].any() and not guess.back_view[known].any()
 
 
-def test_exchanging_view_and_time_exchanges_the_two_directions(scene, guess):
+def test_exchanging_view_and_time_exchanges_the_two_directions_but_for_foreshortening(scene, guess):
+    """Motion is foreshortened by a change of view, parallax is not by a change of time."""
     swapped = transport(hidden(scene, first_view_and_time(3, 5)).swapped())
-    assert torch.equal(swapped.along_view.transpose(0, 1), guess.along_time)
-    assert torch.equal(swapped.along_time.transpose(0, 1), guess.along_view)
-    assert torch.equal(swapped.confidence_view.transpose(0, 1), guess.confidence_time)
-    assert torch.allclose(swapped.blend.transpose(0, 1), guess.blend, atol=1e-6)
+    assert (swapped.along_view.transpose(0, 1) - guess.along_time).abs().mean() < 2e-3
+    assert (swapped.along_time.transpose(0, 1) - guess.along_view).abs().mean() < 2e-3
+    assert (swapped.blend.transpose(0, 1) - guess.blend).abs().mean() < 2e-3
+
+
+def test_foreshortening_is_found_despite_outliers_and_only_in_what_moves():
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:60, :90].astype(np.float32)
+    true = np.array([[-0.4, 0.1], [0.05, -0.02]], np.float32)
+    parallax = np.stack([x - 30, y - 20], axis=-1) @ true.T + 7
+    motion = np.zeros((60, 90, 2), np.float32)
+    motion[10:50, 10:60] = 3.0
+    parallax[motion[..., 0] == 0] = 0  # a still background at another depth
+    wild = generator.random((60, 90)) < 0.15
+    parallax[wild] += generator.normal(0, 30, (int(wild.sum()), 2))
+    found = foreshortening(parallax, motion, np.ones((60, 90), np.float32))
+    np.testing.assert_allclose(found, true, atol=0.06)  # shrunk towards none by a tenth
+    assert not foreshortening(parallax, np.zeros_like(motion), np.ones((60, 90), np.float32)).any()
 
 
 def test_two_runs_agree_bit_by_bit_and_the_grid_is_not_written_to(scene, guess):
