@@ -15,7 +15,7 @@ from ..model.config import ModelConfig
 from ..model.precision import fast_dtype
 from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import load_checkpoint, save_checkpoint
-from .distributed import choose_device, joined_processes
+from .distributed import Processes, choose_device, joined_processes
 from .loop import STAGES, Report, TrainingPlan, start, train
 from .mixture import ExampleFolder, load_examples
 from .pictures import draw_pictures
@@ -59,9 +59,7 @@ def train_stage(
     with joined_processes(device) as processes:
         if plan.batch < processes.count:
             raise ValueError(f"expected a batch of at least one per process, got {plan.batch} for {processes.count} processes")
-        if plan.precision == "auto":  # chosen once and kept in the state: measured again it may come out otherwise
-            fast = processes.any(fast_dtype(str(device)) == torch.bfloat16, device)
-            plan = replace(plan, precision="bfloat16" if fast else "float32")
+        plan = _with_precision(plan, processes, device)
         model = model.to(device).train()
         processes.spread(list(model.state_dict().values()))
         state, ends = start(model, plan, folder, frozen), [time.monotonic()]
@@ -76,6 +74,14 @@ def train_stage(
         train(state, plan, store, folder, after_step, processes)
         seconds = [end - begin for begin, end in zip(ends, ends[1:])]
         return measure_speed(state, plan, store, seconds, processes) if len(seconds) >= 10 and processes.first else None
+
+
+def _with_precision(plan: TrainingPlan, processes: Processes, device: torch.device) -> TrainingPlan:
+    """The "auto" precision is chosen once and kept in the state: measured again it may come out otherwise."""
+    if plan.precision != "auto":
+        return plan
+    fast = processes.any(fast_dtype(str(device)) == torch.bfloat16, device)
+    return replace(plan, precision="bfloat16" if fast else "float32")
 
 
 def build_model(
