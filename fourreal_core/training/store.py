@@ -23,7 +23,7 @@ from ..transport import transport
 ENDING = ".examples.safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoredGrid:
     """One training grid, compact: frames, which pixels count, and Transport's guess from view 0 and time 0.
 
