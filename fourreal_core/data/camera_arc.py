@@ -44,30 +44,52 @@ class CameraArc:
 
 
 def random_arc(rng: np.random.Generator, bottom: float, top: float, radius: float, aspect: float = 16 / 9) -> CameraArc:
-    """An arc of 15 to 90 degrees round a thing that reaches from `bottom` to `top` and `radius` sidewards.
+    """An arc of 20 to 90 degrees round a thing that reaches from `bottom` to `top` and `radius` sidewards.
 
-    It fills at most 45 to 80 % of the picture height and 85 % of the width; less where it turns its narrow side to the camera.
+    It fills at most 45 to 80 % of the picture height and 85 % of the width; less where it turns its narrow side to the camera. Most arcs
+    change distance and focal length a little; one in eight each is a dolly, a zoom, or both against each other, so that the thing keeps its size.
     """
     field = float(np.radians(rng.uniform(25, 55)))
     share = rng.uniform(0.45, 0.8)
     extent = max((top - bottom) / share, 2 * radius / (0.85 * aspect))
     distance = 0.5 * extent / np.tan(0.5 * field) + 0.4 * radius
     azimuth = rng.uniform(0, 2 * np.pi)
-    sweep = np.radians(rng.uniform(15, 90)) * rng.choice([-1, 1])
+    sweep = np.radians(rng.uniform(20, 90)) * rng.choice([-1, 1])
     elevation = np.radians(rng.uniform(4, 38))
     rise = np.radians(rng.normal(0, 9))
+    closer, zoom = random_approach(rng)
     jitter = rng.normal(0, 0.06, (2, 3))
     jitter[1] = jitter[0] + 0.5 * jitter[1]
     return CameraArc(
         target=(0.0, (top + bottom) / 2, 0.0),
         azimuth=(float(azimuth), float(azimuth + sweep)),
         elevation=(float(elevation), float(np.clip(elevation + rise, np.radians(3), np.radians(55)))),
-        distance=(float(distance), float(distance * rng.uniform(0.8, 1.25))),
-        zoom=(1.0, float(rng.uniform(0.88, 1.15))),
+        distance=(float(distance), float(distance * closer)),
+        zoom=(1.0, float(zoom)),
         field=field,
         jitter=(tuple(jitter[0]), tuple(jitter[1])),
         roll=tuple(float(angle) for angle in rng.normal(0, 0.02, 2)),
     )
+
+
+def random_approach(rng: np.random.Generator) -> tuple[float, float]:
+    """(distance, focal length) at the last view over those at the first: both little changed, or a dolly, a zoom, or a dolly zoom."""
+    small = rng.uniform(0.85, 1.2), rng.uniform(0.9, 1.12)
+    large = rng.uniform(0.65, 0.8) if rng.random() < 0.5 else rng.uniform(1.3, 1.6)
+    kind = rng.choice(4, p=[0.625, 0.125, 0.125, 0.125])
+    return [small, (large, 1.0), (1.0, 1 / large), (large, large)][kind]
+
+
+def way_across_the_edge(rng: np.random.Generator, arc: CameraArc, radius: float, aspect: float = 16 / 9) -> tuple[np.ndarray, np.ndarray]:
+    """(middle, walk), both (x, z) on the ground: of a thing of `radius` that enters or leaves the picture of the middle view sidewards."""
+    pose = arc.cameras(3, 2, 2)[0][1]
+    right, ahead = (axis / np.linalg.norm(axis) for axis in (pose[0, [0, 2]], pose[2, [0, 2]]))
+    spot = np.array(arc.target)[[0, 2]] + ahead * rng.uniform(-0.2, 0.6) * sum(arc.distance) / 2
+    across, _, depth = pose[:3, :3] @ (spot[0], arc.target[1], spot[1]) + pose[:3, 3]
+    edge = depth * np.tan(0.5 * arc.field) * aspect / (0.5 * sum(arc.zoom))
+    side = rng.choice([-1, 1])
+    outwards = side * 2.4 * radius * right
+    return spot + (side * edge - across) * right, outwards if rng.random() < 0.5 else -outwards
 
 
 def in_the_way(spot: np.ndarray, radius: float, arc: CameraArc) -> bool:

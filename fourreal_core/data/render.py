@@ -42,7 +42,7 @@ class Surface:
 class Stage:
     """What stays: sky, light and ground.
 
-    panorama: linear RGB [h, w, 3]; sky_turn: its rotation about Y in radians; sky_gain: multiplies it as light and as background;
+    panorama: linear RGB [h, w, 3]; sky_turn: its rotation about Y in radians; sky_gain: multiplies it as light and as background, one factor or [3];
     sun_direction [3]: unit vector in the world towards the sun; sun_colour [3]: light reflected by a white surface that faces it;
     ground: uint8 sRGB [h, w, 3], repeated every `ground_tile` units, turned by `ground_turn` radians, times `ground_tint` [3];
     ground_radius: where the ground has faded into the sky.
@@ -53,7 +53,7 @@ class Stage:
     sun_colour: np.ndarray
     ground: np.ndarray
     sky_turn: float = 0.0
-    sky_gain: float = 1.0
+    sky_gain: float | np.ndarray = 1.0
     ground_tile: float = 1.0
     ground_turn: float = 0.0
     ground_tint: np.ndarray = field(default_factory=lambda: np.ones(3))
@@ -209,7 +209,7 @@ class Renderer:
             program["sun_colour"].value = tuple(stage.sun_colour)
             program["albedo"].value, program["shadow"].value = 0, 1
         self._surface["turn"].value = stage.sky_turn  # the ground looks straight up, where turning changes nothing
-        self._sky["panorama"].value, self._sky["turn"].value, self._sky["gain"].value = 2, stage.sky_turn, stage.sky_gain
+        self._sky["panorama"].value, self._sky["turn"].value, self._sky["gain"].value = 2, stage.sky_turn, tuple(np.broadcast_to(stage.sky_gain, 3))
         self._ground["tile"].value, self._ground["ground_turn"].value = stage.ground_tile, stage.ground_turn
         self._ground["ground_tint"].value, self._ground["radius"].value = tuple(stage.ground_tint), stage.ground_radius
         height, width = stage.panorama.shape[:2]

@@ -7,7 +7,7 @@ Legend: V views, T times, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 
 from ..grid import Cameras, FrameGrid
-from .actors import TURN, Actor, Prop, actor_surfaces, clip_motion, open_model, place_actor, prop_surface, random_hidden
-from .camera_arc import CameraArc, in_the_way, random_arc
+from .actors import GAITS, TURN, Actor, Prop, actor_surfaces, clip_motion, open_model, place_actor, prop_surface, random_hidden
+from .camera_arc import CameraArc, in_the_way, random_arc, way_across_the_edge
 from .render import Renderer, Stage
-from .shapes import SOLIDS, ball, noise_picture, tile_picture
+from .shapes import SOLIDS, ball, hue_matrix, noise_picture, tile_picture
 from .sky import brightest_direction, harmonics, irradiance_harmonics, read_hdr
 
 SHORTEST_CLIP = 0.2  # seconds; shorter ones are single poses
@@ -113,8 +113,9 @@ def random_scene(seed: int, models: Sequence[str | Path], environments: str | Pa
     actor, seconds = random_main(rng, chosen, seconds)
     arc = random_arc(rng, float(actor.place[1]), actor.height, actor.radius)
     actors, taken = [actor], [(actor.place[[0, 2]], actor.radius)]
-    for _ in range(int(rng.choice([0, 1, 2], p=[0.5, 0.3, 0.2]))):
-        other = random_other(rng, files[rng.integers(len(files))], seconds, arc, taken)
+    for _ in range(int(rng.choice([0, 1, 2], p=[0.1, 0.5, 0.4]))):
+        make = random_passer if rng.random() < 0.4 else random_other
+        other = make(rng, files[rng.integers(len(files))], seconds, arc, taken)
         actors += [other] if other else []
     props = random_props(rng, arc, taken)
     return Scene(seed, tuple(actors), props, random_stage(rng, Path(environments)), arc, seconds)
@@ -167,6 +168,30 @@ def random_other(rng: np.random.Generator, file: Path, seconds: float, arc: Came
     return place_actor(rng, file, clip, random_hidden(rng, model), float(rng.uniform(0, clip.duration - span)), span, size, spot)
 
 
+def random_passer(rng: np.random.Generator, file: Path, seconds: float, arc: CameraArc, taken: list) -> Actor | None:
+    """A model that walks into the picture or out of it; None when there is no room."""
+    model = open_model(file)
+    clips = [clip for clip in model.clips if clip.duration >= SHORTEST_CLIP]
+    clips = [clip for clip in clips if any(gait in clip.name.lower() for gait in GAITS)] or clips
+    if not clips:
+        return None
+    clip = clips[rng.integers(len(clips))]
+    size, span = float(rng.uniform(0.3, 0.7)), min(seconds, clip.duration)
+    start = float(rng.uniform(0, clip.duration - span))
+    standing = replace(place_actor(rng, file, clip, random_hidden(rng, model), start, span, size, np.zeros(2)), turn=0.0)
+    body = standing.radius - np.linalg.norm(standing.walk) / 2
+    for _ in range(12):
+        (x, z), walk = way_across_the_edge(rng, arc, body)
+        reach = body + np.linalg.norm(walk) / 2
+        if in_the_way(np.array([x, z]), reach, arc) or any(np.hypot(x - place[0], z - place[1]) < reach + other for place, other in taken):
+            continue
+        taken.append((np.array([x, z]), reach))
+        begin, way = np.array([x, 0, z]) - np.array([walk[0], 0, walk[1]]) / 2, np.array([walk[0], 0, walk[1]])
+        lift = np.array([0, standing.place[1] + standing.walk[1] / 2, 0])
+        return replace(standing, place=begin + lift, walk=way, yaw=float(np.arctan2(walk[0], walk[1])), radius=float(reach))
+    return None
+
+
 def random_props(rng: np.random.Generator, arc: CameraArc, taken: list) -> tuple[Prop, ...]:
     """Up to nine solids: small ones near, large ones far."""
     props = []
@@ -207,12 +232,20 @@ def random_stage(rng: np.random.Generator, folder: Path) -> Stage:
         sun_colour=strength * (1 + rng.uniform(-0.25, 0.25) * np.array([1, 0, -1])),
         ground=ground,
         sky_turn=sky_turn,
-        sky_gain=float(exposure),
+        sky_gain=exposure * random_sky_tint(rng),
         ground_tile=float(rng.uniform(0.8, 4.0)),
         ground_turn=float(rng.uniform(0, TURN)),
         ground_tint=rng.uniform(0.4, 1.0) * (1 + rng.normal(0, 0.1, 3)),
         ground_radius=float(rng.uniform(6, 16)),
     )
+
+
+def random_sky_tint(rng: np.random.Generator) -> np.ndarray:
+    """Factors [3] of red, green and blue round 1: half the skies keep their colour."""
+    if rng.random() < 0.5:
+        return np.ones(3)
+    tint = hue_matrix(rng.uniform(0, TURN)) @ (1 + rng.uniform(0.05, 0.3) * np.array([1.0, 0.0, -1.0]))
+    return tint / tint.mean()
 
 
 def random_ground(rng: np.random.Generator, files: Sequence[Path]) -> np.ndarray:

@@ -115,7 +115,7 @@ void main() { ray = to_world * vec3(corner, 1.0); gl_Position = vec4(corner, 0.0
 
 SKY_FRAGMENT = "#version 330\n" + DISPLAY + """
 in vec3 ray;
-uniform sampler2D panorama; uniform float turn; uniform float gain;
+uniform sampler2D panorama; uniform float turn; uniform vec3 gain;
 out vec4 pixel;
 void main() {
     vec3 d = normalize(ray);

@@ -198,6 +198,22 @@ def test_the_main_actor_stands_on_the_ground_in_the_middle(scene_files):
         assert np.isclose(high[1], actor.height)
 
 
+def test_two_or_three_models_share_most_scenes_and_some_pass_through(scene_files):
+    models, folder = scene_files
+    scenes = [random_scene(seed, models, folder) for seed in range(40)]
+    counts = np.array([len(scene.actors) for scene in scenes])
+    assert counts.max() == 3 and (counts > 1).mean() > 0.6
+    others = [(scene.arc, actor) for scene in scenes for actor in scene.actors[1:]]
+    crossing = 0
+    for arc, actor in others:
+        poses, _ = arc.cameras(3, 2, 2)
+        across = [poses[1][:3, :3] @ end + poses[1][:3, 3] for end in (actor.place, actor.place + actor.walk)]
+        edge = np.tan(0.5 * arc.field) * W / H / (0.5 * sum(arc.zoom))
+        outside = [abs(x) > z * edge for x, _, z in across]
+        crossing += outside[0] != outside[1]
+    assert 0.1 < crossing / len(others) < 0.7
+
+
 def test_missing_files_are_named(scene_files, tmp_path):
     models, folder = scene_files
     with pytest.raises(ValueError, match="expected at least one model file"):
