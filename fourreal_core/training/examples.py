@@ -26,6 +26,7 @@ from .store import StoredGrid
 
 BYTE = 255.0
 CROP_CANDIDATES = 3
+ONE_INPUT = 0.1  # share of draws from whole grids that see one input video only, each of the two half of the time
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,12 @@ def grid_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: boo
     batches = []
     for stored in grids:
         place, mirror = _crop(stored, size, generator), _coin(generator)
-        cut = _static_scene(stored, views, times, generator) if stored.is_line else [x[:views, :times] for x in _fields(stored)]
-        known = _known_of_static(views, times) if stored.is_line else task_known(views, times)
+        if stored.is_line:
+            cut, known = _static_scene(stored, views, times, generator), first_known(views, times, FREEZE_TIME)
+        else:
+            missing = _missing_input(generator)
+            cut = [x[:views, :times] for x in _fields(stored, missing)]
+            known = task_known(views, times) if missing is None else first_known(views, times, missing)
         batches.append(_with_condition(_channel_first(cut, *place, mirror), known, use_guess))
     return Batch(*(torch.stack(parts) for parts in zip(*batches)))
 
@@ -97,7 +102,7 @@ def _sequence(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A stretch of one sequence: x0 `[1, 3, F, h, w]`, guess `[1, 18, F, h, w]`, valid `[1, 1, F, h, w]`."""
     top, left = _crop(stored, size, generator)
-    fields = [stored.frames, stored.valid] if stored.is_line else _fields(stored)
+    fields = [stored.frames, stored.valid] if stored.is_line else _fields(stored, _missing_input(generator))
     if mode == FREEZE_TIME:  # the predictions keep their names: only the axis that the frames run along changes
         fields = [field.transpose(0, 1) for field in fields]
     line = 1 + _below(len(fields[0]) - 1, generator) if len(fields[0]) > 1 else 0  # the first line is the task's own input
@@ -120,29 +125,46 @@ def _static_scene(stored: StoredGrid, views: int, times: int, generator: Generat
     return [field.expand(-1, times, *field.shape[2:]) for field in _line_fields(*part)]
 
 
-def _known_of_static(views: int, times: int) -> Tensor:
+def first_known(views: int, times: int, missing: int) -> Tensor:
+    """Known cells `[V, T]` without the `missing` input: view 0 alone (FREEZE_TIME is missing) or time 0 alone (DYNAMIC is)."""
     known = torch.zeros(views, times, dtype=torch.bool)
-    known[0] = True
+    known[(0, slice(None)) if missing == FREEZE_TIME else (slice(None), 0)] = True
     return known
 
 
-def _fields(stored: StoredGrid) -> list[Tensor]:
-    """frames, then Transport's guess in the order of `TransportGuess`, then valid; the carried frames are views of `frames`."""
+def _missing_input(generator: Generator) -> int | None:
+    """Which of the two input videos a draw goes without, by its mode; mostly none."""
+    draw = float(torch.rand((), generator=generator))
+    return None if draw >= ONE_INPUT else FREEZE_TIME if draw < ONE_INPUT / 2 else DYNAMIC
+
+
+def _fields(stored: StoredGrid, missing: int | None = None) -> list[Tensor]:
+    """frames, then Transport's guess in the order of `TransportGuess`, then valid; the carried frames are views of `frames`.
+
+    missing: the mode of an input that is not there; Transport can only copy the other one then (tested).
+    """
     frames = stored.frames
     sources = frames[:, :1].expand_as(frames), frames[:1].expand_as(frames)
+    if missing is not None:
+        views, times = frames.shape[:2]
+        steps = torch.arange(views)[:, None].expand(views, times) if missing == FREEZE_TIME else torch.arange(times).expand(views, times)
+        return _copied(frames, sources[1 if missing == FREEZE_TIME else 0], steps, stored.valid)
     guess = stored.along_time, stored.along_view, stored.confidence_time, stored.confidence_view, *sources
     return [frames, *guess, stored.back_time, stored.back_view, stored.valid]
 
 
 def _line_fields(frames: Tensor, valid: Tensor) -> list[Tensor]:
     """As `_fields` for a single line `[V, T, h, w, 3]` of which the first frame is known: Transport can only copy that (tested)."""
-    views, times, height, width, _ = frames.shape
-    copy = frames[:1, :1].expand_as(frames)
-    distance = torch.arange(views)[:, None] + torch.arange(times)
-    confidence = torch.where(distance == 0, 1.0, COPY_CONFIDENCE / distance.clamp_min(1))
-    confidence = confidence[:, :, None, None].expand(-1, -1, height, width)
-    still = torch.zeros(1).expand(views, times, height, width, 2)
-    return [frames, copy, copy, confidence, confidence, copy, copy, still, still, valid]
+    views, times = frames.shape[:2]
+    return _copied(frames, frames[:1, :1].expand_as(frames), torch.arange(views)[:, None] + torch.arange(times), valid)
+
+
+def _copied(frames: Tensor, copies: Tensor, steps_VT: Tensor, valid: Tensor) -> list[Tensor]:
+    """Fields of a grid whose guess is `copies`, made `steps_VT` cells away."""
+    confidence = torch.where(steps_VT == 0, 1.0, COPY_CONFIDENCE / steps_VT.clamp_min(1))
+    confidence = confidence[:, :, None, None].expand(frames.shape[:-1])
+    still = torch.zeros(1).expand(*frames.shape[:-1], 2)
+    return [frames, copies, copies, confidence, confidence, copies, copies, still, still, valid]
 
 
 def _channel_first(fields: list[Tensor], top: slice, left: slice, mirror: bool) -> tuple[Tensor, Tensor, Tensor]:

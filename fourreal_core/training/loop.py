@@ -21,7 +21,7 @@ from ..model.prior import Prior
 from ..model.two_stream import GridModel
 from .distributed import ALONE, Processes
 from .examples import Batch, grid_batch, sequence_batch
-from .loss import squared_error
+from .loss import balanced, squared_error
 from .masks import sample_sigma
 from .mixture import Mixture
 from .optimizers import build_optimizers, optimizer_step
@@ -106,11 +106,12 @@ def train(
         batch, sigma, noise = draw(state, plan, store, processes)
         with autocast(device, plan.precision):
             velocity = predict(state.model, plan.stage, batch, sigma, noise)
-        target = (batch.x0, noise, like(sigma, batch.x0), batch.weight)
-        error, count = squared_error(velocity, *target)
+        weight = balanced(batch.weight, batch.x0, guessed_frames(batch))
+        target = (batch.x0, noise, like(sigma, batch.x0), weight)
+        error, _ = squared_error(velocity, *target)
 
         # the mean over the pixels of all processes, one optimizer step at the scheduled rate
-        count = processes.sum(count).clamp_min(1)
+        count = processes.sum(batch.weight.expand_as(batch.x0).sum()).clamp_min(1)
         (error / count).backward()
         processes.sum_gradients(parameters)
         gradient = nn.utils.clip_grad_norm_(parameters, plan.clip)
@@ -153,6 +154,7 @@ def guess_error(batch: Batch, x0: Tensor, noise: Tensor, sigma: Tensor, weight: 
     return squared_error(guess, x0, noise, sigma, weight)[0]
 
 
+@torch.no_grad()
 def guessed_frames(batch: Batch) -> Tensor:
     """What the model starts from, in model pixels, like `batch.x0`; known frames are themselves."""
     cells = batch.condition.movedim(-4, -3).flatten(0, -4)  # every frame's channels: [M, C, h, w]

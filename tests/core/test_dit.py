@@ -33,6 +33,19 @@ def test_before_training_the_bundled_kind_is_transport():
     torch.testing.assert_close(model(x, sigma, condition, mode), expected)
 
 
+def test_what_all_tokens_of_a_frame_share_does_not_reach_the_blocks():
+    model = VideoDiT(tiny())
+    initialize(model)
+    x, sigma, condition, _ = sequence(model.config)
+    frames = [part.movedim(2, 1).flatten(0, 1) for part in (x, condition)]
+    level = sigma.repeat_interleave(x.shape[2])
+    tokens = model.embed(*frames, level).tokens_MSD
+    torch.testing.assert_close(tokens.mean(1), torch.zeros_like(tokens[:, 0]), atol=1e-4, rtol=0)
+    with torch.no_grad():
+        model.stem.tokens.bias += 100.0
+    torch.testing.assert_close(model.embed(*frames, level).tokens_MSD, tokens, atol=1e-3, rtol=0)
+
+
 def test_known_frames_are_predicted_exactly():
     model = VideoDiT(tiny(guess=False))
     initialize(model)

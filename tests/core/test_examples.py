@@ -9,7 +9,7 @@ from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.model.config import tiny
 from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.training.examples import _line_fields, grid_batch, sequence_batch, whole_batch
+from fourreal_core.training.examples import _fields, _line_fields, first_known, grid_batch, sequence_batch, whole_batch
 from fourreal_core.training.loop import TrainingPlan, start, train
 from fourreal_core.training.mixture import ExampleFolder, Mixture, load_examples
 from fourreal_core.training.store import ENDING, StoredGrid, store_grid, write_examples
@@ -97,6 +97,24 @@ def test_the_guess_of_a_line_is_transport_s():
         fields = _line_fields(truth, torch.ones(truth.shape[:-1]))
         for mine, transported in zip(fields[1:9], vars(guess).values(), strict=True):
             torch.testing.assert_close(mine, transported, msg=str(shape))
+
+
+@pytest.mark.parametrize("missing", [DYNAMIC, FREEZE_TIME])
+def test_the_guess_from_one_input_is_transport_s(missing, grids):
+    truth = from_model(whole_batch(grids["grid"], False).x0[0])
+    known = first_known(V, T, missing)
+    guess = transport(FrameGrid(frames=truth * known[:, :, None, None, None], known=known))
+    fields = dict(zip(["frames", *vars(guess), "valid"], _fields(grids["grid"], missing)))
+    for name in vars(guess):
+        expected, made = getattr(guess, name)[~known], fields[name][~known].float()
+        made = made / 255 if fields[name].dtype == torch.uint8 else made
+        torch.testing.assert_close(made, expected, atol=0.003, rtol=0)
+
+
+def test_some_draws_see_one_input_only(grids):
+    generator, mixture = seeded(), Mixture.of([grids["grid"]])
+    counts = [int((grid_batch(mixture, 1, (8, 8), True, generator).condition[0, :, 3, :, 0, 0] > 0.5).sum()) for _ in range(200)]
+    assert set(counts) == {V, T, V + T - 1} and 0.02 < counts.count(V) / 200 < 0.1 and 0.02 < counts.count(T) / 200 < 0.1
 
 
 def test_static_scenes_stand_still_with_view_0_known_and_transport_s_guess():

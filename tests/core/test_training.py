@@ -12,7 +12,7 @@ from fourreal_core.model.weights import load_model
 from fourreal_core.training import loop, run
 from fourreal_core.training.examples import grid_batch, sequence_batch
 from fourreal_core.training.loop import STAGES, TrainingPlan, draw, guess_error, predict, start, train, trained_parameters
-from fourreal_core.training.loss import squared_error, velocity_loss
+from fourreal_core.training.loss import SMALLEST_GUESS_ERROR, balanced, squared_error, velocity_loss
 from fourreal_core.training.masks import sample_sigma, sequence_known
 from fourreal_core.training.speed import step_flops
 from fourreal_core.training.mixture import Mixture, load_examples
@@ -51,6 +51,18 @@ def test_velocity_loss_is_the_weighted_error_of_x0():
         sigma = torch.full((1, 1, 1, 1, 1), sigma)
         velocity = (add_noise(x0, noise, sigma) - 0.3) / sigma  # a model that answers x0 = 0.3
         torch.testing.assert_close(velocity_loss(velocity, x0, noise, sigma, weight), torch.tensor((0.3 / divisor) ** 2))
+
+
+def test_errors_count_relative_to_the_guess_s():
+    """Two scenes, one ten times harder: an answer that halves both guesses' errors has half the loss in each."""
+    x0 = torch.zeros(2, 3, 2, 4, 4)
+    weight = torch.ones(2, 1, 2, 4, 4)
+    weight[:, :, 0] = 0
+    guess = torch.tensor([0.1, 1.0]).view(2, 1, 1, 1, 1).expand_as(x0)
+    shares = balanced(weight, x0, guess)
+    losses = ((guess / 2).square() * shares).sum((1, 2, 3, 4)) / weight.expand_as(x0).sum((1, 2, 3, 4))
+    torch.testing.assert_close(losses, torch.tensor([0.25, 0.25]))
+    torch.testing.assert_close(balanced(weight, x0, x0), weight.expand_as(x0) / SMALLEST_GUESS_ERROR)
 
 
 def test_masks_and_sigmas_cover_what_sampling_asks_for():
