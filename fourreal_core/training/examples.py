@@ -39,6 +39,35 @@ class Batch:
     mode: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Look:
+    """How an example is changed before it is seen: what is true of it stays true, and Transport's guess stays its guess."""
+
+    mirrored: bool = False  # left and right
+    upside_down: bool = False
+    colours: tuple[int, ...] = (0, 1, 2)  # which colour channel each one is taken from
+    contrast: float = 1.0  # around grey
+
+    @classmethod
+    def draw(cls, generator: Generator) -> Look:
+        colours = tuple(torch.randperm(3, generator=generator).tolist())
+        contrast = 1.0 - 0.5 * float(torch.rand((), generator=generator))
+        return cls(_coin(generator), _coin(generator) and _coin(generator), colours, contrast)
+
+    def frames(self, x_VTHWC: Tensor) -> Tensor:
+        """Colours 0..1."""
+        return self.turned((x_VTHWC[..., list(self.colours)] - 0.5) * self.contrast + 0.5)
+
+    def displacements(self, back_VTHW2: Tensor) -> Tensor:
+        signs = back_VTHW2.new_tensor([-1.0 if self.mirrored else 1.0, -1.0 if self.upside_down else 1.0])
+        return self.turned(back_VTHW2) * signs
+
+    def turned(self, x_VTHW: Tensor) -> Tensor:
+        """Anything `[V, T, H, W, ...]`."""
+        flipped = [axis for axis, on in ((2, self.upside_down), (3, self.mirrored)) if on]
+        return x_VTHW.flip(flipped) if flipped else x_VTHW
+
+
 def sequence_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: bool, generator: Generator) -> Batch:
     """Sequences along time (dynamic) and along views (freeze-time) with random known frames; of whole grids half each."""
     grids = [store.pick(generator) for _ in range(count)]
@@ -65,14 +94,14 @@ def grid_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: boo
     times = min((stored.frames.shape[1] for stored in grids if not stored.is_line), default=views)
     batches = []
     for stored in grids:
-        place, mirror = _crop(stored, size, generator), _coin(generator)
+        place, look = _crop(stored, size, generator), Look.draw(generator)
         if stored.is_line:
             cut, known = _static_scene(stored, views, times, generator), first_known(views, times, FREEZE_TIME)
         else:
             missing = _missing_input(generator)
             cut = [x[:views, :times] for x in _fields(stored, missing)]
             known = task_known(views, times) if missing is None else first_known(views, times, missing)
-        batches.append(_with_condition(_channel_first(cut, *place, mirror), known, use_guess))
+        batches.append(_with_condition(_channel_first(cut, *place, look), known, use_guess))
     return Batch(*(torch.stack(parts) for parts in zip(*batches)))
 
 
@@ -84,7 +113,7 @@ def whole_batch(stored: StoredGrid, use_guess: bool) -> Batch:
         known = torch.zeros(views, times, dtype=torch.bool)
         known[0, 0] = True
     fields = _line_fields(stored.frames, stored.valid) if stored.is_line else _fields(stored)
-    parts = _with_condition(_channel_first(fields, slice(None), slice(None), mirror=False), known, use_guess)
+    parts = _with_condition(_channel_first(fields, slice(None), slice(None)), known, use_guess)
     return Batch(*(part[None] for part in parts))
 
 
@@ -107,13 +136,13 @@ def _sequence(
         fields = [field.transpose(0, 1) for field in fields]
     line = 1 + _below(len(fields[0]) - 1, generator) if len(fields[0]) > 1 else 0  # the first line is the task's own input
     first = _below(fields[0].shape[1] - frames + 1, generator)
-    mirror, backwards = _coin(generator), _coin(generator)
+    look, backwards = Look.draw(generator), _coin(generator)
     part = [field[line : line + 1, first : first + frames, top, left] for field in fields]
     if backwards:  # V2: views in reverse order at random; we do it for both axes
         part = [field.flip(1) for field in part]
     if stored.is_line:  # after the cut, because the guess starts from the first frame that was drawn
         part = _line_fields(*part)
-    return _channel_first(part, slice(None), slice(None), mirror)
+    return _channel_first(part, slice(None), slice(None), look)
 
 
 def _static_scene(stored: StoredGrid, views: int, times: int, generator: Generator) -> list[Tensor]:
@@ -167,14 +196,18 @@ def _copied(frames: Tensor, copies: Tensor, steps_VT: Tensor, valid: Tensor) -> 
     return [frames, copies, copies, confidence, confidence, copies, copies, still, still, valid]
 
 
-def _channel_first(fields: list[Tensor], top: slice, left: slice, mirror: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Crop, mirror and convert: x0 `[V, 3, T, h, w]`, guess `[V, 18, T, h, w]`, valid `[V, 1, T, h, w]`."""
+def _channel_first(fields: list[Tensor], top: slice, left: slice, look: Look = Look()) -> tuple[Tensor, Tensor, Tensor]:
+    """Crop, change the look and convert: x0 `[V, 3, T, h, w]`, guess `[V, 18, T, h, w]`, valid `[V, 1, T, h, w]`."""
     parts = [field[:, :, top, left] for field in fields]
     parts = [part.float() / BYTE if part.dtype == torch.uint8 else part.float() for part in parts]
-    if mirror:
-        parts = [part.flip(3) for part in parts]
-        parts[7:9] = [back * back.new_tensor([-1.0, 1.0]) for back in parts[7:9]]
-    return to_model(parts[0]), guess_channels(TransportGuess(*parts[1:9])), parts[9][:, None]
+    frames, along_time, along_view, sure_time, sure_view, source_time, source_view, back_time, back_view, valid = parts
+    guess = TransportGuess(
+        *(look.frames(x) for x in (along_time, along_view)),
+        *(look.turned(x) for x in (sure_time, sure_view)),
+        *(look.frames(x) for x in (source_time, source_view)),
+        *(look.displacements(x) for x in (back_time, back_view)),
+    )
+    return to_model(look.frames(frames)), guess_channels(guess), look.turned(valid)[:, None]
 
 
 def _with_condition(parts: tuple[Tensor, Tensor, Tensor], known: Tensor, use_guess: bool) -> tuple[Tensor, Tensor, Tensor]:

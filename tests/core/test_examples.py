@@ -8,8 +8,9 @@ from fourreal_core.flow import from_model
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.model.config import tiny
 from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
+from fourreal_core.model.prior import look_up
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.training.examples import _fields, _line_fields, first_known, grid_batch, sequence_batch, whole_batch
+from fourreal_core.training.examples import Look, _channel_first, _fields, _line_fields, first_known, grid_batch, sequence_batch, whole_batch
 from fourreal_core.training.loop import TrainingPlan, start, train
 from fourreal_core.training.mixture import ExampleFolder, Mixture, load_examples
 from fourreal_core.training.store import ENDING, StoredGrid, store_grid, write_examples
@@ -40,6 +41,12 @@ def grids():
     return {"grid": store_grid(frames(V, T)), "static": store_grid(frames(V + 1, 1)), "plain": store_grid(frames(1, T + 2))}
 
 
+@pytest.fixture
+def plain_look(monkeypatch):
+    """Examples as they are, to be compared with what they were cut from."""
+    monkeypatch.setattr(Look, "draw", lambda generator: Look())
+
+
 def test_batches_hold_the_frames_they_claim(grids):
     batch = sequence_batch(Mixture.of([grids["grid"]]), 6, (8, 8), True, seeded())
     assert batch.condition.shape[1] == tiny().condition_channels and set(batch.mode.tolist()) == {DYNAMIC, FREEZE_TIME}
@@ -63,7 +70,7 @@ def test_unknown_frames_replaced_by_noise_do_not_show_in_the_task(shape):
 
 
 @pytest.mark.parametrize("shape", [(V, 1), (1, T)], ids=["static", "plain"])
-def test_a_line_s_sequence_shows_its_known_frames_and_the_first_one_only(shape):
+def test_a_line_s_sequence_shows_its_known_frames_and_the_first_one_only(shape, plain_look):
     """Forwards and backwards: whatever other frame becomes noise, the condition stays."""
     backwards = set()
     for seed in range(12):
@@ -111,6 +118,19 @@ def test_the_guess_from_one_input_is_transport_s(missing, grids):
         torch.testing.assert_close(made, expected, atol=0.003, rtol=0)
 
 
+@pytest.mark.parametrize("look", [Look(mirrored=True), Look(upside_down=True), Look(True, True, (2, 0, 1), 0.6)])
+def test_a_changed_look_keeps_what_the_guess_means(look, grids):
+    """Frames read at the changed displacements are the changed frames read at the displacements, and colours stay in range."""
+    parts = _fields(grids["grid"])
+    x0, guess, _ = _channel_first(parts, slice(None), slice(None), look)
+    source, back = guess[:, 8:11].movedim(2, 1).flatten(0, 1), guess[:, 14:16].movedim(2, 1).flatten(0, 1)
+    plain = _channel_first(parts, slice(None), slice(None))[1]
+    plain_source, plain_back = plain[:, 8:11].movedim(2, 1).flatten(0, 1), plain[:, 14:16].movedim(2, 1).flatten(0, 1)
+    read = look_up(plain_source, plain_back).view(V, T, 3, H, W).permute(0, 1, 3, 4, 2) / 2 + 0.5
+    torch.testing.assert_close(look_up(source, back), (look.frames(read) * 2 - 1).permute(0, 1, 4, 2, 3).flatten(0, 1), atol=1e-5, rtol=0)
+    assert plain_back.abs().amax() > 0 and x0.abs().amax() <= 1
+
+
 def test_some_draws_see_one_input_only(grids):
     generator, mixture = seeded(), Mixture.of([grids["grid"]])
     counts = [int((grid_batch(mixture, 1, (8, 8), True, generator).condition[0, :, 3, :, 0, 0] > 0.5).sum()) for _ in range(200)]
@@ -129,7 +149,7 @@ def test_static_scenes_stand_still_with_view_0_known_and_transport_s_guess():
     torch.testing.assert_close(batch.condition[0, :, 4:], guess_channels(guess))
 
 
-def test_a_static_scene_shows_its_view_0_only():
+def test_a_static_scene_shows_its_view_0_only(plain_look):
     truth = frames(V, 1)
     for seed in range(6):
         batch = grid_batch(Mixture.of([store_grid(truth)]), 1, (H, W), True, seeded(seed))
@@ -140,7 +160,7 @@ def test_a_static_scene_shows_its_view_0_only():
         assert not torch.equal(batch.x0, other.x0) and torch.equal(batch.condition, other.condition)
 
 
-def test_static_scenes_come_in_both_orders():
+def test_static_scenes_come_in_both_orders(plain_look):
     stored = store_grid(frames(V, 1))
     first = {float(grid_batch(Mixture.of([stored]), 1, (H, W), False, seeded(seed)).x0[0, 0].mean()) for seed in range(12)}
     assert len({round(value, 4) for value in first}) == 2
