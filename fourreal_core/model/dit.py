@@ -117,7 +117,7 @@ class VideoDiT(nn.Module):
         factory = {"dtype": dtype, "device": device}
         self.config = config
         width = config.width
-        out_channels = 9 if config.guess else 4  # see `Prior.clean_frames`
+        out_channels = 11 if config.guess else 4  # see `Prior.clean_frames`
         self.stem = Stem(3 + config.condition_channels, config, operations=operations, **factory)
         self.sigma_in = operations.Linear(SIGMA_FEATURES, width, **factory)
         self.sigma_out = operations.Linear(width, width, **factory)

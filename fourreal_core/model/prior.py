@@ -54,12 +54,14 @@ class Prior:
         return gain * (self.x - (1 - sigma) * self.guess)
 
     def clean_frames(self, out_MCHW: Tensor) -> Tensor:
-        """Network output `[M, 9 (4 without a guess), H, W]` -> x0 `[M, 3, H, W]`, not clamped to -1..1.
+        """Network output `[M, 11 (4 without a guess), H, W]` -> x0 `[M, 3, H, W]`, not clamped to -1..1.
 
         x0 = guess' + out[:3] + out[3] * evidence + out[4] * (along_time' - along_view')
+                    + out[9] * (source_time - guess') + out[10] * (source_view - guess')
 
-        where the dash means: read anew, displaced by out[5:7] (along time) and out[7:9] (along view), and what is added
-        to guess' stays within `MOST_ERRORS` times the guess's expected error. An output of zeros is exactly the guess. Known frames are themselves.
+        where the dash means: read anew, displaced by out[5:7] (along time) and out[7:9] (along view). The sources are the
+        frames before anything was carried, right where a carried thing left its place. What is added to guess' stays within
+        `MOST_ERRORS` times the guess's expected error. An output of zeros is exactly the guess. Known frames are themselves.
         """
         correction = out_MCHW[:, :3] + out_MCHW[:, 3:4] * self.evidence
         guess = self.guess
@@ -67,6 +69,8 @@ class Prior:
             time, view = self.carried.displaced(out_MCHW[:, 5:7], out_MCHW[:, 7:9])
             guess = _blend(time, view, *self.carried.confidences)
             correction = correction + out_MCHW[:, 4:5] * (time - view)
+            for share, source in zip(out_MCHW[:, 9:11].split(1, dim=1), self.carried.origins[:2]):
+                correction = correction + share * (source - guess)
             limit = MOST_ERRORS * self.error
             correction = torch.maximum(torch.minimum(correction, limit), -limit)
         return torch.where(self.mask > 0.5, self.known, guess + correction)

@@ -50,7 +50,7 @@ def test_the_blend_is_surer_than_either_prediction():
 def test_output_channels():
     x, sigma = torch.full((M, 3, H, W), 0.25), torch.full((M,), 0.5)
     prior = Prior(x, sigma, condition())
-    out = torch.zeros(M, 9, H, W)
+    out = torch.zeros(M, 11, H, W)
     torch.testing.assert_close(prior.clean_frames(out), torch.zeros(M, 3, H, W))  # the blend of 0.5 and -0.5
     out[:, 4] = 0.03
     torch.testing.assert_close(prior.clean_frames(out), torch.full((M, 3, H, W), 0.03))
@@ -66,12 +66,22 @@ def test_a_prediction_can_be_read_from_elsewhere():
     channels[:, 12:15] = channels[:, 15:18] = ramp
     channels[:, 18] = channels[:, 20] = -2.0 / DISPLACEMENT_UNIT
     prior = Prior(torch.zeros(M, 3, H, W), torch.ones(M), channels)
-    out = torch.zeros(M, 9, H, W)
+    out = torch.zeros(M, 11, H, W)
     assert torch.equal(prior.clean_frames(out), prior.guess)
     out[:, 5] = out[:, 7] = 1.0 / DISPLACEMENT_UNIT
     torch.testing.assert_close(prior.clean_frames(out)[..., 2:], ramp[..., 1:-1])
     out[:, 7] = 0.0  # only along time: half of the blend moves
     torch.testing.assert_close(prior.clean_frames(out)[..., 2:], ramp[..., 1:-1] - 0.05)
+
+
+def test_a_source_can_be_taken_as_it_is():
+    channels = condition(0.1, 0.1)
+    channels[:, 12:15], channels[:, 15:18] = 0.2, 0.0
+    prior = Prior(torch.zeros(M, 3, H, W), torch.ones(M), channels)
+    out = torch.zeros(M, 11, H, W)
+    out[0, 9], out[1, 10] = 1.0, 0.5
+    expected = torch.tensor([0.2, 0.05]).view(M, 1, 1, 1).expand(M, 3, H, W)
+    torch.testing.assert_close(prior.clean_frames(out), expected)
 
 
 def test_reading_without_displacement_gives_the_frame():
@@ -84,7 +94,7 @@ def test_reading_without_displacement_gives_the_frame():
 def test_a_correction_stays_within_the_expected_error():
     prior = Prior(torch.zeros(M, 3, H, W), torch.ones(M), condition(0.2, 0.2))
     limit = MOST_ERRORS * blend_variance(torch.tensor(0.5), torch.tensor(0.5)).sqrt().item()
-    out = torch.zeros(M, 9, H, W)
+    out = torch.zeros(M, 11, H, W)
     out[0, :3], out[1, :3] = 0.9, -0.9
     x0 = prior.clean_frames(out)
     assert x0[0].mean().item() == pytest.approx(0.2 + limit) and x0[1].mean().item() == pytest.approx(0.2 - limit)
@@ -93,7 +103,7 @@ def test_a_correction_stays_within_the_expected_error():
 def test_known_frames_are_themselves():
     known = condition()
     known[0, :3], known[0, 3] = 0.7, 1.0
-    x0 = Prior(torch.randn(M, 3, H, W), torch.ones(M), known).clean_frames(torch.randn(M, 9, H, W))
+    x0 = Prior(torch.randn(M, 3, H, W), torch.ones(M), known).clean_frames(torch.randn(M, 11, H, W))
     assert (x0[0] == 0.7).all() and (x0[1] != 0.7).all()
 
 
