@@ -6,7 +6,9 @@ Node ids and the order of inputs are a contract with saved workflows: append, ne
 from comfy_api.latest import ComfyExtension, io
 
 from .condition import FourRealGridConditioning, FourRealGridDecode
+from .empty_grid import FourRealEmptyGrid
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
+from .latent_condition import FourRealLatentGridConditioning
 from .load import FourRealLoadModel, FourRealTwoStream, register_model_folder
 from .sample import FourRealSampler
 from .slice import FourRealContactSheet, FourRealGridToVideo
@@ -17,9 +19,11 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealTwoStream,
     FourRealBuildGrid,
     FourRealAssembleGrid,
+    FourRealEmptyGrid,
     FourRealLoadGrid,
     FourRealSaveGrid,
     FourRealGridConditioning,
+    FourRealLatentGridConditioning,
     FourRealGridDecode,
     FourRealSampler,
     FourRealTransportFill,

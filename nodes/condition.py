@@ -1,6 +1,8 @@
 """4Real Grid Conditioning and 4Real Grid Decode: a grid into and out of the host's own samplers.
 
-Letters: V views, T times, H W pixels, C condition channels.
+Decoding is for both kinds of model, 4Real's and latent ones; conditioning for the latter is in latent_condition.py.
+
+Letters: V views, T times, H W pixels, C condition or latent channels, L latent frames of a view, h w latent pixels.
 """
 
 import torch
@@ -9,17 +11,27 @@ from comfy_api.latest import io
 from ..fourreal_core.conditioning import grid_condition, lean_towards, unconditional
 from ..fourreal_core.flow import from_model, to_model
 from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.latents import ENCODINGS, decode_frames
 from .host_model import CONDITION_KEY
+from .latent_vae import piece_progress, vae_codec
 from .load import expect_grid_model
 from .transport import transport_guess
 from .types import GRID_TOOLTIP, Grid, expect_grid, with_provenance
 
 LATENT_KEY = "fourreal"
+AS_CONDITIONED = "as conditioned"
 
 GUESS_TOOLTIP = (
     "A grid of the same size to start the unknown cells from when denoise is below 1. "
     "Without it 4Real Transport Fill is used."
 )
+
+ENCODING_TOOLTIP = (
+    "How cells become latent frames. hold: each view as a video whose cells are held for one latent step, closest to what video "
+    "models know. frame: each cell alone, the same along views and times. native: each view as it is, 4 n + 1 times (Wan, "
+    "Hunyuan) or 8 n + 1 (LTX); fewest latents."
+)
+TILED_TOOLTIP = "Run the VAE in pieces of 512 pixels: less memory, slower. The host does so by itself when memory runs out."
 
 
 def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoise: float = 1.0):
@@ -28,7 +40,7 @@ def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoi
     denoise: how far the sampler will go from `guess`; below 1 the model is told to expect the guess as well.
     """
     grid_model = expect_grid_model(model)
-    _check_guess(grid, guess)
+    check_guess(grid, guess)
     config = grid_model.diffusion_model.config
     carried = transport_guess(grid) if config.guess or guess is None else None
     start_VTHWC = carried.blend if guess is None else guess.frames
@@ -45,13 +57,7 @@ def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoi
 
 def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
     """Sampled latent -> grid with the known cells exactly as they came in."""
-    samples = latent["samples"]
-    grid = grid or latent.get(LATENT_KEY, {}).get("grid")
-    if grid is None:
-        raise ValueError(
-            "expected a latent made by 4Real Grid Conditioning, got one without a grid: "
-            "connect the conditioning grid to the grid input as well"
-        )
+    samples, grid = latent["samples"], _grid_of(latent, grid)
     expected = (grid.views, 3, grid.times, grid.height, grid.width)
     if tuple(samples.shape) != expected:
         raise ValueError(
@@ -62,6 +68,38 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
         raise ValueError("the sampler returned pixels that are not numbers: try another sampler, more steps or a lower cfg")
     sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
     return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC).contiguous())
+
+
+def decode_latent_grid(latent: dict, vae, encoding: str, tiled: bool = False, grid: FrameGrid | None = None) -> FrameGrid:
+    """Sampled latents [V, C, L, h, w] of a latent video model -> grid with the known cells exactly as they came in."""
+    grid = _grid_of(latent, grid)
+    if vae is None:
+        raise ValueError("expected the VAE that made this latent, got none: connect the one of 4Real Latent Grid Conditioning to vae")
+    size = (grid.views, grid.times, grid.height, grid.width)
+    sampled_VTHWC = decode_frames(latent["samples"], encoding, vae_codec(vae, tiled), size, ~grid.known, piece_progress())
+    return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC))
+
+
+def _grid_of(latent: dict, grid: FrameGrid | None) -> FrameGrid:
+    grid = grid or latent.get(LATENT_KEY, {}).get("grid")
+    if grid is None:
+        raise ValueError(
+            "expected a latent made by 4Real Grid Conditioning, got one without a grid: "
+            "connect the conditioning grid to the grid input as well"
+        )
+    return grid
+
+
+def _encoding_of(latent: dict, chosen: str, vae) -> str | None:
+    """The encoding of a latent, None when its latents are pixels."""
+    facts = latent.get(LATENT_KEY, {})
+    encoding = facts.get("encoding") if chosen == AS_CONDITIONED else chosen
+    if encoding is None and vae is not None and LATENT_KEY not in latent:
+        raise ValueError(
+            "expected a latent that says how it was encoded, got one that was saved and loaded, which drops that: "
+            f"choose the encoding that it was made with, {', '.join(ENCODINGS)}"
+        )
+    return encoding
 
 
 def _cells(known_VT):
@@ -79,7 +117,7 @@ def _conditioning(condition_VCTHW: torch.Tensor) -> list:
     return [[no_text, {CONDITION_KEY: condition_VCTHW}]]
 
 
-def _check_guess(grid: FrameGrid, guess: FrameGrid | None) -> None:
+def check_guess(grid: FrameGrid, guess: FrameGrid | None) -> None:
     if guess is not None and expect_grid(guess, "guess").frames.shape != grid.frames.shape:
         raise ValueError(
             f"expected the guess to have the grid's size, {_size(grid)}, got {_size(guess)}: "
@@ -125,18 +163,29 @@ class FourRealGridDecode(io.ComfyNode):
             category="4Real/sampling",
             description="Turn a sampled grid latent back into a grid. Known cells come out bit-exact.",
             inputs=[
-                io.Latent.Input("latent", tooltip="The latent that a sampler made from 4Real Grid Conditioning."),
+                io.Latent.Input("latent", tooltip="The latent that a sampler made from a 4Real conditioning node."),
                 Grid.Input(
                     "grid",
                     optional=True,
                     tooltip="The grid that was conditioned on. Only needed when the latent was saved and loaded in between.",
                 ),
+                io.Vae.Input("vae", optional=True, tooltip="The VAE, for latents of 4Real Latent Grid Conditioning only."),
+                io.Combo.Input(
+                    "encoding",
+                    options=[AS_CONDITIONED, *ENCODINGS],
+                    default=AS_CONDITIONED,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Only when a latent of 4Real Latent Grid Conditioning was saved and loaded. " + ENCODING_TOOLTIP,
+                ),
+                io.Boolean.Input("tiled", default=False, optional=True, advanced=True, tooltip=TILED_TOOLTIP),
             ],
             outputs=[Grid.Output("grid", tooltip="The filled grid.")],
         )
 
     @classmethod
-    def execute(cls, latent, grid=None) -> io.NodeOutput:
-        decoded = decode_grid(latent, grid)
+    def execute(cls, latent, grid=None, vae=None, encoding=AS_CONDITIONED, tiled=False) -> io.NodeOutput:
+        encoding = _encoding_of(latent, encoding, vae)
+        decoded = decode_latent_grid(latent, vae, encoding, tiled, grid) if encoding else decode_grid(latent, grid)
         facts = {name: value for name, value in latent.get(LATENT_KEY, {}).items() if name != "grid"}
         return io.NodeOutput(with_provenance(decoded, facts))

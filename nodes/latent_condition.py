@@ -1,0 +1,217 @@
+"""4Real Latent Grid Conditioning: a grid as latents, mask and conditioning of the host's own video models (Wan, LTX, Hunyuan ...).
+
+What the known cells become depends on what the weights were trained on; what each layout means is in docs/latents.md.
+
+Letters: V views, T times, H W pixels, L latent frames of a view, C latent channels, F frames packed into a latent frame.
+"""
+
+from dataclasses import dataclass
+
+import comfy.conds
+import comfy.model_base
+import node_helpers
+import torch
+from comfy_api.latest import io
+
+from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.latents import ENCODINGS, GREY, Codec, cell_flags, encode_frames, latent_cells, redo_mask
+from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP, check_guess
+from .host_model import GridBaseModel
+from .latent_vae import piece_progress, vae_codec
+from .types import GRID_TOOLTIP, Grid, expect_grid
+
+VIEW_TEXT = "fourreal_view_text"  # the view stream's own text [B, tokens, width], as the text encoder gives it
+VIEW_TEXT_MASK = "fourreal_view_text_mask"  # of that text, where the text encoder gives one
+MASK_ONLY, IMAGE_TO_VIDEO, VACE = "noise mask only", "image to video", "vace"
+KNOWN_CELLS = ["auto", MASK_ONLY, IMAGE_TO_VIDEO, VACE]
+VACE_BLOCK = 8  # VACE gets the mask of 8 x 8 pixels as channels
+
+
+@dataclass(frozen=True)
+class LatentGrid:
+    """A grid on its way into the latents of one VAE."""
+
+    grid: FrameGrid
+    encoding: str
+    codec: Codec
+
+    def encode(self, unknown_VTHWC: torch.Tensor | float, wanted_VT: torch.Tensor | None = None) -> torch.Tensor:
+        """Latents [V, C, L, h, w] of the known cells, with these frames (or this grey) in the others."""
+        filling = torch.as_tensor(unknown_VTHWC, dtype=torch.float32)
+        frames_VTHWC = torch.where(self.grid.known[:, :, None, None, None], self.grid.frames, filling)
+        return encode_frames(frames_VTHWC, self.encoding, self.codec, wanted_VT, piece_progress())
+
+
+def needed_condition(model) -> str:
+    """What these weights were trained to be told about known frames, beside what the noise mask does."""
+    base = model.model
+    if isinstance(base, comfy.model_base.WAN21_Vace):
+        return VACE
+    if isinstance(base, comfy.model_base.WAN21):
+        channels = base.latent_format.latent_channels
+        extra = base.diffusion_model.patch_embedding.weight.shape[1] - channels
+        return IMAGE_TO_VIDEO if extra == channels + 4 else MASK_ONLY
+    return IMAGE_TO_VIDEO if "concat_image" in base.concat_keys else MASK_ONLY
+
+
+def known_cell_conditions(model, latents: LatentGrid, kind: str, shown_VCLhw: torch.Tensor, vace_strength: float) -> dict:
+    """Conditioning values for image-to-video or VACE weights; none for others. `shown`: latents with grey unknown cells."""
+    unknown_VT = (~latents.grid.known).float()
+    flags_VFL = cell_flags(unknown_VT, latents.encoding, latents.codec)
+    if kind == IMAGE_TO_VIDEO:
+        if not isinstance(model.model, comfy.model_base.WAN21):  # others are told per latent frame, not per frame in it
+            flags_VFL = flags_VFL.amax(1, keepdim=True)
+        mask_VFLhw = flags_VFL[..., None, None].expand(-1, -1, -1, *shown_VCLhw.shape[-2:]).contiguous()
+        return {"concat_latent_image": shown_VCLhw, "concat_mask": mask_VFLhw}
+    if kind == VACE:
+        grey = FrameGrid(torch.full_like(latents.grid.frames[:1], GREY), torch.ones_like(latents.grid.known[:1]))
+        nothing_1CLhw = LatentGrid(grey, latents.encoding, latents.codec).encode(GREY)
+        frames_VCLhw = torch.cat([shown_VCLhw, nothing_1CLhw.expand_as(shown_VCLhw)], 1)
+        mask_VFLhw = _vace_flags(unknown_VT, latents)[:, None, :, None, None]
+        mask_VFLhw = mask_VFLhw.expand(-1, VACE_BLOCK**2, -1, *shown_VCLhw.shape[-2:]).contiguous()
+        return {"vace_frames": [frames_VCLhw], "vace_mask": [mask_VFLhw], "vace_strength": [vace_strength]}
+    return {}
+
+
+def _vace_flags(unknown_VT: torch.Tensor, latents: LatentGrid) -> torch.Tensor:
+    """[V, T] -> [V, L]. `native`: each latent frame takes its nearest frame's, as in VACE's own training."""
+    if latents.encoding != "native":
+        return unknown_VT
+    length = len(latent_cells(latents.encoding, unknown_VT.shape[1], latents.codec))
+    return torch.nn.functional.interpolate(unknown_VT[:, None], size=length, mode="nearest-exact")[:, 0]
+
+
+def with_view_prompt(conditioning: list, view_conditioning: list) -> list:
+    """Each entry with the view stream's prompt beside its own, under `VIEW_TEXT`, for the two-stream patch to read."""
+    if len(view_conditioning) not in (1, len(conditioning)):
+        raise ValueError(
+            f"expected the view stream's conditioning to have one entry, or {len(conditioning)} as the other has, got "
+            f"{len(view_conditioning)}: combine both in the same way"
+        )
+    entries = view_conditioning * len(conditioning) if len(view_conditioning) == 1 else view_conditioning
+    joined = []
+    for (text, values), (view_text, view_values) in zip(conditioning, entries, strict=True):
+        ours = {VIEW_TEXT: comfy.conds.CONDRegular(view_text)}
+        if view_values.get("attention_mask") is not None:
+            ours[VIEW_TEXT_MASK] = comfy.conds.CONDRegular(view_values["attention_mask"])
+        joined.append([text, {**values, "model_conds": {**values.get("model_conds", {}), **ours}}])
+    return joined
+
+
+def redo_strength(grid: FrameGrid, confidence: torch.Tensor | None, hold_back: float) -> torch.Tensor:
+    """How strongly each pixel is to be sampled [V, T, H, W]: 0 in known cells, else 1 - hold_back * confidence."""
+    redo_VTHW = (~grid.known).float()[:, :, None, None].expand(grid.frames.shape[:4])
+    if confidence is None:
+        return redo_VTHW
+    expected = (grid.views * grid.times, grid.height, grid.width)
+    if tuple(confidence.shape[:3]) != expected:
+        raise ValueError(
+            f"expected one confidence image per cell, {expected[0]} of {grid.width}x{grid.height} pixels, got {confidence.shape[0]} "
+            f"of {confidence.shape[2]}x{confidence.shape[1]}: connect the confidence of a 4Real Transport Fill of this grid"
+        )
+    sure_VTHW = confidence.float().mean(-1).clamp(0, 1).unflatten(0, (grid.views, grid.times))
+    return redo_VTHW * (1 - hold_back * sure_VTHW)
+
+
+def _patch(model) -> int:
+    """Latent pixels on a side of one token. The host pads x to whole tokens by itself, but not what VACE sees."""
+    size = getattr(model.model.diffusion_model, "patch_size", 1)
+    return size if isinstance(size, int) else size[-1]
+
+
+def _check_model_and_grid(model, codec: Codec, grid: FrameGrid) -> None:
+    if isinstance(model.model, GridBaseModel):
+        raise ValueError("expected a latent video model such as Wan, got a 4Real model, which samples pixels: use 4Real Grid Conditioning")
+    channels = model.model.latent_format.latent_channels
+    if channels != codec.channels:
+        raise ValueError(
+            f"expected the VAE of this model, with {channels} latent channels, got one with {codec.channels}: "
+            "load the VAE that belongs to the model"
+        )
+    if grid.known.all():
+        raise ValueError(
+            "expected a grid with unknown cells, got one where every cell is known, so nothing is left to sample: "
+            "to redo a whole grid, connect it to guess and a 4Real Empty Grid of its size to grid"
+        )
+
+
+NODE_TOOLTIPS = {
+    "model": "The video model that will sample: it decides how known cells are told, and which VAE fits.",
+    "vae": "The model's own VAE.",
+    "positive": "Prompt of what is wanted. Both streams get it, unless positive_view is connected.",
+    "negative": "Prompt of what is not wanted.",
+    "known_cells": "How the model is told about known cells, beside the mask that keeps them. auto: as its weights were trained: "
+    "image to video for those checkpoints and Fun-InP, vace for VACE, noise mask only for text to video.",
+    "hold_back": "Only with confidence: how much a sure cell is left as the guess has it, 0..1. 0 redoes all unknown cells alike; "
+    "1 leaves perfectly sure places alone. Put the host's Differential Diffusion on the model for a clean effect.",
+    "vace_strength": "Weight of VACE's own layers, for VACE models only. 1 is as trained.",
+    "guess": "A grid of the same size, for example from 4Real Transport Fill, that unknown cells start from. Needed when the "
+    "sampler's denoise is below 1, without effect at 1.",
+    "confidence": "How sure the guess is: one image per cell, from 4Real Transport Fill. See hold_back.",
+    "positive_view": "Another positive prompt for the view stream, for example 'a frozen moment, the camera orbits'.",
+    "negative_view": "Another negative prompt for the view stream.",
+    "clip_vision_output": "Of the shared first frame, for Wan 2.1 image-to-video models, which want one.",
+}
+
+
+class FourRealLatentGridConditioning(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        tip = NODE_TOOLTIPS
+        return io.Schema(
+            node_id="FourRealLatentGridConditioning",
+            display_name="4Real Latent Grid Conditioning",
+            category="4Real/sampling",
+            description="Turn a grid into latents, mask and conditioning of a latent video model (Wan, LTX, Hunyuan ...), so that the "
+            "host's samplers fill its unknown cells. For 4Real models use 4Real Grid Conditioning.",
+            search_aliases=["4d", "wan", "ltx", "hunyuan", "vace", "image to video grid"],
+            inputs=[
+                io.Model.Input("model", tooltip=tip["model"]),
+                io.Vae.Input("vae", tooltip=tip["vae"]),
+                io.Conditioning.Input("positive", tooltip=tip["positive"]),
+                io.Conditioning.Input("negative", tooltip=tip["negative"]),
+                Grid.Input("grid", tooltip=GRID_TOOLTIP + " 4Real Empty Grid for text to 4D. Known cells stay exactly as they are."),
+                io.Combo.Input("encoding", options=list(ENCODINGS), default=ENCODINGS[0], tooltip=ENCODING_TOOLTIP),
+                io.Combo.Input("known_cells", options=KNOWN_CELLS, default=KNOWN_CELLS[0], tooltip=tip["known_cells"]),
+                io.Float.Input("hold_back", default=0.8, min=0.0, max=1.0, step=0.05, tooltip=tip["hold_back"]),
+                io.Float.Input(
+                    "vace_strength", default=1.0, min=0.0, max=10.0, step=0.05, advanced=True, tooltip=tip["vace_strength"]
+                ),
+                io.Boolean.Input("tiled", default=False, advanced=True, tooltip=TILED_TOOLTIP),
+                Grid.Input("guess", optional=True, tooltip=tip["guess"]),
+                io.Image.Input("confidence", optional=True, tooltip=tip["confidence"]),
+                io.Conditioning.Input("positive_view", optional=True, tooltip=tip["positive_view"]),
+                io.Conditioning.Input("negative_view", optional=True, tooltip=tip["negative_view"]),
+                io.ClipVisionOutput.Input("clip_vision_output", optional=True, tooltip=tip["clip_vision_output"]),
+            ],
+            outputs=[
+                io.Conditioning.Output("positive", tooltip="The prompt with the known cells."),
+                io.Conditioning.Output("negative", tooltip="The negative prompt with the known cells."),
+                io.Latent.Output("latent", tooltip="Latents [V, C, T', h, w], with a mask that holds known cells."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, vae, positive, negative, grid, encoding, known_cells, hold_back, vace_strength, tiled,
+        guess=None, confidence=None, positive_view=None, negative_view=None, clip_vision_output=None,
+    ) -> io.NodeOutput:  # fmt: skip
+        grid = expect_grid(grid)
+        check_guess(grid, guess)
+        latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, _patch(model)))
+        _check_model_and_grid(model, latents.codec, grid)
+        mask_VCLhw = redo_mask(redo_strength(grid, confidence, hold_back), encoding, latents.codec)
+        kind = needed_condition(model) if known_cells == "auto" else known_cells
+        shown_VCLhw = latents.encode(GREY, grid.known if kind == MASK_ONLY else None)
+        values = known_cell_conditions(model, latents, kind, shown_VCLhw, vace_strength)
+        if clip_vision_output is not None:
+            values["clip_vision_output"] = clip_vision_output
+        if positive_view is not None or negative_view is not None:  # both get one, or the host cannot batch them
+            positive, negative = with_view_prompt(positive, positive_view or positive), with_view_prompt(negative, negative_view or negative)
+        latent = {
+            "samples": shown_VCLhw if guess is None else latents.encode(guess.frames),
+            "noise_mask": mask_VCLhw,
+            LATENT_KEY: {"grid": grid, "encoding": encoding, "model": type(model.model).__name__},
+        }
+        conditioned = (node_helpers.conditioning_set_values(prompt, values) for prompt in (positive, negative))
+        return io.NodeOutput(*conditioned, latent)
