@@ -17,6 +17,7 @@ from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.latents import ENCODINGS, GREY, Codec, cell_flags, encode_frames, latent_cells, redo_mask
 from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP, check_guess
 from .host_model import GridBaseModel
+from .latent_stages import KNOWN_LATENTS
 from .latent_vae import piece_progress, vae_codec
 from .types import GRID_TOOLTIP, Grid, expect_grid
 
@@ -208,8 +209,9 @@ class FourRealLatentGridConditioning(io.ComfyNode):
             values["clip_vision_output"] = clip_vision_output
         if positive_view is not None or negative_view is not None:  # both get one, or the host cannot batch them
             positive, negative = with_view_prompt(positive, positive_view or positive), with_view_prompt(negative, negative_view or negative)
+        values[KNOWN_LATENTS] = start_VCLhw = shown_VCLhw if guess is None else latents.encode(guess.frames)
         latent = {
-            "samples": shown_VCLhw if guess is None else latents.encode(guess.frames),
+            "samples": start_VCLhw,
             "noise_mask": mask_VCLhw,
             LATENT_KEY: {"grid": grid, "encoding": encoding, "model": type(model.model).__name__},
         }

@@ -293,6 +293,26 @@ def test_confidence_sets_how_strongly_each_cell_is_redone(comfy_inside, wan, con
     assert changed[2, 1:, 0].mean() < changed[1, 1:].mean() < changed[2, 1:, 1].mean()
 
 
+def test_two_stages_of_sampling_equal_one(comfy_inside, wan, condition, grid):
+    positive, negative, latent = condition(wan, guess=comfy_inside.call("FourRealTransportFill", grid=grid)[0])
+    model = wan.clone()
+    comfy_inside.pack_nodes("latent_stages").keep_known_cells(model)
+
+    def run(latent, first, last, add_noise):
+        return comfy_inside.call(
+            "KSamplerAdvanced", model=model, add_noise=add_noise, noise_seed=3, steps=6, cfg=1.0, sampler_name="euler", scheduler="simple",
+            positive=positive, negative=negative, latent_image=latent, start_at_step=first, end_at_step=last,
+            return_with_leftover_noise="enable" if last < 6 else "disable",
+        )[0]  # fmt: skip
+
+    whole, stages = run(latent, 0, 6, "enable"), run(run(latent, 0, 3, "enable"), 3, 6, "disable")
+    assert torch.allclose(stages["samples"], whole["samples"], atol=1e-4)
+    kept = (latent["noise_mask"] == 0).expand_as(latent["samples"])
+    assert torch.allclose(stages["samples"][kept], latent["samples"][kept], atol=1e-5)
+    with pytest.raises(ValueError, match="latent and conditioning of the same 4Real Latent Grid Conditioning"):
+        run({**latent, "samples": latent["samples"][:2], "noise_mask": latent["noise_mask"][:2]}, 3, 6, "disable")
+
+
 def test_text_to_4d_starts_without_any_known_cell(comfy_inside, wan, vae, condition, sample, monkeypatch):
     [empty] = comfy_inside.call("FourRealEmptyGrid", views=3, times=5, width=32, height=16, fps=6.0)
     with monkeypatch.context() as patch:
