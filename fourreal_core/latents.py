@@ -66,8 +66,8 @@ def encode_frames(
 ) -> Tensor:
     """Frames in 0..1 [V, T, H, W, 3] -> latents [V, C, L, h, w]; one cell or one view at a time.
 
-    wanted: cells [V, T] whose latents are needed (None: all). A view is encoded up to its last wanted one, which video VAEs
-    allow because they never look ahead; latents that nothing asked for are 0.
+    wanted: cells [V, T] whose latents are needed (None: all). A view is encoded up to its last wanted one: the VAEs of Wan and LTX
+    never look ahead, and the others' latents are then free of what follows. Latents that nothing asked for are 0.
     Sides that are no whole tokens are padded with their last pixel; `decode_frames` crops them again.
     """
     views, times, height, width = frames_VTHWC.shape[:4]

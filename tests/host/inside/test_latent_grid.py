@@ -392,6 +392,11 @@ def test_ltx_latents_go_in_and_out_as_well(comfy_inside, condition, text, sample
     generator = torch.Generator().manual_seed(2)
     videos = torch.rand(times, 64, 96, 3, generator=generator), torch.rand(2, 64, 96, 3, generator=generator)
     grid = comfy_inside.core("grid").FrameGrid.from_videos(*videos)
+    encode, codec = comfy_inside.core("latents").encode_frames, comfy_inside.pack_nodes("latent_vae").vae_codec(vae)
+    changed = grid.frames.clone()
+    changed[0, -1] = 1 - changed[0, -1]
+    difference = cell_difference(encode(changed, encoding, codec), encode(grid.frames, encoding, codec))
+    assert not difference[1].any() and not difference[0, :-1].any() and difference[0, -1] > 0  # no looking ahead
     masked = [[text["positive"][0][0], {"attention_mask": torch.ones(1, 7, dtype=torch.long)}]]  # as the host's text encoder for LTX gives it
     conditioned = condition(model, vae=vae, grid=grid, encoding=encoding, positive=masked, negative=masked)
     latent = conditioned[2]
