@@ -9,10 +9,11 @@ from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
 from .latent_condition import FourRealLatentGridConditioning
-from .load import FourRealLoadModel, FourRealTwoStream, register_model_folder
+from .load import FourRealLoadModel, register_model_folder
 from .sample import FourRealSampler
 from .slice import FourRealContactSheet, FourRealGridToVideo
 from .transport import FourRealTransportFill
+from .two_stream import FourRealTwoStream
 
 NODES: list[type[io.ComfyNode]] = [
     FourRealLoadModel,

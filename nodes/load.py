@@ -1,4 +1,4 @@
-"""4Real Load Model and 4Real Two-Stream: the model, and how its two streams are kept in agreement."""
+"""4Real Load Model: the grid model as a MODEL, and the choice of how its two streams are kept in agreement."""
 
 import os
 
@@ -9,7 +9,6 @@ import torch
 from comfy_api.latest import io
 
 from ..fourreal_core.model.precision import fast_dtype
-from ..fourreal_core.model.two_stream import OUTPUTS
 from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint, load_checkpoint
 from .host_model import OPTIONS_KEY, GridBaseModel, GridModelConfig
 from .preview import attach_grid_preview
@@ -64,7 +63,7 @@ def expect_grid_model(model) -> GridBaseModel:
     if not isinstance(model.model, GridBaseModel):
         raise ValueError(
             f"expected a model from 4Real Load Model, got {type(model.model).__name__}: "
-            "this version runs two streams on 4Real models only"
+            "other models sample with KSampler, after 4Real Two-Stream"
         )
     return model.model
 
@@ -120,31 +119,3 @@ class FourRealLoadModel(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint, precision) -> io.NodeOutput:
         return io.NodeOutput(load_grid_model(_checkpoint_path(checkpoint), precision))
-
-
-class FourRealTwoStream(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return io.Schema(
-            node_id="FourRealTwoStream",
-            display_name="4Real Two-Stream",
-            category="4Real/model",
-            description="Choose how the model's time stream and view stream are synchronized when a host sampler runs it.",
-            inputs=[
-                io.Model.Input("model", tooltip="A model from 4Real Load Model."),
-                io.Combo.Input("sync", options=SYNC_KINDS, default="soft", tooltip=SYNC_TOOLTIP),
-                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
-                io.Combo.Input(
-                    "output",
-                    options=list(OUTPUTS),
-                    default="mean",
-                    advanced=True,
-                    tooltip="Which stream's prediction moves the sample. mean is normal; the others are for comparisons.",
-                ),
-            ],
-            outputs=[io.Model.Output(tooltip="The model with these settings; the input model is unchanged.")],
-        )
-
-    @classmethod
-    def execute(cls, model, sync, strength, output) -> io.NodeOutput:
-        return io.NodeOutput(with_sync(model, sync=sync, strength=strength, output=output))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from environment import PACK, Environment
 
+sys.path.append(str(Path(__file__).resolve().parent))  # tiny_backbones
 EXTRAS = ("nodes_custom_sampler", "nodes_model_advanced", "nodes_video")
 
 

@@ -267,7 +267,6 @@ def test_a_latent_of_broken_numbers_gets_one_clear_sentence(comfy_inside, grid, 
 
 def test_a_model_of_another_kind_gets_one_clear_sentence(comfy_inside, grid):
     for node, inputs in (
-        ("FourRealTwoStream", {"sync": "hard", "strength": 1.0, "output": "mean"}),
         ("FourRealGridConditioning", {"grid": grid}),
         ("FourRealSampler", {"grid": grid, **SAMPLING}),
     ):

@@ -1,0 +1,135 @@
+"""Two streams on every family of host video models: exact without sync, one grid with it, clear errors elsewhere.
+
+Letters and sizes: tests/host/inside/tiny_backbones.py. "Exact" is bit-equal to the host's own sampling in float32.
+"""
+
+import pytest
+import tiny_backbones as tiny
+import torch
+from tiny_backbones import exchanged, sample
+
+
+def masked(seed):
+    return tiny.text(seed, attention_mask=torch.ones(1, 6, dtype=torch.long))
+
+
+def pooled(width):
+    return lambda seed: tiny.text(seed, pooled_output=torch.randn(1, width, generator=torch.Generator().manual_seed(seed)))
+
+
+FAMILIES = {
+    "Wan": (tiny.wan, 16, tiny.text),
+    "LTXV": (tiny.ltxv, 8, masked),
+    "HunyuanVideo": (tiny.hunyuan, 16, pooled(768)),
+    "Mochi": (tiny.mochi, 12, masked),
+    "Kandinsky 5": (tiny.kandinsky, 16, pooled(8)),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request, comfy_inside):
+    """(MODEL, noise, keyword arguments of `sample`)"""
+    make, channels, text = FAMILIES[request.param]
+    return tiny.with_plain_attention(make()), tiny.noise(channels), {"positive": text(1), "negative": text(2)}
+
+
+@pytest.fixture
+def two_streams(comfy_inside):
+    def patch(model, **settings):
+        settings = {"sync": "hard", "strength": 1.0, "output": "mean"} | settings
+        return comfy_inside.call("FourRealTwoStream", model=model, **settings)[0]
+
+    return patch
+
+
+@pytest.mark.parametrize("cfg", [1.0, 4.0])
+def test_without_sync_both_streams_are_exactly_the_hosts_videos(family, two_streams, cfg):
+    model, noise, settings = family
+    over_time = sample(model, noise, cfg=cfg, **settings)
+    over_views = exchanged(sample(model, exchanged(noise), cfg=cfg, **settings))
+    assert torch.equal(sample(two_streams(model, strength=0.0, output="time only"), noise, cfg=cfg, **settings), over_time)
+    assert torch.equal(sample(two_streams(model, strength=0.0, output="view only"), noise, cfg=cfg, **settings), over_views)
+    assert torch.equal(sample(two_streams(model, sync="off", output="time only"), noise, cfg=cfg, **settings), over_time)
+
+
+def test_hard_sync_gives_one_grid_that_exchanges_with_its_axes(family, two_streams):
+    model, noise, settings = family
+    hard = sample(two_streams(model), noise, **settings)
+    for stream in ("time only", "view only"):
+        assert torch.allclose(sample(two_streams(model, output=stream), noise, **settings), hard, atol=2e-5)
+    assert torch.allclose(exchanged(sample(two_streams(model), exchanged(noise), **settings)), hard, atol=2e-5)
+    assert (hard - sample(model, noise, **settings)).abs().max() > 0.02
+
+
+def test_sequential_goes_along_views_and_then_along_time(family, two_streams):
+    model, noise, settings = family
+    sequential = sample(two_streams(model, sync="sequential"), noise, **settings)
+    assert torch.isfinite(sequential).all()
+    one_time, one_view = noise[:, :, :1], noise[:1]
+    twice_over_views = sample(two_streams(model, sync="sequential"), one_time, **settings)
+    twice_over_time = sample(two_streams(model, sync="sequential"), one_view, **settings)
+    assert not torch.allclose(twice_over_views, sample(model, one_time, **settings), atol=1e-3)
+    assert not torch.allclose(twice_over_time, sample(model, one_view, **settings), atol=1e-3)
+    # with view and time exchanged the two halves of a layer come in the other order
+    assert not torch.allclose(exchanged(sample(two_streams(model, sync="sequential"), exchanged(noise), **settings)), sequential, atol=1e-3)
+
+
+def test_the_model_stays_as_it_was(family, two_streams):
+    model, noise, settings = family
+    before = sample(model, noise, **settings)
+    hard, off = two_streams(model), two_streams(model, sync="off")
+    again = two_streams(hard, sync="off")
+    assert torch.equal(sample(again, noise, **settings), sample(off, noise, **settings))
+    assert not torch.allclose(sample(hard, noise, **settings), sample(off, noise, **settings), atol=1e-3)
+    assert torch.equal(sample(model, noise, **settings), before)
+
+
+def test_soft_asks_for_trained_layers(family, two_streams):
+    with pytest.raises(ValueError, match="soft needs trained synchronization layers"):
+        two_streams(family[0], sync="soft")
+
+
+def test_fused_names_the_models_it_works_on(family, two_streams):
+    model, noise, settings = family
+    if type(model.model.diffusion_model).__name__ == "WanModel":
+        assert torch.isfinite(sample(two_streams(model, sync="fused"), noise, **settings)).all()
+    else:
+        with pytest.raises(ValueError, match="fused works on Wan models"):
+            two_streams(model, sync="fused")
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"first_layer": 0.6, "last_layer": 0.4}, "first_layer below last_layer, both 0 to 1, got 0.6 and 0.4"),
+        ({"start_percent": 0.5, "end_percent": 0.5}, "start_percent below end_percent, both 0 to 1, got 0.5 and 0.5"),
+    ],
+)
+def test_ranges_are_checked(two_streams, settings, message):
+    with pytest.raises(ValueError, match=message):
+        two_streams(tiny.wan(layers=1), **settings)
+
+
+def test_a_4real_model_takes_no_ranges(comfy_inside, tiny_model, two_streams):
+    model = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")[0]
+    with pytest.raises(ValueError, match="ranges work on the host's own video models only"):
+        two_streams(model, first_layer=0.5)
+    assert two_streams(model).model is model.model
+
+
+def test_other_models_get_one_sentence(comfy_inside, two_streams):
+    sizes = {"in_channels": 16, "out_channels": 16, "hidden_size": 32, "num_heads": 2, "depth": 1, "depth_single_blocks": 1}
+    more = {"patch_size": 2, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "mlp_ratio": 2.0, "guidance_embed": False, "txt_ids_dims": []}
+    flux = tiny.of_family("Flux", image_model="flux", context_in_dim=16, vec_in_dim=8, **sizes, **more)
+    with pytest.raises(ValueError, match="expected a 4Real model or a video model of Wan, .* got Flux"):
+        two_streams(flux)
+
+
+def test_a_latent_that_is_no_grid_gets_one_sentence(comfy_inside, two_streams):
+    sizes = {"in_channels": 16, "out_channels": 16, "patch_size": [2, 2], "hidden_size": 32, "num_heads": 2, "depth": 1}
+    text = {"context_in_dim": 16, "vec_in_dim": 768, "byt5": False, "vision_in_dim": None, "use_cond_type_embedding": False}
+    more = {"depth_single_blocks": 1, "axes_dim": [8, 8], "theta": 256, "qkv_bias": True, "guidance_embed": False}
+    flow = {"mlp_ratio": 2.0, "meanflow": False, "meanflow_sum": False}
+    picture_model = tiny.of_family("HunyuanVideo", image_model="hunyuan_video", **sizes, **text, **more, **flow)
+    with pytest.raises(ValueError, match="expected a grid latent of 5 dimensions"):
+        sample(two_streams(picture_model), torch.zeros(3, 16, 4, 8), positive=pooled(768)(1), negative=pooled(768)(2))
