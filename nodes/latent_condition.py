@@ -199,6 +199,8 @@ class FourRealLatentGridConditioning(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         grid = expect_grid(grid)
         check_guess(grid, guess)
+        if confidence is not None and guess is None:
+            raise ValueError("expected the guess that the confidence is about, got none: connect both from one 4Real Transport Fill")
         latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, _patch(model)))
         _check_model_and_grid(model, latents.codec, grid)
         mask_VCLhw = redo_mask(redo_strength(grid, confidence, hold_back), encoding, latents.codec)

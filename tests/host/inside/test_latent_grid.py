@@ -423,7 +423,9 @@ def test_times_that_do_not_fit_get_the_nearest_that_do(comfy_inside, wan, condit
 def test_inputs_that_do_not_belong_together_get_one_clear_sentence(comfy_inside, wan, condition, grid, text, tiny_model):
     other = comfy_inside.core("grid").FrameGrid.from_views(grid.frames[:2])
     assert "5 times of 32x16 pixels, got 2 views" in refused(condition, wan, guess=other)
-    assert "one confidence image per cell, 15 of 32x16" in refused(condition, wan, confidence=torch.ones(14, 16, 32, 3))
+    sure = torch.ones(14, 16, 32, 3)
+    assert "one confidence image per cell, 15 of 32x16" in refused(condition, wan, guess=grid, confidence=sure)
+    assert "connect both from one 4Real Transport Fill" in refused(condition, wan, confidence=sure)
     assert "connect it to guess and a 4Real Empty Grid" in refused(condition, wan, grid=other)
     three = text["view"] * 3
     assert "one entry, or 1 as the other has, got 3" in refused(condition, wan, positive_view=three)
