@@ -19,10 +19,9 @@ from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP, check_guess
 from .host_model import GridBaseModel
 from .latent_stages import KNOWN_LATENTS
 from .latent_vae import piece_progress, vae_codec
+from .two_stream_patch.host_call import VIEW_TEXT, VIEW_TEXT_MASK
 from .types import GRID_TOOLTIP, Grid, expect_grid
 
-VIEW_TEXT = "fourreal_view_text"  # the view stream's own text [B, tokens, width], as the text encoder gives it
-VIEW_TEXT_MASK = "fourreal_view_text_mask"  # of that text, where the text encoder gives one
 MASK_ONLY, IMAGE_TO_VIDEO, VACE = "noise mask only", "image to video", "vace"
 KNOWN_CELLS = ["auto", MASK_ONLY, IMAGE_TO_VIDEO, VACE]
 VACE_BLOCK = 8  # VACE gets the mask of 8 x 8 pixels as channels

@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..fourreal_core.model.two_stream import OUTPUTS
 from .host_model import GridBaseModel
+from .latent_stages import keep_known_cells
 from .load import SYNC_KINDS, with_sync
 from .two_stream_patch.patch import patch_two_streams
 from .two_stream_patch.plan import TwoStreamPlan
@@ -63,7 +64,9 @@ class FourRealTwoStream(io.ComfyNode):
         ranges = (first_layer, last_layer, start_percent, end_percent)
         if not isinstance(model.model, GridBaseModel):
             plan = TwoStreamPlan(sync, strength, *ranges, output)
-            return io.NodeOutput(patch_two_streams(model, plan))
+            patched = patch_two_streams(model, plan)
+            keep_known_cells(patched)
+            return io.NodeOutput(patched)
         if ranges != (0.0, 1.0, 0.0, 1.0):
             raise ValueError(
                 "expected first_layer 0, last_layer 1, start_percent 0 and end_percent 1 for a 4Real model, got other values: "

@@ -6,126 +6,16 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 32; L latent frames of a view, C 
 import json
 
 import pytest
+import tiny_backbones as tiny
 import torch
+from latent_fixtures import codec, condition, load_model, random_weights, sample, text, vae, videos, wan, wan_i2v  # noqa: F401
 
-NODE = "FourRealLatentGridConditioning"
-SETTINGS = {"encoding": "hold", "known_cells": "auto", "hold_back": 0.8, "vace_strength": 1.0, "tiled": False}
-SAMPLING = {"seed": 3, "steps": 4, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-WIDTHS = {"dim": 48, "ffn_dim": 32, "num_heads": 2, "num_layers": 1, "text_dim": 8, "freq_dim": 16}
-LTX_WIDTHS = {"cross_attention_dim": 32, "attention_head_dim": 16, "num_attention_heads": 2, "caption_channels": 8, "num_layers": 1}
+LTX_WIDTHS = {"cross_attention_dim": 32, "attention_head_dim": 16, "num_attention_heads": 2, "caption_channels": 16, "num_layers": 1}
 LTX_BLOCKS = [["compress_all", 1], ["compress_all", 1], ["compress_all", 1]]
 LTX_VAE = {
     "dims": 3, "latent_channels": 128, "encoder_blocks": LTX_BLOCKS, "decoder_blocks": [*LTX_BLOCKS, ["res_x", 1]], "patch_size": 4,
     "norm_layer": "pixel_norm", "latent_log_var": "uniform", "causal_decoder": False, "encoder_base_channels": 8, "decoder_base_channels": 8,
 }  # fmt: skip
-
-
-def random_weights(module, seed=0):
-    """The host makes modules without filling them."""
-    generator = torch.Generator().manual_seed(seed)
-    weights = {}
-    for name, weight in module.state_dict().items():
-        inputs = weight[0].numel() if weight.ndim > 1 else 4
-        scale = torch.randn(weight.shape, generator=generator) / max(inputs, 4) ** 0.5
-        weights[name] = torch.ones_like(weight) if name.endswith(("gamma", "std-of-means")) else scale
-    return weights
-
-
-def load_model(made, widths):
-    import comfy.sd
-
-    return comfy.sd.load_diffusion_model_state_dict(random_weights(made), metadata={"config": json.dumps({"transformer": widths})})
-
-
-def load_wan(name, **sizes):
-    import comfy.ldm.wan.model
-    import comfy.ops
-
-    kind = "vace" if name == "VaceWanModel" else "t2v"
-    made = getattr(comfy.ldm.wan.model, name)(
-        model_type=kind, out_dim=16, **WIDTHS, **sizes, operations=comfy.ops.disable_weight_init, dtype=torch.float32
-    )
-    return load_model(made, WIDTHS)
-
-
-@pytest.fixture(scope="module")
-def vae(comfy_inside):
-    """Wan 2.1's class: 4 frames and 8 pixels per latent, 16 channels."""
-    import comfy.ldm.wan.vae
-    import comfy.sd
-
-    sizes = {"dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": [], "temperal_downsample": [False, True, True]}
-    return comfy.sd.VAE(sd=random_weights(comfy.ldm.wan.vae.WanVAE(dim=4, z_dim=16, **sizes)))
-
-
-@pytest.fixture(scope="module")
-def codec(comfy_inside, vae):
-    return comfy_inside.pack_nodes("latent_vae").vae_codec(vae)
-
-
-@pytest.fixture(scope="module")
-def wan(comfy_inside):
-    return load_wan("WanModel", in_dim=16)
-
-
-@pytest.fixture(scope="module")
-def wan_i2v(comfy_inside):
-    """As Wan 2.2 14B image-to-video and Fun-InP: 16 channels of noise, 4 of mask, 16 of image."""
-    return load_wan("WanModel", in_dim=36)
-
-
-@pytest.fixture(scope="module")
-def wan_vace(comfy_inside):
-    return load_wan("VaceWanModel", in_dim=16, vace_layers=1, vace_in_dim=96)
-
-
-@pytest.fixture
-def videos():
-    """A fixed-view video [5, 16, 32, 3] and a freeze-time video [3, 16, 32, 3] that share their first frame."""
-    picture = torch.rand(16, 44, 3, generator=torch.Generator().manual_seed(0))
-    fixed_view = torch.stack([picture[:, time : time + 32] for time in range(5)])
-    return fixed_view, torch.stack([picture[:, 2 * view : 2 * view + 32] for view in range(3)])
-
-
-@pytest.fixture
-def text():
-    generator = torch.Generator().manual_seed(1)
-    return {name: [[torch.randn(1, 7, 8, generator=generator), {}]] for name in ("positive", "negative", "view")}
-
-
-@pytest.fixture
-def condition(comfy_inside, vae, text, grid):
-    """4Real Latent Grid Conditioning with the usual inputs; any of them can be given differently."""
-
-    def call(model, **changes):
-        usual = {"vae": vae, "grid": grid, "positive": text["positive"], "negative": text["negative"], **SETTINGS}
-        return comfy_inside.call(NODE, model=model, **(usual | changes))
-
-    return call
-
-
-@pytest.fixture
-def sample(comfy_inside):
-    def call(model, conditioned, **changes):
-        positive, negative, latent = conditioned
-        inputs = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
-        return comfy_inside.call("KSampler", **inputs, **(SAMPLING | changes))[0]
-
-    return call
-
-
-def watched(model):
-    """A clone of a MODEL, and the list of (x, timestep, other arguments) that its network will be called with."""
-    from comfy.patcher_extension import WrappersMP
-
-    calls, clone = [], model.clone()
-
-    def watch(executor, x, timestep, *args, **kwargs):
-        calls.append((x.clone(), timestep.clone(), kwargs))
-        return executor(x, timestep, *args, **kwargs)
-
-    clone.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "test", watch)
-    return clone, calls
 
 
 def cell_difference(first_VCLhw, second_VCLhw):
@@ -182,89 +72,6 @@ def test_the_vae_gets_one_video_at_a_time(comfy_inside, vae, wan, condition, gri
     assert shapes[3:] == [(1, 16, 32, 3)] * 7
 
 
-@pytest.mark.parametrize("encoding", ["hold", "frame", "native"])
-def test_image_to_video_weights_see_the_known_cells_in_both_streams_layouts(wan_i2v, vae, condition, sample, grid, encoding):
-    conditioned = condition(wan_i2v, encoding=encoding)
-    model, calls = watched(wan_i2v)
-    sample(model, conditioned, steps=1)
-    x, _, _ = calls[0]
-    length = 2 if encoding == "native" else 5
-    assert x.shape == (6, 36, length, 2, 4)  # negative and positive, 3 views each
-    assert torch.equal(x[:3, 16:], x[3:, 16:])
-    given_VFL = x[:3, 16:20].mean((3, 4))
-    assert torch.equal(given_VFL[0], torch.ones(4, length))
-    first = torch.zeros(4, length)
-    first[:, 0] = 1  # the host shows a first frame as 4 given frames, and so do we
-    assert torch.equal(given_VFL[1], first) and torch.equal(given_VFL[2], first)
-    video = grid.frames[1].clone()
-    video[1:] = 0.5
-    repeats = torch.tensor([1] + [4] * 4)
-    if encoding == "frame":
-        expected = torch.cat([vae.encode(cell[None]) for cell in video], 2)
-    else:
-        expected = vae.encode(video.repeat_interleave(repeats, 0) if encoding == "hold" else video)
-    assert torch.allclose(x[1:2, 20:], wan_i2v.model.process_latent_in(expected), atol=1e-5)
-
-
-def test_image_to_video_input_of_the_view_stream_is_that_of_the_exchanged_grid(wan_i2v, condition, sample, grid):
-    seen = []
-    for given in (grid, grid.swapped()):
-        model, calls = watched(wan_i2v)
-        sample(model, condition(wan_i2v, grid=given, encoding="frame"), steps=1)
-        seen.append(calls[0][0][: given.views, 16:])
-    assert torch.equal(seen[0].transpose(0, 2), seen[1])
-
-
-def test_vace_weights_see_known_frames_grey_and_the_mask(wan_vace, vae, condition, sample, grid):
-    conditioned = condition(wan_vace, vace_strength=0.75)
-    model, calls = watched(wan_vace)
-    sample(model, conditioned, steps=1)
-    context = calls[0][2]["vace_context"]
-    assert context.shape == (6, 1, 96, 5, 2, 4) and calls[0][2]["vace_strength"] == [0.75]
-    inactive, reactive, mask = context[:3, 0, :16], context[:3, 0, 16:32], context[:3, 0, 32:]
-    video = grid.frames[1, :1].repeat_interleave(17, 0)
-    video[1:] = 0.5
-    process = wan_vace.model.process_latent_in
-    assert torch.allclose(inactive[1:2], process(vae.encode(video)), atol=1e-5)
-    assert torch.allclose(reactive[2:], process(vae.encode(torch.full_like(video, 0.5))), atol=1e-5)
-    assert torch.equal(mask, (~grid.known).float()[:, None, :, None, None].expand(-1, 64, -1, 2, 4))
-
-
-def test_vace_masks_of_native_latents_are_as_the_host_makes_them(wan_vace, condition):
-    positive, _, _ = condition(wan_vace, encoding="native")
-    mask = positive[0][1]["vace_mask"][0]
-    assert mask.shape == (3, 64, 2, 2, 4)
-    assert not mask[0].any() and mask[1].all()  # nearest of 5 frames for 2 latents: frames 1 and 3
-
-
-def test_the_choice_overrides_what_the_weights_want(wan_i2v, condition):
-    positive, _, _ = condition(wan_i2v, known_cells="noise mask only")
-    assert "concat_latent_image" not in positive[0][1]
-    assert "vace_frames" in condition(wan_i2v, known_cells="vace")[0][0][1]
-
-
-def test_the_view_streams_prompt_reaches_the_network_beside_the_other(wan, condition, sample, text):
-    model, calls = watched(wan)
-    mask = torch.ones(1, 7)
-    view = [[text["view"][0][0], {"attention_mask": mask}]]
-    told = sample(model, condition(wan, positive_view=view, negative_view=view), steps=1)
-    given = calls[0][2]
-    assert torch.equal(given["fourreal_view_text"], text["view"][0][0].expand(6, -1, -1))
-    assert torch.equal(given["fourreal_view_text_mask"], mask.expand(6, -1))
-    calls.clear()
-    plain = sample(model, condition(wan), steps=1)
-    assert "fourreal_view_text" not in calls[0][2]
-    assert torch.equal(told["samples"], plain["samples"])  # only the two-stream patch reads it
-
-
-def test_without_a_negative_view_prompt_both_streams_share_the_negative_one(wan, condition, sample, text):
-    model, calls = watched(wan)
-    sample(model, condition(wan, positive_view=text["view"]), steps=1)
-    context = calls[0][2]["fourreal_view_text"]
-    assert len(calls) == 1 and torch.equal(context[:3], text["negative"][0][0].expand(3, -1, -1))  # the host puts negative first
-    assert torch.equal(context[3:], text["view"][0][0].expand(3, -1, -1))
-
-
 def test_a_guess_at_half_denoise_stays_nearer_than_at_full(comfy_inside, wan, condition, sample, grid):
     [guess] = comfy_inside.call("FourRealTransportFill", grid=grid)[:1]
     conditioned = condition(wan, guess=guess)
@@ -291,26 +98,6 @@ def test_confidence_sets_how_strongly_each_cell_is_redone(comfy_inside, wan, con
     sampled = sample(model, conditioned, steps=10)["samples"]
     changed = (sampled - start).abs().mean(1)
     assert changed[2, 1:, 0].mean() < changed[1, 1:].mean() < changed[2, 1:, 1].mean()
-
-
-def test_two_stages_of_sampling_equal_one(comfy_inside, wan, condition, grid):
-    positive, negative, latent = condition(wan, guess=comfy_inside.call("FourRealTransportFill", grid=grid)[0])
-    model = wan.clone()
-    comfy_inside.pack_nodes("latent_stages").keep_known_cells(model)
-
-    def run(latent, first, last, add_noise):
-        return comfy_inside.call(
-            "KSamplerAdvanced", model=model, add_noise=add_noise, noise_seed=3, steps=6, cfg=1.0, sampler_name="euler", scheduler="simple",
-            positive=positive, negative=negative, latent_image=latent, start_at_step=first, end_at_step=last,
-            return_with_leftover_noise="enable" if last < 6 else "disable",
-        )[0]  # fmt: skip
-
-    whole, stages = run(latent, 0, 6, "enable"), run(run(latent, 0, 3, "enable"), 3, 6, "disable")
-    assert torch.allclose(stages["samples"], whole["samples"], atol=1e-4)
-    kept = (latent["noise_mask"] == 0).expand_as(latent["samples"])
-    assert torch.allclose(stages["samples"][kept], latent["samples"][kept], atol=1e-5)
-    with pytest.raises(ValueError, match="latent and conditioning of the same 4Real Latent Grid Conditioning"):
-        run({**latent, "samples": latent["samples"][:2], "noise_mask": latent["noise_mask"][:2]}, 3, 6, "disable")
 
 
 def test_text_to_4d_starts_without_any_known_cell(comfy_inside, wan, vae, condition, sample, monkeypatch):
@@ -379,7 +166,7 @@ def test_cancelling_stops_between_two_pieces(comfy_inside, wan, condition, monke
 
 
 @pytest.mark.parametrize("encoding", ["hold", "frame", "native"])
-def test_ltx_latents_go_in_and_out_as_well(comfy_inside, condition, text, sample, encoding):
+def test_ltx_latents_go_through_two_streams_as_well(comfy_inside, condition, sample, encoding):
     import comfy.ldm.lightricks.model
     import comfy.ldm.lightricks.vae.causal_video_autoencoder as ltx
     import comfy.ops
@@ -397,12 +184,12 @@ def test_ltx_latents_go_in_and_out_as_well(comfy_inside, condition, text, sample
     changed[0, -1] = 1 - changed[0, -1]
     difference = cell_difference(encode(changed, encoding, codec), encode(grid.frames, encoding, codec))
     assert not difference[1].any() and not difference[0, :-1].any() and difference[0, -1] > 0  # no looking ahead
-    masked = [[text["positive"][0][0], {"attention_mask": torch.ones(1, 7, dtype=torch.long)}]]  # as the host's text encoder for LTX gives it
-    conditioned = condition(model, vae=vae, grid=grid, encoding=encoding, positive=masked, negative=masked)
+    [model] = comfy_inside.call("FourRealTwoStream", model=model, sync="hard", strength=1.0, output="mean")
+    told, view = (tiny.text(length, length=length, attention_mask=torch.ones(1, length, dtype=torch.long)) for length in (6, 9))
+    conditioned = condition(model, vae=vae, grid=grid, encoding=encoding, positive=told, negative=told, positive_view=view, negative_view=view)
     latent = conditioned[2]
     assert latent["samples"].shape == (2, 128, 2 if encoding == "native" else 3, 2, 3)
-    watching, calls = watched(model)
-    sampled = sample(watching, conditioned)
+    sampled = sample(model, conditioned)
     assert torch.allclose(sampled["samples"][0], latent["samples"][0], atol=1e-5)
     [filled] = comfy_inside.call("FourRealGridDecode", latent=sampled, vae=vae)
     assert torch.equal(filled.frames[grid.known], grid.frames[grid.known]) and filled.frames[~grid.known].std() > 0
