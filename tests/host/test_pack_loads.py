@@ -9,20 +9,7 @@ import pytest
 from environment import PACK
 from host import FOLDER, Host
 
-NODE_IDS = [
-    "FourRealLoadModel",
-    "FourRealTwoStream",
-    "FourRealBuildGrid",
-    "FourRealAssembleGrid",
-    "FourRealLoadGrid",
-    "FourRealSaveGrid",
-    "FourRealGridConditioning",
-    "FourRealGridDecode",
-    "FourRealSampler",
-    "FourRealTransportFill",
-    "FourRealGridToVideo",
-    "FourRealContactSheet",
-]
+NODE_IDS = list(json.loads((PACK / "tests" / "pack" / "node_contract.json").read_text()))
 HOSTS_OWN_WARNINGS = ("User settings have been changed", "For multi-user setups")
 WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 
