@@ -10,6 +10,7 @@ from .empty_grid import FourRealEmptyGrid
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
 from .latent_condition import FourRealLatentGridConditioning
 from .load import FourRealLoadModel, register_model_folder
+from .player import FourRealGridPlayer
 from .sample import FourRealSampler
 from .slice import FourRealContactSheet, FourRealGridToVideo
 from .transport import FourRealTransportFill
@@ -30,6 +31,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealTransportFill,
     FourRealGridToVideo,
     FourRealContactSheet,
+    FourRealGridPlayer,
 ]
 
 

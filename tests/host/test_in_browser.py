@@ -1,0 +1,58 @@
+"""The interactive nodes in the real editor of a real ComfyUI: runs tests/web/browser and checks what it left behind.
+
+The tests themselves are JavaScript (tests/web/browser/*.test.mjs, helpers in tests/web/harness.mjs); they share one browser.
+"""
+
+import json
+import subprocess
+
+import pytest
+import torch
+from browser import BrowserProblem, BrowserTools, find_browser
+from environment import PACK
+from host import Host
+
+from fourreal_core.grid import FrameGrid, task_known
+from fourreal_core.storage import load_grid, save_grid
+
+V, T, H, W = 3, 5, 72, 128
+RUNNER = PACK / "tests" / "web" / "browser" / "run.mjs"
+LONGEST_S = 900
+
+
+@pytest.fixture(scope="module")
+def browser() -> BrowserTools:
+    try:
+        return find_browser()
+    except BrowserProblem as problem:
+        pytest.skip(str(problem))
+
+
+def coloured_grid() -> FrameGrid:
+    """Each cell has one colour, which tells its view and its time."""
+    frames_VTHWC = torch.empty(V, T, H, W, 3)
+    frames_VTHWC[..., 0] = torch.linspace(40, 220, V).round()[:, None, None, None]
+    frames_VTHWC[..., 1] = torch.linspace(40, 220, T).round()[None, :, None, None]
+    frames_VTHWC[..., 2] = 120
+    return FrameGrid(frames_VTHWC / 255, task_known(V, T), fps=6.0)
+
+
+@pytest.fixture(scope="module")
+def run_in_browser(host: Host, browser: BrowserTools) -> subprocess.CompletedProcess:
+    grid, name = coloured_grid(), "coloured.grid.safetensors"
+    save_grid(grid, host.base / "input" / name)
+    colors = host.base / "colors.json"
+    colors.write_text(json.dumps({"file": f"{name} [input]", "colors": (grid.frames[:, :, 0, 0] * 255).round().int().tolist()}))
+    variables = {**browser.variables(), "FOURREAL_HOST": host.address, "FOURREAL_GRID_COLORS": str(colors)}
+    return subprocess.run([str(browser.node), str(RUNNER)], env=variables, capture_output=True, text=True, timeout=LONGEST_S)
+
+
+def test_everything_in_the_browser(run_in_browser: subprocess.CompletedProcess) -> None:
+    assert run_in_browser.returncode == 0, run_in_browser.stdout[-8000:] + run_in_browser.stderr[-2000:]
+
+
+def test_the_cells_marked_in_the_browser_are_unknown_in_the_grid_that_came_out(run_in_browser: subprocess.CompletedProcess, host: Host) -> None:
+    """Both renderers mark cells (0, 0) and (2, 0) in their second run; the first has no marks."""
+    saved = [load_grid(file) for file in sorted((host.base / "output").glob("redo_*"))]
+    assert [(~grid.known).nonzero().tolist() for grid in saved] == [[], [[0, 0], [2, 0]]] * 2
+    assert all(torch.equal(grid.frames, coloured_grid().frames) for grid in saved)

@@ -1,0 +1,176 @@
+// Draws a player's canvas: the picture, the two slit-scan strips and the map. Knows a 2D context and nothing else of the page.
+//
+// A scene is {grid, picture, position, cell, settings, marks, areas, colors, pixelRatio, sharp}; picture(file, want) gives a decoded
+// picture or null. `sharp` is false while something moves, so that nothing is loaded only to be passed by.
+
+import { axes } from "./motion.mjs";
+import { isMarked } from "./marks.mjs";
+import { cellArea, cellSource } from "./payload.mjs";
+import { cellAreas, fitted, part, tiles } from "./stage.mjs";
+
+const LARGE = 120; // pixels; a mark must not hide what it is about
+
+/** Draw everything; returns whether the shown cell came from its full-size picture. */
+export function drawScene(ctx, scene) {
+  const { areas, colors, pixelRatio } = scene;
+  ctx.setTransform(pixelRatio, 0, 0, pixelRatio, 0, 0);
+  ctx.clearRect(0, 0, ctx.canvas.width, ctx.canvas.height);
+  ctx.imageSmoothingQuality = "high";
+  const full = { one: drawOne, views: drawViews, cells: drawCells }[scene.settings.layout](ctx, scene);
+  if (areas.map) {
+    ctx.fillStyle = colors.well;
+    for (const area of [areas.acrossStrip, areas.downStrip, areas.map]) ctx.fillRect(area.x, area.y, area.width, area.height);
+    drawStrip(ctx, scene, true);
+    drawStrip(ctx, scene, false);
+    drawMap(ctx, scene);
+  }
+  return full;
+}
+
+const aspect = (grid) => grid.width / grid.height;
+
+function drawOne(ctx, scene) {
+  const area = fitted(scene.areas.picture, aspect(scene.grid));
+  const full = drawCell(ctx, scene, scene.cell, area, true);
+  drawBadges(ctx, scene, scene.cell, area, 3);
+  if (scene.areas.map) drawSlit(ctx, scene, area);
+  return full;
+}
+
+function drawViews(ctx, scene) {
+  let full = true;
+  for (const { view, area } of viewTiles(scene)) {
+    const cell = { view, time: scene.cell.time };
+    full = drawCell(ctx, scene, cell, area, true) && full;
+    drawBadges(ctx, scene, cell, area, 2);
+    if (view === scene.cell.view) frame(ctx, area, scene.colors.accent, 2);
+  }
+  return full;
+}
+
+/** Where each view is while all are shown at one time. */
+export function viewTiles({ grid, areas }) {
+  return tiles(areas.picture, grid.views, aspect(grid)).map((area, view) => ({ view, area }));
+}
+
+function drawCells(ctx, scene) {
+  const { grid, cell } = scene;
+  const place = cellAreas(scene.areas.picture, grid, scene.settings.swap, aspect(grid));
+  for (let view = 0; view < grid.views; view += 1) {
+    for (let time = 0; time < grid.times; time += 1) {
+      const area = inset(place({ view, time }), 0.5);
+      drawCell(ctx, scene, { view, time }, area, false);
+      drawBadges(ctx, scene, { view, time }, area, area.width > 40 ? 2 : 1);
+    }
+  }
+  frame(ctx, place(cell), scene.colors.accent, 2);
+  return false;
+}
+
+/** One cell, from its full-size picture where that is there and needed; returns whether it was. */
+function drawCell(ctx, { grid, picture, sharp, pixelRatio, colors }, { view, time }, area, mayBeFull) {
+  const small = grid.overview.cell[0];
+  const needed = mayBeFull && area.width * pixelRatio > small * 1.05 && grid.strips.cell[0] > small;
+  if (needed && sharp) picture(grid.strips.files[view], true);
+  const source = needed ? cellSource(grid, view, time, picture) : smallSource(grid, view, time, picture);
+  if (!source) {
+    ctx.fillStyle = colors.well;
+    ctx.fillRect(area.x, area.y, area.width, area.height);
+    return false;
+  }
+  ctx.drawImage(source.image, source.x, source.y, source.width, source.height, area.x, area.y, area.width, area.height);
+  return source.full || !needed;
+}
+
+function smallSource(grid, view, time, picture) {
+  const image = picture(grid.overview.file, false);
+  return image && { image, full: false, ...cellArea(grid.overview, view * grid.times + time) };
+}
+
+/** Known cells have a thin bright frame, cells to redo a red one with a cross: over small cells, in the corner of large ones. */
+function drawBadges(ctx, { grid, marks, colors }, cell, area, width) {
+  if (grid.known[cell.view][cell.time]) frame(ctx, area, colors.known, width);
+  if (!isMarked(marks, cell)) return;
+  const large = area.width > LARGE;
+  if (!large) {
+    ctx.fillStyle = colors.markedVeil;
+    ctx.fillRect(area.x, area.y, area.width, area.height);
+  }
+  frame(ctx, area, colors.marked, width);
+  const arm = large ? 10 : Math.min(area.width, area.height) * 0.22;
+  const x = area.x + (large ? 22 : area.width / 2);
+  const y = area.y + (large ? 22 : area.height / 2);
+  ctx.beginPath();
+  for (const side of [1, -1]) {
+    ctx.moveTo(x - arm, y - arm * side);
+    ctx.lineTo(x + arm, y + arm * side);
+  }
+  ctx.stroke();
+}
+
+function frame(ctx, area, color, width) {
+  ctx.strokeStyle = color;
+  ctx.lineWidth = width;
+  const { x, y, width: w, height: h } = inset(area, width / 2);
+  ctx.strokeRect(x, y, w, h);
+}
+
+const inset = ({ x, y, width, height }, by) => ({ x: x + by, y: y + by, width: Math.max(width - 2 * by, 0), height: Math.max(height - 2 * by, 0) });
+
+/** Where in the picture the strips look. */
+function drawSlit(ctx, { settings, colors }, area) {
+  const x = area.x + area.width * settings.slit.x;
+  const y = area.y + area.height * settings.slit.y;
+  ctx.strokeStyle = colors.slit;
+  ctx.lineWidth = 1;
+  ctx.setLineDash([3, 5]);
+  ctx.beginPath();
+  ctx.moveTo(x, area.y);
+  ctx.lineTo(x, area.y + area.height);
+  ctx.moveTo(area.x, y);
+  ctx.lineTo(area.x + area.width, y);
+  ctx.stroke();
+  ctx.setLineDash([]);
+}
+
+/**
+ * The slit-scan along one axis: the same thin slit of every cell of this view (or time), side by side. What stands still makes straight
+ * lines, flicker makes bars, a jump breaks the lines.
+ */
+function drawStrip(ctx, scene, acrossPicture) {
+  const { grid, settings, picture, cell, areas, colors } = scene;
+  const axis = axes(settings.swap)[acrossPicture ? "across" : "down"];
+  const strip = acrossPicture ? areas.acrossStrip : areas.downStrip;
+  const count = grid[axis + "s"];
+  for (let index = 0; index < count; index += 1) {
+    const at = { ...cell, [axis]: index };
+    const area = part(strip, index, count, acrossPicture);
+    const source = smallSource(grid, at.view, at.time, picture);
+    if (source) {
+      const slit = acrossPicture ? slitOf(source, settings.slit.x, "x", "width") : slitOf(source, settings.slit.y, "y", "height");
+      ctx.drawImage(source.image, slit.x, slit.y, slit.width, slit.height, area.x, area.y, area.width, area.height);
+    }
+    const tick = acrossPicture ? { ...area, height: 3 } : { ...area, width: 3 };
+    ctx.fillStyle = isMarked(scene.marks, at) ? colors.marked : colors.known;
+    if (isMarked(scene.marks, at) || grid.known[at.view][at.time]) ctx.fillRect(tick.x, tick.y, Math.max(tick.width - 1, 1), Math.max(tick.height - 1, 1));
+  }
+  frame(ctx, part(strip, cell[axis], count, acrossPicture), colors.accent, 2);
+}
+
+function slitOf(source, share, start, length) {
+  const wide = Math.min(2, source[length]);
+  return { ...source, [start]: source[start] + (source[length] - wide) * share, [length]: wide };
+}
+
+function drawMap(ctx, { grid, settings, cell, marks, areas, colors }) {
+  const place = cellAreas(areas.map, grid, settings.swap);
+  for (let view = 0; view < grid.views; view += 1) {
+    for (let time = 0; time < grid.times; time += 1) {
+      const area = place({ view, time });
+      ctx.fillStyle = isMarked(marks, { view, time }) ? colors.marked : grid.known[view][time] ? colors.known : colors.cell;
+      const gap = Math.min(1, area.width / 4, area.height / 4);
+      ctx.fillRect(area.x, area.y, area.width - gap, area.height - gap);
+    }
+  }
+  frame(ctx, place(cell), colors.accent, 2);
+}

@@ -1,0 +1,29 @@
+// The toolbar's pictures: SVG paths in a square of 16, drawn in the text's colour.
+
+const PATHS = {
+  play: "M4 2.5v11l9-5.5z",
+  pause: "M4 3h3v10H4zM9 3h3v10H9z",
+  pingPong: "M1.5 5.500h12L10.500 2.500M14.500 10.500h-12L5.500 13.500",
+  strips: "M2 2h9v7H2zM12.5 2H15v7h-2.5zM2 11h9v3H2z",
+  mark: "M3 3h10v10H3zM5 5l6 6M11 5l-6 6",
+  clear: "M3 5h10M6 5V3h4v2M4.5 5l.7 9h5.6l.7-9",
+  hover: "M4 2l8.500 6.500-4 .5 2.300 4.300-1.800.9-2.200-4.300L4 12.500z",
+  swap: "M2 8h12M12 6l2 2-2 2M8 2v12M6 12l2 2 2-2",
+  fullscreen: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4",
+};
+const FILLED = new Set(["play", "pause"]);
+
+/** An SVG element; decorative, the button has the words. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(svg.namespaceURI, "path");
+  path.setAttribute("d", PATHS[name]);
+  path.setAttribute("fill", FILLED.has(name) ? "currentColor" : "none");
+  path.setAttribute("stroke", FILLED.has(name) ? "none" : "currentColor");
+  path.setAttribute("stroke-width", "1.3");
+  path.setAttribute("stroke-linejoin", "round");
+  svg.append(path);
+  return svg;
+}

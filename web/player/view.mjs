@@ -1,0 +1,275 @@
+// One player on the page: its element, what it shows and what moves. Pointer and keys: controls.mjs; drawing: draw.mjs.
+
+import { listen } from "./controls.mjs";
+import { drawScene } from "./draw.mjs";
+import { marksInside, marksText, parseMarks } from "./marks.mjs";
+import { cellAt, glide, glided, inside, playedCell } from "./motion.mjs";
+import { parseGrid } from "./payload.mjs";
+import { Pictures } from "./pictures.mjs";
+import { parseSettings } from "./settings.mjs";
+import { pictureAspect, stageAreas } from "./stage.mjs";
+import { makeToolbar } from "./toolbar.mjs";
+
+const EMPTY = "Queue the workflow to see the grid here.";
+const SHARPEN_MS = 120; // full-size pictures are loaded when the position has rested this long
+const MOST_PIXELS_ACROSS = 4096; // of the canvas, however far the page is zoomed in
+
+export class PlayerView {
+  /**
+   * host: loadPicture(file, grid, signal) -> Promise of a picture; readMarks() -> text; writeMarks(text); readSettings() -> object;
+   * writeSettings(object).
+   */
+  constructor(host) {
+    this.host = host;
+    this.grid = this.pictures = null;
+    this.settings = parseSettings(host.readSettings());
+    this.position = { view: 0, time: 0 };
+    this.motion = null; // {kind: "glide" | "play", since, ...}
+    this.marking = this.dragging = this.sharp = false;
+    this.frameRequest = this.sharpenTimer = 0;
+    this.zoom = 1; // of the graph, when the canvas was last drawn
+    this.closing = new AbortController();
+    this.build();
+    listen(this, this.closing.signal);
+    this.sizes = new ResizeObserver(() => this.draw());
+    this.sizes.observe(this.canvas);
+    this.drawSoon();
+  }
+
+  build() {
+    const { signal } = this.closing;
+    const make = (tag, name) => Object.assign(document.createElement(tag), { className: name });
+    this.element = make("div", "fourreal-player");
+    this.element.tabIndex = 0;
+    this.element.setAttribute("role", "group");
+    this.element.setAttribute("aria-label", "Grid player: arrows move through times and views, space plays");
+    this.stage = make("div", "fourreal-player-stage");
+    this.canvas = document.createElement("canvas");
+    this.message = make("div", "fourreal-player-message");
+    this.message.textContent = EMPTY;
+    this.stage.append(this.canvas, this.message);
+    this.toolbar = makeToolbar({
+      signal,
+      onSetting: (name, value) => this.set(name, value),
+      onPlay: () => this.togglePlay(),
+      onMarking: () => this.setMarking(!this.marking),
+      onClear: () => this.setMarks(new Set()),
+      onFullscreen: () => this.toggleFullscreen(),
+    });
+    this.element.append(this.stage, this.toolbar.element);
+  }
+
+  /** Show what nodes/player.py sent. The same grid again keeps the position and the pictures. */
+  show(sent) {
+    if (sent.id === this.grid?.id && String(sent.known) === this.sentKnown) return;
+    try {
+      this.grid = parseGrid(sent);
+    } catch (problem) {
+      return this.tell(problem.message);
+    }
+    this.sentKnown = String(sent.known);
+    const first = !this.pictures;
+    this.pictures?.close();
+    const grid = this.grid;
+    this.pictures = new Pictures({
+      load: (file, signal) => this.host.loadPicture(file, grid, signal),
+      onChange: () => this.drawSoon(),
+      onProblem: () => this.tell("The grid's pictures are gone from the server: queue the workflow again."),
+      pinned: [grid.overview.file],
+    });
+    this.pictures.want(grid.overview.file);
+    this.tell("");
+    if (first) this.position = { view: 0, time: 0 };
+    this.position = inside(this.position, grid);
+    this.rested();
+  }
+
+  /** Saved settings have arrived. */
+  restore() {
+    this.settings = parseSettings(this.host.readSettings());
+    this.drawSoon();
+  }
+
+  /** The graph was drawn: when its zoom has changed, the canvas needs other pixels. */
+  zoomed() {
+    const { zoom } = this.measure();
+    if (Math.abs(zoom - this.zoom) > 0.01 * zoom) this.drawSoon();
+  }
+
+  tell(text) {
+    this.message.textContent = text;
+    this.drawSoon();
+  }
+
+  get cell() {
+    return this.grid ? cellAt(this.position, this.grid) : { view: 0, time: 0 };
+  }
+
+  get marks() {
+    const text = this.host.readMarks();
+    if (text !== this.marksText) [this.marksText, this.parsedMarks] = [text, parseMarks(text)];
+    return this.grid ? marksInside(this.parsedMarks, this.grid) : this.parsedMarks;
+  }
+
+  setMarks(marks) {
+    const text = marksText(marks);
+    if (text !== this.host.readMarks()) this.host.writeMarks(text);
+    this.drawSoon();
+  }
+
+  setMarking(marking) {
+    this.marking = marking;
+    this.element.classList.toggle("marking", marking);
+    this.drawSoon();
+  }
+
+  /** Change a setting; without a value a switch is turned over. */
+  set(name, value = !this.settings[name]) {
+    const moving = this.playing;
+    if (moving) this.rested();
+    this.settings = parseSettings({ ...this.settings, [name]: value });
+    this.host.writeSettings(this.settings);
+    if (moving) this.play();
+    this.rested();
+  }
+
+  get playing() {
+    return this.motion?.kind === "play";
+  }
+
+  togglePlay() {
+    if (this.playing) this.moveTo(this.cell);
+    else this.play();
+  }
+
+  play() {
+    if (!this.grid) return;
+    this.moving({ kind: "play", from: this.cell });
+  }
+
+  /** Go to a position at once. */
+  moveTo(position) {
+    if (!this.grid) return;
+    this.motion = null;
+    this.position = inside(position, this.grid);
+    this.rested();
+  }
+
+  /** Let go at a speed: glide to the middle of a cell. */
+  release(speed) {
+    this.moving({ kind: "glide", ...glide(this.position, speed, this.grid) });
+  }
+
+  moving(motion) {
+    this.motion = { ...motion, since: performance.now() };
+    this.drawSoon();
+  }
+
+  toggleFullscreen() {
+    if (document.fullscreenElement === this.element) document.exitFullscreen();
+    else this.element.requestFullscreen();
+  }
+
+  /** The position may stay where it is now: draw, and load the full-size picture if it really does. */
+  rested() {
+    this.sharp = false;
+    clearTimeout(this.sharpenTimer);
+    this.sharpenTimer = setTimeout(() => {
+      this.sharp = true;
+      this.pictures?.forgetWanted();
+      this.drawSoon();
+    }, SHARPEN_MS);
+    this.drawSoon();
+  }
+
+  drawSoon() {
+    if (this.frameRequest || this.closing.signal.aborted) return;
+    this.frameRequest = requestAnimationFrame((now) => {
+      this.frameRequest = 0;
+      this.step(now);
+      this.draw();
+      if (this.motion) this.drawSoon();
+    });
+  }
+
+  step(now) {
+    if (!this.motion || !this.grid) return;
+    const elapsed = Math.max(now - this.motion.since, 0);
+    if (this.motion.kind === "play") {
+      const { play, pingPong, speed } = this.settings;
+      this.position = playedCell(this.motion.from, elapsed, play, pingPong, this.grid.fps * speed, this.grid);
+      return;
+    }
+    const { position, done } = glided(this.motion, elapsed);
+    this.position = position;
+    if (!done) return;
+    this.motion = null;
+    this.rested();
+  }
+
+  /** The canvas's areas in its own CSS pixels, and how many of those one pixel on the screen is. */
+  measure() {
+    const size = { width: this.canvas.clientWidth, height: this.canvas.clientHeight };
+    const onScreen = this.canvas.getBoundingClientRect();
+    const aspect = this.grid ? pictureAspect(this.grid, this.settings) : null;
+    return { size, zoom: size.width ? onScreen.width / size.width : 1, areas: stageAreas(size, this.settings.strips, aspect) };
+  }
+
+  draw() {
+    const { size, zoom, areas } = this.measure();
+    this.showText();
+    this.zoom = zoom;
+    if (!size.width || !size.height) return;
+    const pixelRatio = Math.min(Math.max(zoom * window.devicePixelRatio, 0.5), MOST_PIXELS_ACROSS / size.width);
+    const [width, height] = [Math.round(size.width * pixelRatio), Math.round(size.height * pixelRatio)];
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    const ctx = this.canvas.getContext("2d");
+    if (!this.grid || !this.pictures.get(this.grid.overview.file)) {
+      ctx.clearRect(0, 0, width, height);
+      this.element.dataset.shown = "";
+      return;
+    }
+    const picture = (file, want) => this.pictures.get(file, want);
+    const full = drawScene(ctx, { ...this.scene(areas), picture, pixelRatio, sharp: this.sharp || this.playing });
+    this.element.dataset.shown = full ? "full" : "small";
+  }
+
+  scene(areas = this.measure().areas) {
+    const { grid, position, cell, settings, marks } = this;
+    return { grid, position, cell, settings, marks, areas, colors: this.colors() };
+  }
+
+  colors() {
+    const style = getComputedStyle(this.element);
+    const named = (name) => style.getPropertyValue(name).trim();
+    return {
+      well: named("--player-face") || "#222",
+      cell: named("--player-line") || "#555",
+      accent: named("--player-accent") || "#4aa3ff",
+      known: "#ffb826",
+      marked: "#e5484d",
+      markedVeil: "rgba(229, 72, 77, 0.18)",
+      slit: "rgba(255, 255, 255, 0.55)",
+    };
+  }
+
+  showText() {
+    const { view, time } = this.cell;
+    const { grid, settings, playing, marking } = this;
+    const text = grid ? `view ${view}/${grid.views - 1}  time ${time}/${grid.times - 1}` : "";
+    if (grid) Object.assign(this.element.dataset, { view, time });
+    this.element.dataset.state = this.dragging ? "drag" : (this.motion?.kind ?? "rest");
+    this.toolbar.show({ settings, playing, marking, marked: this.marks.size, text });
+  }
+
+  close() {
+    this.closing.abort();
+    cancelAnimationFrame(this.frameRequest);
+    clearTimeout(this.sharpenTimer);
+    this.sizes.disconnect();
+    this.pictures?.close();
+    this.grid = this.pictures = null;
+    this.canvas.width = this.canvas.height = 0; // frees its memory even while someone still holds the element
+    this.element.remove();
+  }
+}
