@@ -8,7 +8,7 @@ import json
 import pytest
 import tiny_backbones as tiny
 import torch
-from latent_fixtures import codec, condition, load_model, random_weights, sample, text, vae, videos, wan, wan_i2v  # noqa: F401
+from latent_fixtures import NODE, SAMPLING, SETTINGS, codec, condition, load_model, random_weights, sample, text, vae, videos, wan, wan_i2v  # noqa: F401
 
 LTX_WIDTHS = {"cross_attention_dim": 32, "attention_head_dim": 16, "num_attention_heads": 2, "caption_channels": 16, "num_layers": 1}
 LTX_BLOCKS = [["compress_all", 1], ["compress_all", 1], ["compress_all", 1]]
@@ -108,6 +108,47 @@ def test_text_to_4d_starts_without_any_known_cell(comfy_inside, wan, vae, condit
     assert torch.equal(conditioned[2]["noise_mask"], torch.ones(3, 1, 5, 2, 4))
     [filled] = comfy_inside.call("FourRealGridDecode", latent=sample(wan, conditioned), vae=vae)
     assert filled.frames.shape == (3, 5, 16, 32, 3) and not filled.known.any() and filled.frames.std() > 0
+
+
+class GivenText:
+    """A node that gives a prompt without a text encoder."""
+
+    RETURN_TYPES, FUNCTION, CATEGORY = ("CONDITIONING",), "encode", "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def encode(self):
+        return (tiny.text(),)
+
+
+def test_text_to_4d_as_a_workflow(comfy_inside, wan, vae, monkeypatch):
+    from safetensors.torch import save_file
+
+    models = comfy_inside.base / "models"
+    for folder, name, weights in (("diffusion_models", "wan", wan.model.diffusion_model.state_dict()), ("vae", "wan_vae", vae.get_sd())):
+        (models / folder).mkdir(exist_ok=True)
+        sizes = {"text_dim": tiny.TEXT_WIDTH, "freq_dim": 16, "num_heads": 2}
+        save_file(dict(weights), models / folder / f"tiny_{name}.safetensors", {"config": json.dumps({"transformer": sizes})})
+    monkeypatch.setitem(comfy_inside.node_classes, "GivenText", GivenText)
+    streams = {"sync": "hard", "strength": 1.0, "output": "mean"}
+    conditioning = {"model": ["streams", 0], "vae": ["vae", 0], "positive": ["text", 0], "negative": ["text", 0], "grid": ["grid", 0]}
+    samplers = {"positive": ["conditioning", 0], "negative": ["conditioning", 1], "latent_image": ["conditioning", 2]}
+    nodes = {
+        "model": ("UNETLoader", {"unet_name": "tiny_wan.safetensors", "weight_dtype": "default"}),
+        "vae": ("VAELoader", {"vae_name": "tiny_wan_vae.safetensors"}),
+        "text": ("GivenText", {}),
+        "streams": ("FourRealTwoStream", {"model": ["model", 0], **streams}),
+        "grid": ("FourRealEmptyGrid", {"views": 3, "times": 5, "width": 32, "height": 16, "fps": 6.0}),
+        "conditioning": (NODE, {**conditioning, **SETTINGS, "positive_view": ["text", 0]}),
+        "sampler": ("KSampler", {"model": ["streams", 0], **samplers, **SAMPLING}),
+        "decode": ("FourRealGridDecode", {"latent": ["sampler", 0], "vae": ["vae", 0]}),
+        "sheet": ("FourRealContactSheet", {"grid": ["decode", 0], "max_side": 256, "mark_known": True, "gap": 2}),
+        "save": ("PreviewImage", {"images": ["sheet", 0]}),
+    }
+    prompt = {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+    assert len(comfy_inside.run(prompt)["save"]["images"]) == 1
 
 
 @pytest.mark.parametrize("tiled", [False, True])
