@@ -15,7 +15,8 @@ VIDEO = 3  # the host's `latent_dim` of a video VAE
 def vae_codec(vae, tiled: bool = False, patch: int = 1) -> Codec:
     """One video goes in or out at a time: the host takes a 4-D batch of pictures as the frames of a single video.
 
-    tiled: pieces of 512 pixels, for little memory. patch: latent pixels on a side of one token of the model that will sample. ValueError when it is no video VAE, or packs frames in a way of its own.
+    tiled: pieces of 512 pixels, for little memory. patch: latent pixels on a side of one token of the model that will sample.
+    ValueError when it is no video VAE, or packs frames in a way of its own.
     """
     if vae.latent_dim != VIDEO or vae.not_video:
         raise ValueError("expected the VAE of a video model, got one without a time axis: load the VAE that belongs to the model")
