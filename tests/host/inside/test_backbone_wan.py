@@ -284,6 +284,25 @@ def test_a_prompt_per_stream(comfy_inside, model, expect_exact):
     expect_exact(model, {"noise": tiny.noise(), "positive": both}, {"positive": [[of_views, {}]]})
 
 
+@pytest.mark.parametrize("make, channels", [(tiny.ltxv, 8), (tiny.mochi, 12)])
+def test_a_masked_prompt_per_stream(comfy_inside, expect_exact, make, channels):
+    """LTXV and Mochi mask the padding of their text; the view stream gets its own mask."""
+    import comfy.conds
+
+    names = comfy_inside.pack_nodes("two_stream_patch.host_call")
+    mask, mask_of_views = torch.tensor([[1, 1, 1, 1, 0, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0]])
+    [[positive, _]], [[of_views, _]] = text(1), text(4)
+    own = {names.VIEW_TEXT: comfy.conds.CONDRegular(of_views), names.VIEW_TEXT_MASK: comfy.conds.CONDRegular(mask_of_views)}
+    over_time = {"positive": [[positive, {"attention_mask": mask, "model_conds": own}]]}
+    over_views = {"positive": [[of_views, {"attention_mask": mask_of_views}]]}
+    plain = {"negative": text(2, attention_mask=mask)}
+    expect_exact(tiny.with_plain_attention(make()), {"noise": tiny.noise(channels), **over_time}, over_views, **plain)
+    unmasked = {"positive": [[positive, {"model_conds": own}]]}
+    two_streams = comfy_inside.call("FourRealTwoStream", model=tiny.wan(), sync="hard", strength=1.0, output="mean")[0]
+    with pytest.raises(ValueError, match="expected a text mask for both streams' prompts or for none"):
+        sample(two_streams, tiny.noise(), **unmasked)
+
+
 def test_trained_layers_attach(comfy_inside, model):
     """Layers that start as averages give hard sync; the host loads what they are made of."""
     import comfy.model_patcher

@@ -74,7 +74,7 @@ def hunyuan():
 
 
 def mochi():
-    sizes = {"in_channels": 12, "hidden_size_x": 32, "hidden_size_y": 16, "depth": 3, "num_heads": 2, "patch_size": 2}
+    sizes = {"in_channels": 12, "hidden_size_x": 32, "hidden_size_y": 16, "depth": 2, "num_heads": 2, "patch_size": 2}
     text = {"use_t5": True, "t5_feat_dim": TEXT_WIDTH, "t5_token_length": 6}
     more = {"mlp_ratio_x": 384.0, "mlp_ratio_y": 384.0, "learn_sigma": False, "qk_norm": True, "qkv_bias": False, "out_bias": True}
     return of_family("GenmoMochi", image_model="mochi_preview", timestep_scale=1000.0, **sizes, **text, **more)
@@ -110,7 +110,7 @@ def exchanged(grid: torch.Tensor) -> torch.Tensor:
     return grid.transpose(0, 2).contiguous()
 
 
-def sample(model: Any, noise: torch.Tensor, *, positive=None, negative=None, cfg=1.0, sampler="euler", steps=3, mask=None, start=None):
+def sample(model: Any, noise: torch.Tensor, *, positive=None, negative=None, cfg=1.0, sampler="euler", steps=2, mask=None, start=None):
     """The host's sampling from this noise, as KSampler does it; returns the latent [V, C, T, h, w]."""
     import comfy.sample
 
