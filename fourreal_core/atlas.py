@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .grid import FrameGrid
 
-OVERVIEW_PIXELS = 3 * 2**20  # all cells together: loads and decodes in an instant, also for 32 x 32 cells
+OVERVIEW_PIXELS = 2**21  # all cells together: loads and decodes in an instant, also for 32 x 32 cells
 STRIP_PIXELS = 2**25  # one view: 128 MiB once decoded
 BLOCK = 8  # a JPEG block: cells that start on one do not bleed into each other
 QUALITY = 90

@@ -4,7 +4,6 @@ The grid goes to the browser as JPEG atlases in the host's temp folder; web/play
 """
 
 import os
-import shutil
 import uuid
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -20,6 +19,7 @@ from ..fourreal_core.marks import parse_marks, with_marks_unknown
 from .types import GRID_TOOLTIP, Grid, expect_grid, tell
 
 FOLDER = "fourreal_player"  # inside the host's temp folder
+OVERVIEW = "overview.jpg"
 
 _written: WeakKeyDictionary[FrameGrid, dict] = WeakKeyDictionary()
 
@@ -67,7 +67,7 @@ class FourRealGridPlayer(io.ComfyNode):
 def player_files(grid: FrameGrid) -> dict:
     """Write what the browser needs, unless it lies there from before, and describe it (web/player/payload.mjs reads this)."""
     described = _written.get(grid)
-    if described is None or not (_folder(described["id"]) / "overview.jpg").is_file():
+    if described is None or not (_folder(described["id"]) / OVERVIEW).is_file():
         atlases = grid_atlases(grid, on_view=_view_progress())
         _write(atlases)
         described = _written[grid] = _describe(grid, atlases)
@@ -89,18 +89,17 @@ def _view_progress():
 
 
 def _write(atlases: GridAtlases) -> None:
-    """All files or none; equal grids have one folder."""
+    """The overview comes last: where it lies, the rest does too. Equal grids have one folder, so each file appears at once."""
     folder = _folder(atlases.identity)
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    part.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {_strip_name(view): strip for view, strip in enumerate(atlases.strips)} | {OVERVIEW: atlases.overview}
+    part = folder / f".{uuid.uuid4().hex}.part"
     try:
-        (part / "overview.jpg").write_bytes(atlases.overview)
-        for view, strip in enumerate(atlases.strips):
-            (part / _strip_name(view)).write_bytes(strip)
-        if not folder.exists():
-            os.replace(part, folder)
+        for name, content in files.items():
+            part.write_bytes(content)
+            os.replace(part, folder / name)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
 
 
 def _strip_name(view: int) -> str:
@@ -118,7 +117,7 @@ def _describe(grid: FrameGrid, atlases: GridAtlases) -> dict:
         "known": ["".join("1" if known else "0" for known in line) for line in grid.known.tolist()],
         "subfolder": f"{FOLDER}/{atlases.identity}",
         "type": "temp",
-        "overview": {"file": "overview.jpg", **_layout(atlases.overview_layout)},
+        "overview": {"file": OVERVIEW, **_layout(atlases.overview_layout)},
         "strips": {"files": [_strip_name(view) for view in range(grid.views)], **_layout(atlases.strip_layout)},
     }
 

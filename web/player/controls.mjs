@@ -46,6 +46,7 @@ class Pointer {
     const kind = this.kindOf(event, start);
     this.use = { id: event.pointerId, kind, start, at: start, from: { ...player.position }, samples: [], adding: null };
     player.dragging = true;
+    player.movingSlit = kind === "slit";
     player.canvas.classList.add("dragging");
     if (kind === "drag") {
       player.moveTo(player.position);
@@ -143,7 +144,7 @@ class Pointer {
 
   end() {
     this.use = null;
-    this.player.dragging = false;
+    this.player.dragging = this.player.movingSlit = false;
     this.player.canvas.classList.remove("dragging");
   }
 }

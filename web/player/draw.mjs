@@ -1,6 +1,6 @@
 // Draws a player's canvas: the picture, the two slit-scan strips and the map. Knows a 2D context and nothing else of the page.
 //
-// A scene is {grid, picture, position, cell, settings, marks, areas, colors, pixelRatio, sharp}; picture(file, want) gives a decoded
+// A scene is {grid, picture, cell, settings, marks, areas, colors, movingSlit, pixelRatio, sharp}; picture(file, want) gives a decoded
 // picture or null. `sharp` is false while something moves, so that nothing is loaded only to be passed by.
 
 import { axes } from "./motion.mjs";
@@ -117,20 +117,17 @@ function frame(ctx, area, color, width) {
 
 const inset = ({ x, y, width, height }, by) => ({ x: x + by, y: y + by, width: Math.max(width - 2 * by, 0), height: Math.max(height - 2 * by, 0) });
 
-/** Where in the picture the strips look. */
-function drawSlit(ctx, { settings, colors }, area) {
-  const x = area.x + area.width * settings.slit.x;
-  const y = area.y + area.height * settings.slit.y;
+/** Where in the picture the strips look: marks at its edges, and whole lines while they are moved. */
+function drawSlit(ctx, { settings, colors, movingSlit }, { x, y, width, height }) {
+  const [across, down] = [x + width * settings.slit.x, y + height * settings.slit.y];
   ctx.strokeStyle = colors.slit;
-  ctx.lineWidth = 1;
-  ctx.setLineDash([3, 5]);
+  ctx.lineWidth = 1.5;
   ctx.beginPath();
-  ctx.moveTo(x, area.y);
-  ctx.lineTo(x, area.y + area.height);
-  ctx.moveTo(area.x, y);
-  ctx.lineTo(area.x + area.width, y);
+  const line = (fromX, fromY, toX, toY) => (ctx.moveTo(fromX, fromY), ctx.lineTo(toX, toY));
+  const arm = movingSlit ? Math.max(width, height) : 8;
+  line(across, y + height, across, Math.max(y + height - arm, y));
+  line(x + width, down, Math.max(x + width - arm, x), down);
   ctx.stroke();
-  ctx.setLineDash([]);
 }
 
 /**

@@ -25,7 +25,7 @@ export class PlayerView {
     this.settings = parseSettings(host.readSettings());
     this.position = { view: 0, time: 0 };
     this.motion = null; // {kind: "glide" | "play", since, ...}
-    this.marking = this.dragging = this.sharp = false;
+    this.marking = this.dragging = this.movingSlit = this.sharp = false;
     this.frameRequest = this.sharpenTimer = 0;
     this.zoom = 1; // of the graph, when the canvas was last drawn
     this.closing = new AbortController();
@@ -235,8 +235,8 @@ export class PlayerView {
   }
 
   scene(areas = this.measure().areas) {
-    const { grid, position, cell, settings, marks } = this;
-    return { grid, position, cell, settings, marks, areas, colors: this.colors() };
+    const { grid, cell, settings, marks, movingSlit } = this;
+    return { grid, cell, settings, marks, movingSlit, areas, colors: this.colors() };
   }
 
   colors() {
@@ -249,7 +249,7 @@ export class PlayerView {
       known: "#ffb826",
       marked: "#e5484d",
       markedVeil: "rgba(229, 72, 77, 0.18)",
-      slit: "rgba(255, 255, 255, 0.55)",
+      slit: "rgba(255, 255, 255, 0.8)",
     };
   }
 
