@@ -18,14 +18,16 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from .host_call import Arguments, HostCall, Key
+from .host_call import VIEW_TEXT, Arguments, HostCall, Key
 from .layout import Layout, input_named
 
 OVERRIDE = "optimized_attention_override"
 
 
 def fused_pass(call: HostCall, network: Any, keys: list[Key], synchronized: range) -> Tensor:
-    """The model's prediction `[k V, C, T, h, w]` with fused attention in these blocks."""
+    """The model's prediction `[k V, C, T, h, w]` with fused attention in these blocks; ValueError with two prompts."""
+    if call.kwargs.get(VIEW_TEXT) is not None:
+        raise ValueError("expected one prompt with fused, which is one stream, got another for the view stream: remove it or choose hard")
     positions = _positions(call, network)
     hooks = {keys[index]: partial(_fused_block, call, keys[index], positions) for index in synchronized}
     return call.time_stream(hooks)

@@ -3,6 +3,8 @@
 Letters and sizes: tests/host/inside/tiny_backbones.py. "Exact" is bit-equal to the host's own sampling in float32.
 """
 
+import dataclasses
+
 import pytest
 import tiny_backbones as tiny
 import torch
@@ -71,7 +73,8 @@ def test_sequential_goes_along_views_and_then_along_time(family, two_streams):
     assert not torch.allclose(twice_over_views, sample(model, one_time, **settings), atol=1e-3)
     assert not torch.allclose(twice_over_time, sample(model, one_view, **settings), atol=1e-3)
     # with view and time exchanged the two halves of a layer come in the other order
-    assert not torch.allclose(exchanged(sample(two_streams(model, sync="sequential"), exchanged(noise), **settings)), sequential, atol=1e-3)
+    turned = exchanged(sample(two_streams(model, sync="sequential"), exchanged(noise), **settings))
+    assert not torch.allclose(turned, sequential, atol=1e-3)
 
 
 def test_the_model_stays_as_it_was(family, two_streams):
@@ -82,6 +85,28 @@ def test_the_model_stays_as_it_was(family, two_streams):
     assert torch.equal(sample(again, noise, **settings), sample(off, noise, **settings))
     assert not torch.allclose(sample(hard, noise, **settings), sample(off, noise, **settings), atol=1e-3)
     assert torch.equal(sample(model, noise, **settings), before)
+
+
+def test_given_first_frames_of_kandinsky(comfy_inside, two_streams):
+    """They replace frames of the latent inside the network: the time stream stays the host's, the view stream sees them too."""
+    model, noise = tiny.kandinsky(), tiny.noise()
+    first = torch.randn(tiny.V, 16, 1, 4, 8, generator=torch.Generator().manual_seed(3))
+    plain = {"positive": pooled(8)(1), "negative": pooled(8)(2)}
+    given = {name: [[prompt, {**values, "time_dim_replace": first}]] for name, [[prompt, values]] in plain.items()}
+    assert torch.equal(sample(two_streams(model, strength=0.0, output="time only"), noise, **given), sample(model, noise, **given))
+    views = two_streams(model, strength=0.0, output="view only")
+    changed = (sample(views, noise, **given) - sample(views, noise, **plain)).abs().amax(dim=(0, 1, 3, 4))
+    assert changed[0] > 0.1 and changed[1:].max() == 0  # moments are separate videos: only the first one has given frames
+
+
+@pytest.mark.parametrize("sync", ["hard", "sequential", "fused"])
+def test_bfloat16(two_streams, sync):
+    model, noise = tiny.wan(), tiny.noise()
+    expected = sample(two_streams(model, sync=sync), noise)
+    model.model.diffusion_model.to(torch.bfloat16).dtype = torch.bfloat16
+    model.model.diffusion_model.patch_embedding.float()  # as the host keeps it
+    coarse = sample(two_streams(model, sync=sync), noise)
+    assert coarse.dtype == torch.float32 and 0 < (coarse - expected).abs().max() < 0.2
 
 
 def test_soft_asks_for_trained_layers(family, two_streams):
@@ -119,10 +144,19 @@ def test_a_4real_model_takes_no_ranges(comfy_inside, tiny_model, two_streams):
 
 def test_other_models_get_one_sentence(comfy_inside, two_streams):
     sizes = {"in_channels": 16, "out_channels": 16, "hidden_size": 32, "num_heads": 2, "depth": 1, "depth_single_blocks": 1}
-    more = {"patch_size": 2, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "mlp_ratio": 2.0, "guidance_embed": False, "txt_ids_dims": []}
-    flux = tiny.of_family("Flux", image_model="flux", context_in_dim=16, vec_in_dim=8, **sizes, **more)
+    more = {"patch_size": 2, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "mlp_ratio": 2.0, "guidance_embed": False}
+    text = {"context_in_dim": 16, "vec_in_dim": 8, "txt_ids_dims": []}
+    flux = tiny.of_family("Flux", image_model="flux", **sizes, **more, **text)
     with pytest.raises(ValueError, match="expected a 4Real model or a video model of Wan, .* got Flux"):
         two_streams(flux)
+
+
+def test_a_host_that_ignores_patches_of_blocks_gets_one_sentence(comfy_inside, two_streams, monkeypatch):
+    backbones = comfy_inside.pack_nodes("two_stream_patch.backbones")
+    unknown_hooks = dataclasses.replace(backbones.WAN, blocks=(("other_block", "blocks"),))
+    monkeypatch.setitem(backbones.FAMILIES, "WanModel", unknown_hooks)
+    with pytest.raises(ValueError, match="got one that ignores patches of its other_blocks"):
+        sample(two_streams(tiny.wan(layers=1)), tiny.noise())
 
 
 def test_a_latent_that_is_no_grid_gets_one_sentence(comfy_inside, two_streams):

@@ -90,6 +90,11 @@ def test_scaled_positions_of_the_host_are_kept(model, fused):
     assert (host - sample(model, one_view)).abs().max() > 0.001
 
 
-def test_one_stream_takes_one_prompt(model, fused):
-    [[positive, _]] = text(1)
-    assert torch.equal(sample(fused(model, output="view only"), tiny.noise()), sample(fused(model), tiny.noise(), positive=[[positive, {}]]))
+def test_a_prompt_per_stream_gets_one_sentence(comfy_inside, model, fused):
+    import comfy.conds
+
+    name = comfy_inside.pack_nodes("two_stream_patch.host_call").VIEW_TEXT
+    [[positive, _]], [[of_views, _]] = text(1), text(4)
+    both = [[positive, {"model_conds": {name: comfy.conds.CONDRegular(of_views)}}]]
+    with pytest.raises(ValueError, match="expected one prompt with fused"):
+        sample(fused(model), tiny.noise(), positive=both)

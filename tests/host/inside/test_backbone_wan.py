@@ -103,7 +103,8 @@ def test_image_to_video(expect_exact):
     model, image, mask = tiny.wan(in_dim=36), random(V, 16, T, 4, 8), known_cells()
 
     def prompts(image, mask):
-        return {"positive": text(1, concat_latent_image=image, concat_mask=mask), "negative": text(2, concat_latent_image=image, concat_mask=mask)}
+        given = {"concat_latent_image": image, "concat_mask": mask}
+        return {"positive": text(1, **given), "negative": text(2, **given)}
 
     expect_exact(model, {"noise": tiny.noise(), **prompts(image, mask)}, prompts(exchanged(image), exchanged(mask)), cfg=4.0)
 
@@ -111,7 +112,7 @@ def test_image_to_video(expect_exact):
 def test_image_embedding(expect_exact):
     """Wan 2.1 I2V: one image embedding for all."""
     model = tiny.wan("i2v", in_dim=36)
-    seen = SimpleNamespace(penultimate_hidden_states=random(1, 257, 1280))
+    seen = SimpleNamespace(penultimate_hidden_states=random(1, 5, 1280))
     prompts = {"positive": text(1, clip_vision_output=seen), "negative": text(2, clip_vision_output=seen)}
     expect_exact(model, {"noise": tiny.noise(), **prompts}, prompts, cfg=4.0)
 
