@@ -91,6 +91,8 @@ def _view_progress():
 def _write(atlases: GridAtlases) -> None:
     """The overview comes last: where it lies, the rest does too. Equal grids have one folder, so each file appears at once."""
     folder = _folder(atlases.identity)
+    if (folder / OVERVIEW).is_file():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     files = {_strip_name(view): strip for view, strip in enumerate(atlases.strips)} | {OVERVIEW: atlases.overview}
     part = folder / f".{uuid.uuid4().hex}.part"
