@@ -62,14 +62,13 @@ class NestedPasses(ABC):
         self.noted[key] = {name: value for name, value in arguments.items() if name != place.name}
         if index < len(self.keys) - 1:
             return {**self._text_of(arguments), place.name: self._nothing(key, arguments[place.name])}
-        hooks = {key: partial(self._replaced, key) for key in self.keys}
+        hooks = {each: partial(self._replaced, each) for each in self.keys}
         self.time_output = self.call.time_stream(hooks, patches=self._followed_patches())
         return place.write(self._text_of(arguments), self.view_tokens, self.view_text)
 
     def _replaced(self, key: Key, arguments: Arguments, extra: Arguments) -> Arguments:
         """A block of the time stream's pass."""
         other = self.call.options.get("patches_replace", {}).get("dit", {}).get(key)
-
         original = self.backbone.original_block(self.network, key, extra)
 
         def run(given: Arguments) -> Arguments:
