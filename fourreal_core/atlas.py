@@ -20,7 +20,9 @@ from torch import Tensor
 
 from .grid import FrameGrid
 
-OVERVIEW_PIXELS = 2**21  # all cells together: loads and decodes in an instant, also for 32 x 32 cells
+OVERVIEW_PIXELS = 2**21  # all cells together: loads and decodes in an instant
+OVERVIEW_CELL_PIXELS = 96 * 54  # but large grids get as many per cell,
+MOST_OVERVIEW_PIXELS = 2**23  # within this
 STRIP_PIXELS = 2**25  # one view: 128 MiB once decoded
 BLOCK = 8  # a JPEG block: cells that start on one do not bleed into each other
 QUALITY = 90
@@ -47,13 +49,15 @@ class GridAtlases:
 
 
 def grid_atlases(grid: FrameGrid, *, on_view: Callable[[int, int], None] | None = None) -> GridAtlases:
-    """Encode a grid. Cells are scaled down (antialiased, never up) to OVERVIEW_PIXELS in all and to STRIP_PIXELS per view.
+    """Encode a grid. Cells are scaled down (antialiased, never up) to the budgets above.
 
     on_view(done, views) is called after each view; an exception from it stops the work.
     """
     size = grid.width, grid.height
     strip = layout(grid.times, math.ceil(math.sqrt(grid.times * grid.height / grid.width)), fitted_size(size, grid.times, STRIP_PIXELS))
-    overview = layout(grid.views * grid.times, grid.times, fitted_size(size, grid.views * grid.times, OVERVIEW_PIXELS))
+    count = grid.views * grid.times
+    pixels = min(max(OVERVIEW_PIXELS, count * OVERVIEW_CELL_PIXELS), MOST_OVERVIEW_PIXELS)
+    overview = layout(count, grid.times, fitted_size(size, count, pixels))
     digest, strips, small = hashlib.blake2b(repr(tuple(grid.frames.shape)).encode(), digest_size=12), [], []
     for view, video_THWC in enumerate(grid.frames):
         cells_NHWC = to_bytes(video_THWC)

@@ -44,7 +44,8 @@ def test_every_cell_of_the_overview_and_of_the_strips_has_its_colour():
 
 
 def test_cells_are_scaled_down_to_the_budget_and_never_up(monkeypatch):
-    monkeypatch.setattr(atlas, "OVERVIEW_PIXELS", V * T * H * W // 4)
+    monkeypatch.setattr(atlas, "OVERVIEW_PIXELS", 1)
+    monkeypatch.setattr(atlas, "OVERVIEW_CELL_PIXELS", H * W // 4)
     monkeypatch.setattr(atlas, "STRIP_PIXELS", T * H * W // 9)
     made = atlas.grid_atlases(plain_cells())
     assert made.overview_layout.cell == (W // 2, H // 2) and made.strip_layout.cell == (W // 3, round(H / 3))

@@ -1,7 +1,8 @@
 // Draws a player's canvas: the picture, the two slit-scan strips and the map. Knows a 2D context and nothing else of the page.
 //
-// A scene is {grid, picture, cell, settings, marks, areas, colors, movingSlit, pixelRatio, sharp}; picture(file, want) gives a decoded
-// picture or null. `sharp` is false while something moves, so that nothing is loaded only to be passed by.
+// A scene is {grid, picture, cell, settings, marks, areas, colors, movingSlit, pixelRatio, sharp, allFit}; picture(file, want) gives a decoded
+// picture or null. `sharp` is false while something moves, so that nothing is loaded only to be passed by; `allFit` says whether the
+// full-size pictures of all views can be kept at once.
 
 import { axes } from "./motion.mjs";
 import { isMarked } from "./marks.mjs";
@@ -41,7 +42,7 @@ function drawViews(ctx, scene) {
   let full = true;
   for (const { view, area } of viewTiles(scene)) {
     const cell = { view, time: scene.cell.time };
-    full = drawCell(ctx, scene, cell, area, true) && full;
+    full = drawCell(ctx, scene, cell, area, scene.allFit || view === scene.cell.view) && full;
     drawBadges(ctx, scene, cell, area, 2);
     if (view === scene.cell.view) frame(ctx, area, scene.colors.accent, 2);
   }
@@ -60,7 +61,7 @@ function drawCells(ctx, scene) {
     for (let time = 0; time < grid.times; time += 1) {
       const area = inset(place({ view, time }), 0.5);
       drawCell(ctx, scene, { view, time }, area, false);
-      drawBadges(ctx, scene, { view, time }, area, area.width > 40 ? 2 : 1);
+      drawBadges(ctx, scene, { view, time }, area, area.width > 40 ? 2 : area.width / 30);
     }
   }
   frame(ctx, place(cell), scene.colors.accent, 2);
@@ -139,10 +140,11 @@ function drawStrip(ctx, scene, acrossPicture) {
   const axis = axes(settings.swap)[acrossPicture ? "across" : "down"];
   const strip = acrossPicture ? areas.acrossStrip : areas.downStrip;
   const count = grid[axis + "s"];
+  ctx.imageSmoothingEnabled = false; // or the neighbours of the slit would show through
   for (let index = 0; index < count; index += 1) {
     const at = { ...cell, [axis]: index };
-    const area = part(strip, index, count, acrossPicture);
-    const source = smallSource(grid, at.view, at.time, picture);
+    const area = onPixels(part(strip, index, count, acrossPicture), scene.pixelRatio);
+    const source = (axis === "time" && cellSource(grid, at.view, at.time, picture)) || smallSource(grid, at.view, at.time, picture);
     if (source) {
       const slit = acrossPicture ? slitOf(source, settings.slit.x, "x", "width") : slitOf(source, settings.slit.y, "y", "height");
       ctx.drawImage(source.image, slit.x, slit.y, slit.width, slit.height, area.x, area.y, area.width, area.height);
@@ -151,12 +153,18 @@ function drawStrip(ctx, scene, acrossPicture) {
     ctx.fillStyle = isMarked(scene.marks, at) ? colors.marked : colors.known;
     if (isMarked(scene.marks, at) || grid.known[at.view][at.time]) ctx.fillRect(tick.x, tick.y, Math.max(tick.width - 1, 1), Math.max(tick.height - 1, 1));
   }
+  ctx.imageSmoothingEnabled = true;
   frame(ctx, part(strip, cell[axis], count, acrossPicture), colors.accent, 2);
 }
 
+/** An area with edges on whole pixels of the screen, so that no seam shows between neighbours. */
+function onPixels({ x, y, width, height }, pixelRatio) {
+  const snap = (value) => Math.round(value * pixelRatio) / pixelRatio;
+  return { x: snap(x), y: snap(y), width: snap(x + width) - snap(x), height: snap(y + height) - snap(y) };
+}
+
 function slitOf(source, share, start, length) {
-  const wide = Math.min(2, source[length]);
-  return { ...source, [start]: source[start] + (source[length] - wide) * share, [length]: wide };
+  return { ...source, [start]: source[start] + Math.floor((source[length] - 1) * share), [length]: 1 };
 }
 
 function drawMap(ctx, { grid, settings, cell, marks, areas, colors }) {

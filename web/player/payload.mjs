@@ -19,6 +19,11 @@ export function cellArea(layout, index) {
   return { x: (index % layout.across) * layout.pitch[0], y: Math.floor(index / layout.across) * layout.pitch[1], width, height };
 }
 
+/** Bytes of one view's full-size picture once it is decoded. */
+export function stripBytes({ strips, times }) {
+  return strips.across * strips.pitch[0] * Math.ceil(times / strips.across) * strips.pitch[1] * 4;
+}
+
 /** The server's address of one of the grid's files. The folder is named after the content, so an address never changes its meaning. */
 export function fileRoute(grid, file) {
   return "/view?" + new URLSearchParams({ filename: file, subfolder: grid.subfolder, type: grid.type });

@@ -4,7 +4,7 @@ import { listen } from "./controls.mjs";
 import { drawScene } from "./draw.mjs";
 import { marksInside, marksText, parseMarks } from "./marks.mjs";
 import { cellAt, glide, glided, inside, playedCell } from "./motion.mjs";
-import { parseGrid } from "./payload.mjs";
+import { parseGrid, stripBytes } from "./payload.mjs";
 import { Pictures } from "./pictures.mjs";
 import { parseSettings } from "./settings.mjs";
 import { pictureAspect, stageAreas } from "./stage.mjs";
@@ -61,7 +61,8 @@ export class PlayerView {
 
   /** Show what nodes/player.py sent. The same grid again keeps the position and the pictures. */
   show(sent) {
-    if (sent.id === this.grid?.id && String(sent.known) === this.sentKnown) return;
+    const same = sent.id === this.grid?.id && String(sent.known) === this.sentKnown;
+    if (same && this.pictures.failed.size === 0) return;
     try {
       this.grid = parseGrid(sent);
     } catch (problem) {
@@ -135,6 +136,11 @@ export class PlayerView {
 
   get playing() {
     return this.motion?.kind === "play";
+  }
+
+  /** Whether the full-size pictures of all views can be kept at once; if not, asking for all would load them for ever. */
+  get allFit() {
+    return stripBytes(this.grid) * this.grid.views <= this.pictures.budget;
   }
 
   togglePlay() {
@@ -230,7 +236,8 @@ export class PlayerView {
       return;
     }
     const picture = (file, want) => this.pictures.get(file, want);
-    const full = drawScene(ctx, { ...this.scene(areas), picture, pixelRatio, sharp: this.sharp || this.playing });
+    const sharp = this.sharp || (this.playing && (this.settings.play === "time" || this.allFit));
+    const full = drawScene(ctx, { ...this.scene(areas), picture, pixelRatio, sharp, allFit: this.allFit });
     this.element.dataset.shown = full ? "full" : "small";
   }
 

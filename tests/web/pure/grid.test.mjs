@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isMarked, marksInside, marksText, parseMarks, withMark } from "../../../web/player/marks.mjs";
-import { cellArea, cellSource, fileRoute, parseGrid } from "../../../web/player/payload.mjs";
+import { cellArea, cellSource, fileRoute, parseGrid, stripBytes } from "../../../web/player/payload.mjs";
 import { Pictures } from "../../../web/player/pictures.mjs";
 import { parseSettings } from "../../../web/player/settings.mjs";
 
@@ -35,6 +35,10 @@ test("the full-size picture is taken where it is there, else the small one, else
   assert.deepEqual(having("overview.jpg", "view_0001.jpg"), { image: "view_0001.jpg", full: true, x: 0, y: 24, width: 36, height: 20 });
   assert.deepEqual(having("overview.jpg", "view_0000.jpg"), { image: "overview.jpg", full: false, x: 48, y: 16, width: 18, height: 10 });
   assert.equal(having(), null);
+});
+
+test("a view's picture is two cells wide and two high here", () => {
+  assert.equal(stripBytes(parseGrid(SENT)), 80 * 48 * 4);
 });
 
 test("files are asked for by name, folder and kind", () => {
