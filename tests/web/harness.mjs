@@ -8,6 +8,7 @@ import { join } from "node:path";
 const { chromium } = createRequire(join(process.env.FOURREAL_NODE_MODULES, "here.js"))("playwright-core");
 const HOST = process.env.FOURREAL_HOST;
 const WAIT_MS = 60_000;
+const OPEN_MS = 240_000; // the editor is large, and the machine may be busy
 
 let browser = null;
 
@@ -32,8 +33,9 @@ export async function openEditor({ vueNodes = false, zoom = 1, theme = "dark", s
   page.setDefaultTimeout(WAIT_MS);
   const problems = watch(page);
   await setSettings({ "Comfy.VueNodes.Enabled": vueNodes, "Comfy.ColorPalette": theme, "Comfy.TutorialCompleted": true, "Comfy.Workflow.Persist": false });
-  await page.goto(HOST, { waitUntil: "domcontentloaded" });
-  await page.waitForFunction(() => window.app?.extensionManager && window.app.graph && window.comfyAPI?.api?.api?.clientId);
+  await page.goto(HOST, { waitUntil: "domcontentloaded", timeout: OPEN_MS });
+  const ready = () => window.app?.extensionManager && window.app.graph && window.comfyAPI?.api?.api?.clientId;
+  await page.waitForFunction(ready, null, { timeout: OPEN_MS });
   await page.evaluate(() => window.app.graph.clear());
   return new Editor(context, page, problems);
 }

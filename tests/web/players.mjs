@@ -8,7 +8,8 @@ export const GRID = "FOURREAL_GRID";
 export function playerWorkflow(file, { players = 1, marks = "[]", size = [560, 520], redo = false } = {}) {
   const nodes = [{ id: 1, type: "FourRealLoadGrid", pos: [0, 0], size: [280, 80], values: [file], outputs: [["grid", GRID]] }];
   for (let index = 0; index < players; index += 1) {
-    nodes.push({ id: 2 + index, type: "FourRealGridPlayer", pos: [320 + index * (size[0] + 40), 0], size, values: [marks], inputs: { grid: [1, 0, GRID] }, outputs: [["to_redo", GRID]], properties: {} });
+    const place = { pos: [320 + index * (size[0] + 40), 0], size };
+    nodes.push({ id: 2 + index, type: "FourRealGridPlayer", ...place, values: [marks], inputs: { grid: [1, 0, GRID] }, outputs: [["to_redo", GRID]] });
   }
   if (redo) nodes.push({ id: 20, type: "FourRealSaveGrid", pos: [0, 160], values: ["redo"], inputs: { grid: [2, 0, GRID] } });
   return workflowOf(nodes);

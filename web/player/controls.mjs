@@ -152,7 +152,8 @@ class Pointer {
 /** Handled keys stay here: the host would delete the node, or start something, on some of them. */
 function key(player, event) {
   if (event.ctrlKey || event.metaKey || event.altKey || !player.grid) return;
-  if (event.target !== player.element && (event.target.tagName === "SELECT" || event.key === " " || event.key === "Enter")) return;
+  if (event.target.tagName === "SELECT") return event.stopPropagation(); // its own keys
+  if (event.target !== player.element && (event.key === " " || event.key === "Enter")) return; // a button's own keys
   if (!keyDone(player, event.key)) return;
   event.preventDefault();
   event.stopPropagation();
