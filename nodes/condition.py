@@ -13,10 +13,10 @@ from ..fourreal_core.flow import from_model, to_model
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.latents import ENCODINGS, decode_frames
 from .host_model import CONDITION_KEY
-from .latent_vae import piece_progress, vae_codec
+from .latent_vae import vae_codec
 from .load import expect_grid_model
 from .transport import transport_guess
-from .types import GRID_TOOLTIP, Grid, expect_grid, with_provenance
+from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, with_provenance
 
 LATENT_KEY = "fourreal"
 AS_CONDITIONED = "as conditioned"
@@ -76,7 +76,7 @@ def decode_latent_grid(latent: dict, vae, encoding: str, tiled: bool = False, gr
     if vae is None:
         raise ValueError("expected the VAE that made this latent, got none: connect the one of 4Real Latent Grid Conditioning to vae")
     size = (grid.views, grid.times, grid.height, grid.width)
-    sampled_VTHWC = decode_frames(latent["samples"], encoding, vae_codec(vae, tiled), size, ~grid.known, piece_progress())
+    sampled_VTHWC = decode_frames(latent["samples"], encoding, vae_codec(vae, tiled), size, ~grid.known, counting_progress())
     return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC))
 
 

@@ -18,9 +18,9 @@ from ..fourreal_core.latents import ENCODINGS, GREY, Codec, cell_flags, encode_f
 from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP, check_guess
 from .host_model import GridBaseModel
 from .latent_stages import KNOWN_LATENTS
-from .latent_vae import piece_progress, vae_codec
+from .latent_vae import vae_codec
 from .two_stream_patch.host_call import VIEW_TEXT, VIEW_TEXT_MASK
-from .types import GRID_TOOLTIP, Grid, expect_grid
+from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 
 MASK_ONLY, IMAGE_TO_VIDEO, VACE = "noise mask only", "image to video", "vace"
 KNOWN_CELLS = ["auto", MASK_ONLY, IMAGE_TO_VIDEO, VACE]
@@ -39,7 +39,7 @@ class LatentGrid:
         """Latents [V, C, L, h, w] of the known cells, with these frames (or this grey) in the others."""
         filling = torch.as_tensor(unknown_VTHWC, dtype=torch.float32)
         frames_VTHWC = torch.where(self.grid.known[:, :, None, None, None], self.grid.frames, filling)
-        return encode_frames(frames_VTHWC, self.encoding, self.codec, wanted_VT, piece_progress())
+        return encode_frames(frames_VTHWC, self.encoding, self.codec, wanted_VT, counting_progress())
 
 
 def needed_condition(model) -> str:

@@ -1,10 +1,7 @@
-"""The host's video VAE as the core's `Codec`, and progress on the running node that the user can cancel.
+"""The host's video VAE as the core's `Codec`.
 
 Letters: N frames of one video, H W pixels, C latent channels, L latent frames, h w latent pixels.
 """
-
-import comfy.model_management
-import comfy.utils
 
 from ..fourreal_core.latents import Codec
 
@@ -41,14 +38,3 @@ def _frames_per_latent(vae) -> int:
             f"one that turns {frames_of(1)}, {frames_of(2)}, {frames_of(3)} frames into 1, 2, 3: it is not supported"
         )
     return packed
-
-
-def piece_progress():
-    """A progress bar that counts what goes through the VAE and stops when the user cancels."""
-    bar = comfy.utils.ProgressBar(1)
-
-    def on_piece(done, total):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
-
-    return on_piece

@@ -8,15 +8,13 @@ import uuid
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import comfy.model_management
-import comfy.utils
 import folder_paths
 from comfy_api.latest import io
 
 from ..fourreal_core.atlas import GridAtlases, Layout, grid_atlases
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.marks import parse_marks, with_marks_unknown
-from .types import GRID_TOOLTIP, Grid, expect_grid, tell
+from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 
 FOLDER = "fourreal_player"  # inside the host's temp folder
 OVERVIEW = "overview.jpg"
@@ -68,7 +66,7 @@ def player_files(grid: FrameGrid) -> dict:
     """Write what the browser needs, unless it lies there from before, and describe it (web/player/payload.mjs reads this)."""
     described = _written.get(grid)
     if described is None or not (_folder(described["id"]) / OVERVIEW).is_file():
-        atlases = grid_atlases(grid, on_view=_view_progress())
+        atlases = grid_atlases(grid, on_view=counting_progress())
         _write(atlases)
         described = _written[grid] = _describe(grid, atlases)
     return described
@@ -76,16 +74,6 @@ def player_files(grid: FrameGrid) -> dict:
 
 def _folder(identity: str) -> Path:
     return Path(folder_paths.get_temp_directory()) / FOLDER / identity
-
-
-def _view_progress():
-    bar = comfy.utils.ProgressBar(1)
-
-    def on_view(done, total):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
-
-    return on_view
 
 
 def _write(atlases: GridAtlases) -> None:

@@ -2,13 +2,11 @@
 
 from weakref import WeakKeyDictionary
 
-import comfy.model_management
-import comfy.utils
 from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.transport import TransportGuess, transport, transport_fill
-from .types import GRID_TOOLTIP, Grid, expect_grid
+from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 
 _latest: WeakKeyDictionary[FrameGrid, TransportGuess] = WeakKeyDictionary()
 
@@ -17,21 +15,10 @@ def transport_guess(grid: FrameGrid) -> TransportGuess:
     """Transport's predictions for a grid. The latest are kept, because one grid is sampled with many seeds."""
     guess = _latest.get(grid)
     if guess is None:
-        guess = transport(grid, on_cell=_cell_progress())
+        guess = transport(grid, on_cell=counting_progress())
         _latest.clear()
         _latest[grid] = guess
     return guess
-
-
-def _cell_progress():
-    """A progress bar on the running node that counts cells and stops when the user cancels."""
-    bar = comfy.utils.ProgressBar(1)
-
-    def on_cell(done, total):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(done, total)
-
-    return on_cell
 
 
 class FourRealTransportFill(io.ComfyNode):
@@ -56,5 +43,5 @@ class FourRealTransportFill(io.ComfyNode):
 
     @classmethod
     def execute(cls, grid) -> io.NodeOutput:
-        filled, confidence_VTHW = transport_fill(expect_grid(grid), on_cell=_cell_progress())
+        filled, confidence_VTHW = transport_fill(expect_grid(grid), on_cell=counting_progress())
         return io.NodeOutput(filled, confidence_VTHW.flatten(0, 1)[..., None].expand(-1, -1, -1, 3).contiguous())

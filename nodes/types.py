@@ -7,6 +7,8 @@ import logging
 from collections.abc import Mapping
 from fractions import Fraction
 
+import comfy.model_management
+import comfy.utils
 import torch
 from comfy_api.latest import InputImpl, Types, io
 from server import PromptServer
@@ -39,6 +41,17 @@ def expect_grid(value, name: str = "grid") -> FrameGrid:
 def with_provenance(grid: FrameGrid, facts: Mapping) -> FrameGrid:
     """The grid with these facts added to where it came from."""
     return grid.replace(provenance={**grid.provenance, **facts})
+
+
+def counting_progress():
+    """report(done, total): a progress bar on the running node that also stops it when the user cancels."""
+    bar = comfy.utils.ProgressBar(1)
+
+    def report(done, total):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+
+    return report
 
 
 def tell(node, text: str) -> None:
