@@ -19,7 +19,7 @@ from .sampling import sample_grid
 from .transport import transport_fill
 
 SIGMAS = (1.0, 0.75, 0.5, 0.25, 0.1)
-SHEET_STEPS = 16
+SHEET_STEPS = 4
 SHEETS = 6
 JPEG_QUALITY = 85
 

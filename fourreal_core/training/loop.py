@@ -46,8 +46,8 @@ class TrainingPlan:
     steps: int = 2000
     batch: int = 16
     crop: tuple[int, int] = (64, 64)
-    learning_rate: float = 1e-3
-    matrix_rate: float = 0.004
+    learning_rate: float = 6e-4
+    matrix_rate: float = 0.003
     warmup: int = 50
     clip: float = 1.0
     seed: int = 0
