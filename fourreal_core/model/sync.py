@@ -10,6 +10,7 @@ Legend: B grids, V views, T times, S tokens per frame, L = V * T * S, D width, E
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable
 
 import torch
@@ -40,12 +41,11 @@ class HardSync(nn.Module):
     Both matrices start at I/2 and the modulation m = 1 + s(sigma) at 1, so that it starts as `average`.
     """
 
-    def __init__(self, config: ModelConfig, *, operations: Any = nn, **factory: Any):
+    def __init__(self, width: int, sigma_width: int, *, operations: Any = nn, **factory: Any):
         super().__init__()
-        width = config.width
         self.time = operations.Linear(width, width, bias=False, **factory)
         self.view = operations.Linear(width, width, bias=False, **factory)
-        self.modulation = operations.Linear(config.sync_sigma_width, 2 * width, **factory)
+        self.modulation = operations.Linear(sigma_width, 2 * width, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
         scale_time, scale_view = _modulate(self.modulation, sigma_B, y_time).chunk(2, dim=-1)
@@ -59,6 +59,34 @@ class HardSync(nn.Module):
         _zero(self.modulation)
 
 
+class LowRankHardSync(nn.Module):
+    """Hard synchronization for wide backbones: x_v' = x_t' = a_t * y_t / 2 + a_v * y_v / 2 + rank-r part.
+
+    Both parts see the streams modulated as in `HardSync`; a is one number per channel and starts at 1, the rank-r part
+    starts at zero, so that it starts as `average`. [ours]
+    """
+
+    def __init__(self, width: int, sigma_width: int, rank: int, *, operations: Any = nn, **factory: Any):
+        super().__init__()
+        self.width = width
+        self.down = operations.Linear(2 * width, rank, bias=False, **factory)
+        self.up = operations.Linear(rank, width, bias=False, **factory)
+        self.averaging = nn.Parameter(torch.empty(2, width, **factory))
+        self.modulation = operations.Linear(sigma_width, 2 * width, **factory)
+
+    def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
+        both = torch.cat([y_time, y_view], dim=-1) * (1 + _modulate(self.modulation, sigma_B, y_time))
+        x = (both * self.averaging.to(both).flatten()).unflatten(-1, (2, self.width)).mean(-2) + self.up(self.down(both))
+        return x, x
+
+    @torch.no_grad()
+    def initialize(self) -> None:
+        nn.init.normal_(self.down.weight, std=(2 * self.width) ** -0.5)
+        nn.init.zeros_(self.up.weight)
+        self.averaging.fill_(1.0)
+        _zero(self.modulation)
+
+
 class SoftSync(nn.Module):
     """x_v' = y_v + d_v, x_t' = y_t + d_t with (d_v, d_t) = ModLinear(y_v, y_t; sigma), the ADMM-like step.
 
@@ -66,12 +94,11 @@ class SoftSync(nn.Module):
     g is one number per stream, s and h one per channel; g starts at 1, s, h and b at 0.
     """
 
-    def __init__(self, config: ModelConfig, *, operations: Any = nn, **factory: Any):
+    def __init__(self, width: int, sigma_width: int, *, operations: Any = nn, **factory: Any):
         super().__init__()
-        width = config.width
         self.width = width
         self.delta = operations.Linear(2 * width, 2 * width, **factory)
-        self.modulation = operations.Linear(config.sync_sigma_width, 4 * width + 2, **factory)
+        self.modulation = operations.Linear(sigma_width, 4 * width + 2, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
         parts = _modulate(self.modulation, sigma_B, y_time).split([2 * self.width, 2 * self.width, 1, 1], dim=-1)
@@ -96,14 +123,13 @@ class LowRankSoftSync(nn.Module):
     averaging init and 0 for the zero init; the rank-r part starts at zero. [ours]
     """
 
-    def __init__(self, config: ModelConfig, *, operations: Any = nn, **factory: Any):
+    def __init__(self, width: int, sigma_width: int, rank: int, *, operations: Any = nn, **factory: Any):
         super().__init__()
-        width = config.width
         self.width = width
-        self.down = operations.Linear(2 * width, config.sync_rank, bias=False, **factory)
-        self.up = operations.Linear(config.sync_rank, 2 * width, **factory)
+        self.down = operations.Linear(2 * width, rank, bias=False, **factory)
+        self.up = operations.Linear(rank, 2 * width, **factory)
         self.averaging = nn.Parameter(torch.empty(2, width, **factory))
-        self.modulation = operations.Linear(config.sync_sigma_width, 4 * width + 2, **factory)
+        self.modulation = operations.Linear(sigma_width, 4 * width + 2, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
         parts = _modulate(self.modulation, sigma_B, y_time).split([2 * self.width, 2 * self.width, 1, 1], dim=-1)
@@ -135,12 +161,11 @@ class SequentialSync(nn.Module):
     number and starts at 1, s and h one per channel; W and b start at 0, so that it starts as `unchanged`.
     """
 
-    def __init__(self, config: ModelConfig, *, operations: Any = nn, **factory: Any):
+    def __init__(self, width: int, sigma_width: int, *, operations: Any = nn, **factory: Any):
         super().__init__()
-        width = config.width
         self.width = width
         self.delta = operations.Linear(width, width, **factory)
-        self.modulation = operations.Linear(config.sync_sigma_width, 2 * width + 1, **factory)
+        self.modulation = operations.Linear(sigma_width, 2 * width + 1, **factory)
 
     def forward(self, x: Tensor, sigma_B: Tensor) -> Tensor:
         scale, shift, gate = _modulate(self.modulation, sigma_B, x).split([self.width, self.width, 1], dim=-1)
@@ -163,10 +188,10 @@ class FusedSync(nn.Module):
     4Real-Video-V2 tunes the self-attention itself; differences leave the base alone, which other kinds share [ours].
     """
 
-    def __init__(self, config: ModelConfig, *, operations: Any = nn, **factory: Any):
+    def __init__(self, width: int, *, operations: Any = nn, **factory: Any):
         super().__init__()
-        self.qkv = operations.Linear(config.width, 3 * config.width, **factory)
-        self.attention_out = operations.Linear(config.width, config.width, **factory)
+        self.qkv = operations.Linear(width, 3 * width, **factory)
+        self.attention_out = operations.Linear(width, width, **factory)
 
     def forward(self, block: nn.Module, attend: Attend, x_BLD: Tensor) -> Tensor:
         attended = attend(block.qkv(x_BLD) + self.qkv(x_BLD))
@@ -179,10 +204,24 @@ class FusedSync(nn.Module):
 
 
 def build_sync(kind: str, config: ModelConfig, *, operations: Any = nn, **factory: Any) -> nn.ModuleList:
-    """One trained layer of this kind, one of `TRAINED_SYNC`, for each block."""
-    soft = LowRankSoftSync if config.sync_rank else SoftSync
-    layer = {"hard": HardSync, "soft": soft, "sequential": SequentialSync, "fused": FusedSync}[kind]
-    return nn.ModuleList(layer(config, operations=operations, **factory) for _ in range(config.depth))
+    """One trained layer of this kind, one of `TRAINED_SYNC`, for each block. The config's rank is that of soft layers."""
+    sizes = {"width": config.width, "sigma_width": config.sync_sigma_width}
+    if kind in ("hard", "soft"):
+        rank = config.sync_rank if kind == "soft" else 0
+        return build_two_stream_sync(kind, config.depth, **sizes, rank=rank, operations=operations, **factory)
+    layer = {"sequential": partial(SequentialSync, **sizes), "fused": partial(FusedSync, config.width)}[kind]
+    return nn.ModuleList(layer(operations=operations, **factory) for _ in range(config.depth))
+
+
+def build_two_stream_sync(
+    kind: str, depth: int, *, width: int, sigma_width: int, rank: int, operations: Any = nn, **factory: Any
+) -> nn.ModuleList:
+    """One trained layer, hard or soft, for each of `depth` blocks; rank 0: dense matrices."""
+    if rank:
+        layer = partial({"hard": LowRankHardSync, "soft": LowRankSoftSync}[kind], rank=rank)
+    else:
+        layer = {"hard": HardSync, "soft": SoftSync}[kind]
+    return nn.ModuleList(layer(width, sigma_width, operations=operations, **factory) for _ in range(depth))
 
 
 def relax(sync: Sync, strength: float) -> Sync:

@@ -53,7 +53,9 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], ModelCo
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             config = _config(path, metadata)
-            _check_tensors(path, file, config)
+            with torch.device("meta"):
+                wanted = GridModel(config).state_dict()
+            check_tensors(path, file, wanted)
             state = {key: file.get_tensor(key) for key in file.keys()}
     except SafetensorError as error:
         raise CheckpointError(f"{path.name} is not a complete safetensors file ({error}): download it again") from error
@@ -80,9 +82,9 @@ def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:
         raise CheckpointError(f"{path.name} cannot be used: {error}") from error
 
 
-def _check_tensors(path: Path, file: safe_open, config: ModelConfig) -> None:
-    with torch.device("meta"):
-        wanted = {key: list(tensor.shape) for key, tensor in GridModel(config).state_dict().items()}
+def check_tensors(path: Path, file: safe_open, expected: Mapping[str, Tensor]) -> None:
+    """CheckpointError unless the open file holds exactly these names, of these shapes, as floating point numbers."""
+    wanted = {key: list(tensor.shape) for key, tensor in expected.items()}
     found = {key: file.get_slice(key) for key in file.keys()}
     for problem, keys in (("lacks", wanted.keys() - found.keys()), ("has unknown", found.keys() - wanted.keys())):
         if keys:

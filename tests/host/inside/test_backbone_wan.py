@@ -309,8 +309,7 @@ def test_trained_layers_attach(comfy_inside, model):
     import comfy.model_patcher
 
     core = comfy_inside.core("model.sync")
-    config = SimpleNamespace(width=48, sync_sigma_width=8)
-    layers = torch.nn.ModuleList(core.SoftSync(config) for _ in range(3))
+    layers = torch.nn.ModuleList(core.SoftSync(width=48, sigma_width=8) for _ in range(3))
     for layer in layers:
         layer.initialize(averaging=True)
     cpu = torch.device("cpu")
