@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
+from .examples import lay_out_examples
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
 from .latent_condition import FourRealLatentGridConditioning
 from .load import FourRealLoadModel, register_model_folder
@@ -40,6 +41,7 @@ class FourRealExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         register_model_folder()
+        lay_out_examples()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace, environment: Environment) -> list[Path]:
         raise InputProblem(problem) from problem
     print("Starting ComfyUI ...", flush=True)
     with running_host(environment, cpu=not torch.cuda.is_available()) as host:
-        shutil.copyfile(arguments.fixed_view, host.base / "input" / "fixed_view.mp4")
-        shutil.copyfile(arguments.freeze_time, host.base / "input" / "freeze_time.mp4")
+        shutil.copyfile(arguments.fixed_view, host.base / "input" / "4real_fixed_view.mp4")
+        shutil.copyfile(arguments.freeze_time, host.base / "input" / "4real_freeze_time.mp4")
         prompt = prompt_for(arguments, host)
         outputs = host.run(prompt, Progress(prompt))
         return collect(host.files(outputs), arguments.output)

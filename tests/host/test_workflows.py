@@ -42,9 +42,7 @@ def small(prompt: Prompt) -> Prompt:
 
 
 def provide_inputs(base: Path, prompts: list[Prompt]) -> None:
-    """Put the example videos and a grid for every 4Real Load Grid into a host's folders."""
-    for file in (PACK / "example_inputs").iterdir():
-        (base / "input" / file.name).write_bytes(file.read_bytes())
+    """Put a grid for every 4Real Load Grid into a host's folders. The example videos are there since the pack was loaded."""
     cells_VTHWC = torch.rand(3, 4, 32, 48, 3, generator=torch.Generator().manual_seed(0))
     grid = FrameGrid(cells_VTHWC, torch.ones(3, 4, dtype=torch.bool))
     for node in (node for prompt in prompts for node in prompt.values() if node["class_type"] == "FourRealLoadGrid"):

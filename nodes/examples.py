@@ -1,0 +1,43 @@
+"""The example videos, laid into the host's input folder, so that the bundled workflows run on a fresh install.
+
+The host's Load Video lists the files of that folder only, and its editor calls a workflow broken that names another.
+"""
+
+import logging
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import folder_paths
+
+log = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).resolve().parent.parent / "example_inputs"
+PREFIX = "4real_"  # tells whose files they are, and keeps clear of the user's names
+
+
+def lay_out_examples() -> None:
+    """Copy every example video that is not there yet. Files that are there stay as they are, whatever is in them.
+
+    A folder that cannot be written is a warning only: everything but the examples works without them.
+    """
+    folder = Path(folder_paths.get_input_directory())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for video in sorted(SOURCE.glob("*.mp4")):
+            copy_if_missing(video, folder / (PREFIX + video.name))
+    except OSError as problem:
+        log.warning("The example videos of 4Real-Video could not be copied to %s (%s): choose your own in Load Video.", folder, problem)
+
+
+def copy_if_missing(source: Path, target: Path) -> None:
+    """The whole file or none. Raises OSError when the disk refuses."""
+    if os.path.lexists(target):
+        return
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        shutil.copyfile(source, part)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
