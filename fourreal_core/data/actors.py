@@ -11,7 +11,7 @@ import numpy as np
 from .gltf import Clip, Model, load_glb
 from .render import Surface
 from .shapes import SOLIDS, hue_matrix
-from .skinning import pose
+from .skinning import pose, unit
 
 TURN = 2 * np.pi
 GAITS = ("walk", "run", "gallop", "swim")
@@ -21,7 +21,8 @@ GAITS = ("walk", "run", "gallop", "swim")
 class Actor:
     """A model that plays `clip` from `start` for `span` seconds (0: frozen) while it walks along `walk` [3] units and turns by `turn` radians.
 
-    A vertex p of the model stands at rotate_y(yaw) (scale * p - anchor) + place; `radius` is its horizontal reach round `place`.
+    A vertex p of the model stands at rotate_y(yaw) (scale * p - anchor) + place, with one scale per axis [3]; `radius` is its horizontal
+    reach round `place`.
     """
 
     model: Path
@@ -29,7 +30,7 @@ class Actor:
     clip: str
     start: float
     span: float
-    scale: float
+    scale: np.ndarray
     anchor: np.ndarray
     place: np.ndarray
     yaw: float
@@ -67,6 +68,7 @@ def actor_surfaces(actor: Actor, s: float) -> list[Surface]:
     """The actor's surfaces at s in 0..1 of its time span, one per material."""
     model = open_model(actor.model).without(actor.hidden)
     positions_N3, normals_N3 = pose(model, model.clip(actor.clip), actor.start + s * actor.span)
+    normals_N3 = unit(normals_N3 / actor.scale)
     rotation_33 = turn_y(actor.yaw + s * actor.turn)
     positions_N3 = (positions_N3 * actor.scale - actor.anchor) @ rotation_33.T + actor.place + s * actor.walk
     surfaces = []
@@ -82,8 +84,7 @@ def actor_surfaces(actor: Actor, s: float) -> list[Surface]:
 def prop_surface(prop: Prop) -> Surface:
     positions_N3, normals_N3, uv_N2, triangles_M3 = SOLIDS[prop.solid]()
     rotation_33 = turn_y(prop.yaw)
-    normals_N3 = normals_N3 / prop.size
-    normals_N3 = normals_N3 / np.linalg.norm(normals_N3, axis=1, keepdims=True)
+    normals_N3 = unit(normals_N3 / prop.size)
     colours_N3 = np.tile(prop.colour, (len(positions_N3), 1))
     return Surface((positions_N3 * prop.size) @ rotation_33.T + prop.place, normals_N3 @ rotation_33.T, colours_N3, uv_N2, triangles_M3, prop.texture)
 
@@ -113,13 +114,17 @@ def clip_motion(model: Model, clip: Clip, start: float, span: float) -> float:
 def place_actor(
     rng: np.random.Generator, file: Path, clip: Clip, hidden: tuple[str, ...], start: float, span: float, size: float, spot: np.ndarray
 ) -> Actor:
-    """Scales the model to a bounding diagonal of `size`, stands it on the ground at `spot` (x, z), or lets it swim, and gives it a way to go."""
+    """Scales the model to a bounding diagonal of `size`, stands it on the ground at `spot` (x, z), or lets it swim, and gives it a way to go.
+
+    Two times in three its build changes, taller or wider or longer: few models then make many.
+    """
     model = open_model(file).without(hidden)
     shown = model.shown_vertices()
     played = np.concatenate([pose(model, clip, start + s * span)[0][shown] for s in np.linspace(0, 1, 4)])
     lowest = min(pose(model, clip, s * clip.duration)[0][shown, 1].min() for s in np.linspace(0, 1, 8))
     low, high = played.min(0), played.max(0)
-    scale = size / float(np.linalg.norm(high - low))
+    build = np.exp(rng.normal(0, 0.2, 3)) if rng.random() < 2 / 3 else np.ones(3)
+    scale = build * size / float(np.linalg.norm((high - low) * build))
     anchor = np.array([(low[0] + high[0]) / 2, lowest, (low[2] + high[2]) / 2]) * scale
     lift = rng.uniform(0.1, 0.5) if "swim" in clip.name.lower() else 0.0
     yaw = float(rng.uniform(0, TURN))
@@ -130,6 +135,6 @@ def place_actor(
     tint = hue_matrix(rng.normal(0, 0.25) if rng.random() < 0.5 else rng.uniform(0, TURN), rng.uniform(0.6, 1.4), rng.uniform(0.8, 1.5))
     return Actor(
         model=file, hidden=hidden, clip=clip.name, start=start, span=span, scale=scale, anchor=anchor, place=np.array([spot[0], lift, spot[1]]) - walk / 2,
-        yaw=yaw, walk=walk, turn=turn, tint_33=tint, gloss=float(rng.choice([0, 0.1, 0.4])), height=float(high[1] - lowest) * scale + lift,
-        radius=float(np.hypot(high[0] - low[0], high[2] - low[2]) / 2 * scale + np.linalg.norm(walk) / 2),
+        yaw=yaw, walk=walk, turn=turn, tint_33=tint, gloss=float(rng.choice([0, 0.1, 0.4])), height=float((high[1] - lowest) * scale[1]) + lift,
+        radius=float(np.hypot(*((high - low) * scale)[[0, 2]]) / 2 + np.linalg.norm(walk) / 2),
     )  # fmt: skip

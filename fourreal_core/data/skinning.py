@@ -25,7 +25,7 @@ def sample_channel(channel: Channel, seconds: float) -> np.ndarray:
         return start
     if cubic:
         value = hermite(start[1], span * start[2], end[1], span * end[0], s)
-        return _unit(value) if channel.property == "rotation" else value
+        return unit(value) if channel.property == "rotation" else value
     return slerp(start, end, s) if channel.property == "rotation" else (1 - s) * start + s * end
 
 
@@ -39,7 +39,7 @@ def slerp(start: np.ndarray, end: np.ndarray, s: float) -> np.ndarray:
     cosine = float(np.dot(start, end))
     end, cosine = (-end, -cosine) if cosine < 0 else (end, cosine)
     if cosine > 0.9995:  # nearly equal: the sine below would vanish
-        return _unit((1 - s) * start + s * end)
+        return unit((1 - s) * start + s * end)
     angle = np.arccos(cosine)
     return (np.sin((1 - s) * angle) * start + np.sin(s * angle) * end) / np.sin(angle)
 
@@ -65,7 +65,7 @@ def world_matrices(model: Model, clip: Clip | None, seconds: float) -> np.ndarra
 
 def rotation_matrix(quaternion: np.ndarray) -> np.ndarray:
     """Rotation matrix [3, 3] of a quaternion (x, y, z, w) of any length."""
-    x, y, z, w = _unit(quaternion)
+    x, y, z, w = unit(quaternion)
     return np.array([
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
         [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
@@ -80,8 +80,8 @@ def pose(model: Model, clip: Clip | None, seconds: float) -> tuple[np.ndarray, n
     blended_N34 = np.einsum("nk,nkij->nij", model.weights_N4, skin_P44[model.joints_N4][:, :, :3])
     positions_N3 = np.einsum("nij,nj->ni", blended_N34[:, :, :3], model.positions_N3) + blended_N34[:, :, 3]
     # Exact for rotation and uniform scale; the models' rigs use nothing else that a small render would show.
-    return positions_N3, _unit(np.einsum("nij,nj->ni", blended_N34[:, :, :3], model.normals_N3))
+    return positions_N3, unit(np.einsum("nij,nj->ni", blended_N34[:, :, :3], model.normals_N3))
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -71,6 +71,7 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
+        dist.barrier()  # none leaves while the threads behind another's last sum still hold tensors: Python aborts if it ends then
     finally:
         dist.destroy_process_group()
 
