@@ -30,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="folder for the results (default: output)")
     parser.add_argument("--views", type=count, metavar="N", help="views of the grid")
     parser.add_argument("--times", type=count, metavar="N", help="times of the grid")
-    parser.add_argument("--steps", type=count, metavar="N", help="sampling steps: more is slower and cleaner")
+    parser.add_argument("--steps", type=count, metavar="N", help="sampling steps; time grows with them")
     parser.add_argument("--sync", choices=("soft", "hard", "fused", "sequential", "off"), help="how the two streams are kept in agreement")
     parser.add_argument("--seed", type=int, metavar="N", help="start of the noise")
     arguments = parser.parse_args()
