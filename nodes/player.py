@@ -48,7 +48,12 @@ class FourRealGridPlayer(io.ComfyNode):
                     "to_redo",
                     tooltip="The grid with the marked cells unknown and all others known: 4Real Sampler and 4Real Grid "
                     "Conditioning fill just those.",
-                )
+                ),
+                io.Mask.Output(
+                    "marked",
+                    tooltip="The marked cells as one mask with a pixel per cell, views downwards and times rightwards: for redo of "
+                    "4Real Sampler, which then also remembers which cells were given at first.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -59,7 +64,7 @@ class FourRealGridPlayer(io.ComfyNode):
         marked_VT, outside = parse_marks(marked_cells, (grid.views, grid.times))
         if outside:
             tell(cls, f"{outside} marked cells lie outside of this grid of {grid.views} views and {grid.times} times and were left out")
-        return io.NodeOutput(with_marks_unknown(grid, marked_VT), ui={"fourreal_player": [player_files(grid)]})
+        return io.NodeOutput(with_marks_unknown(grid, marked_VT), marked_VT.float()[None], ui={"fourreal_player": [player_files(grid)]})
 
 
 def player_files(grid: FrameGrid) -> dict:

@@ -110,4 +110,5 @@ def test_every_workflow_uses_nodes_of_the_contract(file):
         if node["type"].startswith("FourReal"):
             names = [socket["name"] for socket in node["inputs"]]
             assert set(names) <= set(CONTRACT[node["type"]]["inputs"]), node["type"]
-            assert [output["type"] for output in node["outputs"]] == CONTRACT[node["type"]]["outputs"]
+            types = [output["type"] for output in node["outputs"]]  # the editor adds outputs that were appended later
+            assert types == CONTRACT[node["type"]]["outputs"][: len(types)]
