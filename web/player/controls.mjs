@@ -40,6 +40,7 @@ class Pointer {
     const { player } = this;
     if (event.button !== 0 || this.use || !player.grid) return;
     event.preventDefault();
+    player.used();
     player.element.focus({ preventScroll: true });
     player.canvas.setPointerCapture(event.pointerId);
     const start = this.point(event);
@@ -155,6 +156,7 @@ function key(player, event) {
   if (event.target.tagName === "SELECT") return event.stopPropagation(); // its own keys
   if (event.target !== player.element && (event.key === " " || event.key === "Enter")) return; // a button's own keys
   if (!keyDone(player, event.key)) return;
+  player.used();
   event.preventDefault();
   event.stopPropagation();
 }

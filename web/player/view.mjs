@@ -11,8 +11,11 @@ import { pictureAspect, stageAreas } from "./stage.mjs";
 import { makeToolbar } from "./toolbar.mjs";
 
 const EMPTY = "Queue the workflow to see the grid here.";
+const HINTS = { false: "Drag ↔ through time, ↕ through views", true: "Drag ↔ through views, ↕ through time" }; // by `swap`
 const SHARPEN_MS = 120; // full-size pictures are loaded when the position has rested this long
 const MOST_PIXELS_ACROSS = 4096; // of the canvas, however far the page is zoomed in
+
+let understood = false; // once a player of this page was used, none says how
 
 export class PlayerView {
   /**
@@ -31,7 +34,7 @@ export class PlayerView {
     this.closing = new AbortController();
     this.build();
     listen(this, this.closing.signal);
-    this.sizes = new ResizeObserver(() => this.draw());
+    this.sizes = new ResizeObserver(() => this.resized());
     this.sizes.observe(this.canvas);
     this.drawSoon();
   }
@@ -47,7 +50,8 @@ export class PlayerView {
     this.canvas = document.createElement("canvas");
     this.message = make("div", "fourreal-player-message");
     this.message.textContent = EMPTY;
-    this.stage.append(this.canvas, this.message);
+    this.hint = make("div", "fourreal-player-hint");
+    this.stage.append(this.canvas, this.message, this.hint);
     this.toolbar = makeToolbar({
       signal,
       onSetting: (name, value) => this.set(name, value),
@@ -85,10 +89,22 @@ export class PlayerView {
     this.rested();
   }
 
+  /** Someone uses this player. */
+  used() {
+    understood = true;
+    this.drawSoon();
+  }
+
   /** Saved settings have arrived. */
   restore() {
     this.settings = parseSettings(this.host.readSettings());
     this.drawSoon();
+  }
+
+  /** Drawn at once, or the old picture would be stretched for a moment; what moved before it was hidden moves on. */
+  resized() {
+    this.draw();
+    if (this.motion) this.drawSoon();
   }
 
   /** The graph was drawn: when its zoom has changed, the canvas needs other pixels. */
@@ -144,6 +160,7 @@ export class PlayerView {
   }
 
   togglePlay() {
+    this.used();
     if (this.playing) this.moveTo(this.cell);
     else this.play();
   }
@@ -194,7 +211,7 @@ export class PlayerView {
       this.frameRequest = 0;
       this.step(now);
       this.draw();
-      if (this.motion) this.drawSoon();
+      if (this.motion && this.canvas.clientWidth > 0) this.drawSoon(); // hidden, nothing moves
     });
   }
 
@@ -265,6 +282,7 @@ export class PlayerView {
     const { grid, settings, playing, marking } = this;
     const text = grid ? `view ${view}/${grid.views - 1}  time ${time}/${grid.times - 1}` : "";
     if (grid) Object.assign(this.element.dataset, { view, time });
+    this.hint.textContent = grid && !understood ? HINTS[settings.swap] : "";
     this.element.dataset.state = this.dragging ? "drag" : (this.motion?.kind ?? "rest");
     this.toolbar.show({ settings, playing, marking, marked: this.marks.size, text });
   }
