@@ -49,5 +49,9 @@ def with_marks_unknown(grid: FrameGrid, marked_VT: Tensor) -> FrameGrid:
 
     Unknown cells that are still black were never filled and stay unknown.
     """
-    filled_VT = grid.known | grid.frames.flatten(2).any(dim=2)
-    return grid.replace(known=filled_VT & ~marked_VT)
+    return grid.replace(known=filled_cells(grid) & ~marked_VT)
+
+
+def filled_cells(grid: FrameGrid) -> Tensor:
+    """Bool [V, T]: the cells that hold a picture, known or made; an unknown cell that is all black was never filled."""
+    return grid.known | grid.frames.flatten(2).any(dim=2)

@@ -127,7 +127,7 @@ def read_video(path: str | Path, *, frames: int | None = None, start: float = 0.
             fps = float(stream.average_rate or stream.guessed_rate or IMAGE_FOLDER_FPS)
             for frame_HWC in _decoded_frames(container, stream, path.name, start):
                 decoded.append(frame_HWC)
-                _check_decoded(decoded, path.name)
+                check_decoded(decoded, path.name)
                 if frames is not None and len(decoded) >= frames:
                     break
     except av.error.FFmpegError as error:
@@ -144,14 +144,20 @@ def _decoded_frames(container, stream, name: str, start: float) -> Iterator[np.n
     for frame in container.decode(stream):
         if frame.time is not None and frame.time < start - 1e-6:
             continue
-        image = frame.to_ndarray(format="rgba" if any(part.is_alpha for part in frame.format.components) else "rgb24")
-        if image.shape[-1] == 4 and image[..., 3].min() < 255:
-            raise ValueError(f"expected opaque frames in {name}, got transparency: flatten the video over a background first.")
-        # The display matrix turns by quarters, counter-clockwise.
-        yield np.ascontiguousarray(np.rot90(image[..., :3], k=round(frame.rotation / 90)))
+        yield upright_rgb(frame, name)
 
 
-def _check_decoded(decoded: list[np.ndarray], name: str) -> None:
+def upright_rgb(frame: av.VideoFrame, name: str) -> np.ndarray:
+    """uint8 [H, W, 3] of a decoded frame, turned upright; ValueError on transparency, `name` is in the sentence."""
+    image = frame.to_ndarray(format="rgba" if any(part.is_alpha for part in frame.format.components) else "rgb24")
+    if image.shape[-1] == 4 and image[..., 3].min() < 255:
+        raise ValueError(f"expected opaque frames in {name}, got transparency: flatten the video over a background first.")
+    # The display matrix turns by quarters, counter-clockwise.
+    return np.ascontiguousarray(np.rot90(image[..., :3], k=round(frame.rotation / 90)))
+
+
+def check_decoded(decoded: list[np.ndarray], name: str) -> None:
+    """ValueError when the last frame has another size than the first, or all together need more than 16 GiB."""
     first, last = decoded[0], decoded[-1]
     if last.shape != first.shape:
         raise ValueError(f"expected frames of one size in {name}, got {first.shape[1]}x{first.shape[0]} and then {last.shape[1]}x{last.shape[0]}.")
@@ -203,17 +209,23 @@ def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool) -> N
 
 def read_images(folder: str | Path) -> Tensor:
     """uint8 [N, H, W, 3] of the images in a folder, in natural order of their names. ValueError on none, mixed sizes, or transparency."""
-    files = [file for file in _in_natural_order(Path(folder)) if file.suffix.lower() in IMAGE_SUFFIXES]
     decoded = []
-    for file in files:
-        decoded.append(_read_image(file))
-        _check_decoded(decoded, Path(folder).name)
-    if not decoded:
-        raise ValueError(f"expected images ({', '.join(sorted(IMAGE_SUFFIXES))}) in the folder {folder}, found none.")
+    for file in image_files(folder):
+        decoded.append(read_image(file))
+        check_decoded(decoded, Path(folder).name)
     return torch.from_numpy(np.stack(decoded))
 
 
-def _read_image(file: Path) -> np.ndarray:
+def image_files(folder: str | Path) -> list[Path]:
+    """The images in a folder, in natural order of their names; ValueError when there are none."""
+    files = [file for file in _in_natural_order(Path(folder)) if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
+    if not files:
+        raise ValueError(f"expected images ({', '.join(sorted(IMAGE_SUFFIXES))}) in the folder {folder}, found none.")
+    return files
+
+
+def read_image(file: Path) -> np.ndarray:
+    """uint8 [H, W, 3] of an image file, turned upright; ValueError when it cannot be read, has transparency or more than 8 bits."""
     try:
         with Image.open(file) as stored:
             image = ImageOps.exif_transpose(stored)

@@ -1,0 +1,71 @@
+"""A grid with cameras as a dataset of images and poses in nerfstudio's format: images/ and transforms.json.
+
+Source: https://docs.nerf.studio/quickstart/data_conventions.html. Poses are camera-to-world with OpenGL axes: x right, y up, z back, where a
+grid's cameras are world-to-camera with OpenCV axes: x right, y down, z forward. Intrinsics are in pixels from the picture's corner in both.
+Every frame has a `time` from 0 to 1, as D-NeRF's dataset has it, for methods that learn motion; nerfstudio's static methods leave it unread.
+
+Shape suffixes: V views, T times, H W pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..grid import Cameras, FrameGrid
+from ..marks import filled_cells
+from .folders import OnFile, time_name, view_name, write_image
+from .whole_folder import whole_folder
+
+OPENGL_FROM_OPENCV = (1.0, -1.0, -1.0, 1.0)
+LARGEST_SKEW = 1e-4  # of the focal length; the format has no place for it
+
+
+def write_nerfstudio(grid: FrameGrid, folder: str | Path, kind: str = "png", on_file: OnFile | None = None) -> None:
+    """Write every filled cell with its pose, whole or not at all. kind: "png" or "jpg"; on_file: see folders.py.
+
+    Names do not repeat between views, because nerfstudio looks for smaller copies by name alone. Raises ValueError when the grid has no
+    cameras or no filled cell, cameras are skewed, `folder` exists already, or writing fails.
+    """
+    description = transforms(grid, kind)
+    with whole_folder(folder) as part:
+        (part / "images").mkdir()
+        for done, frame in enumerate(description["frames"], start=1):
+            view, time = frame.pop("cell")
+            write_image(part / frame["file_path"], grid.frames[view, time])
+            if on_file is not None:
+                on_file(done, len(description["frames"]))
+        (part / "transforms.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+
+def transforms(grid: FrameGrid, kind: str = "png") -> dict:
+    """What transforms.json holds, each frame with its "cell" (view, time) on top. Raises ValueError as write_nerfstudio does."""
+    if grid.cameras is None:
+        raise ValueError("expected a grid with cameras to write poses, this grid has none: write images instead and let nerfstudio's "
+                         "ns-process-data (COLMAP) find the poses of one time, or give the grid cameras first.")
+    cells = filled_cells(grid).nonzero().tolist()
+    if not cells:
+        raise ValueError("expected a grid with pictures to write a dataset, got one whose every cell is empty: fill it first.")
+    poses, lenses = opengl_camera_to_world(grid.cameras).tolist(), _lenses(grid.cameras)
+    shared = lenses[0] if all(lens == lenses[0] for lens in lenses) else {}
+    last = max(grid.times - 1, 1)
+    frames = [{"file_path": f"images/{view_name(view)}_{time_name(time)}.{kind}", **({} if shared else lenses[view]), "time": time / last,
+               "transform_matrix": poses[view], "cell": (view, time)} for view, time in cells]
+    return {"camera_model": "OPENCV", "w": grid.width, "h": grid.height, **shared, "frames": frames}
+
+
+def opengl_camera_to_world(cameras: Cameras) -> Tensor:
+    """float64 [V, 4, 4]: the poses with y up and z back, as nerfstudio, Blender and OpenGL have them."""
+    return torch.linalg.inv(cameras.world_to_camera.double()) * torch.tensor(OPENGL_FROM_OPENCV, dtype=torch.float64)
+
+
+def _lenses(cameras: Cameras) -> list[dict[str, float]]:
+    lenses = []
+    for view, ((fl_x, skew, cx), (_, fl_y, cy), _) in enumerate(cameras.intrinsics.tolist()):
+        if abs(skew) > LARGEST_SKEW * abs(fl_x):
+            raise ValueError(f"expected cameras without skew, which transforms.json cannot hold, got {skew:g} pixels in view {view}.")
+        lenses.append({"fl_x": fl_x, "fl_y": fl_y, "cx": cx, "cy": cy})
+    return lenses

@@ -1,0 +1,32 @@
+"""Folders written all or nothing, like files in atomic.py."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """An empty folder to write into, which appears as `folder` when the block ends and is removed when anything is raised in it.
+
+    Raises ValueError when `folder` exists already, its parent does not, or the disk refuses.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise ValueError(f"expected a new folder, {folder} exists already: choose another name.")
+    if not folder.parent.is_dir():
+        raise ValueError(f"expected the folder {folder.parent} to exist: create it first.")
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.mkdir()
+        yield part
+        os.rename(part, folder)
+    except OSError as error:
+        raise ValueError(f"expected to write the folder {folder.name}, writing failed: {error}.") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
