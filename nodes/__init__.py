@@ -9,11 +9,15 @@ from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
 from .examples import lay_out_examples
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
+from .grid_folder import FourRealLoadGridFolder, FourRealSaveGridFolder
+from .image_batch import FourRealGridToImages, FourRealImagesToGrid
 from .latent_condition import FourRealLatentGridConditioning
 from .load import FourRealLoadModel, register_model_folder
 from .player import FourRealGridPlayer
+from .quilt import FourRealQuilt
 from .sample import FourRealSampler
 from .slice import FourRealContactSheet, FourRealGridToVideo
+from .stereo import FourRealStereo
 from .transport import FourRealTransportFill
 from .two_stream import FourRealTwoStream
 
@@ -25,6 +29,10 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealEmptyGrid,
     FourRealLoadGrid,
     FourRealSaveGrid,
+    FourRealLoadGridFolder,
+    FourRealSaveGridFolder,
+    FourRealGridToImages,
+    FourRealImagesToGrid,
     FourRealGridConditioning,
     FourRealLatentGridConditioning,
     FourRealGridDecode,
@@ -32,6 +40,8 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealTransportFill,
     FourRealGridToVideo,
     FourRealContactSheet,
+    FourRealStereo,
+    FourRealQuilt,
     FourRealGridPlayer,
 ]
 

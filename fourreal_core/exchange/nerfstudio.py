@@ -24,36 +24,37 @@ OPENGL_FROM_OPENCV = (1.0, -1.0, -1.0, 1.0)
 LARGEST_SKEW = 1e-4  # of the focal length; the format has no place for it
 
 
-def write_nerfstudio(grid: FrameGrid, folder: str | Path, kind: str = "png", on_file: OnFile | None = None) -> None:
-    """Write every filled cell with its pose, whole or not at all. kind: "png" or "jpg"; on_file: see folders.py.
+def write_nerfstudio(grid: FrameGrid, folder: str | Path, kind: str = "png", on_file: OnFile | None = None, time: int | None = None) -> None:
+    """Write every filled cell, or those of one time, with its pose, whole or not at all. kind: "png" or "jpg"; on_file: see folders.py.
 
     Names do not repeat between views, because nerfstudio looks for smaller copies by name alone. Raises ValueError when the grid has no
-    cameras or no filled cell, cameras are skewed, `folder` exists already, or writing fails.
+    cameras, no filled cell or no such time, cameras are skewed, `folder` exists already, or writing fails.
     """
-    description = transforms(grid, kind)
+    description = transforms(grid, kind, time)
     with whole_folder(folder) as part:
         (part / "images").mkdir()
         for done, frame in enumerate(description["frames"], start=1):
-            view, time = frame.pop("cell")
-            write_image(part / frame["file_path"], grid.frames[view, time])
+            write_image(part / frame["file_path"], grid.frames[frame.pop("cell")])
             if on_file is not None:
                 on_file(done, len(description["frames"]))
         (part / "transforms.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
-def transforms(grid: FrameGrid, kind: str = "png") -> dict:
+def transforms(grid: FrameGrid, kind: str = "png", time: int | None = None) -> dict:
     """What transforms.json holds, each frame with its "cell" (view, time) on top. Raises ValueError as write_nerfstudio does."""
+    if time is not None and not 0 <= time < grid.times:
+        raise ValueError(f"expected time as 0 to {grid.times - 1} of this grid, got {time}.")
     if grid.cameras is None:
         raise ValueError("expected a grid with cameras to write poses, this grid has none: write images instead and let nerfstudio's "
                          "ns-process-data (COLMAP) find the poses of one time, or give the grid cameras first.")
-    cells = filled_cells(grid).nonzero().tolist()
+    cells = [(v, t) for v, t in filled_cells(grid).nonzero().tolist() if time in (None, t)]
     if not cells:
-        raise ValueError("expected a grid with pictures to write a dataset, got one whose every cell is empty: fill it first.")
+        raise ValueError("expected a grid with pictures to write a dataset, got one whose cells are all empty: fill it first.")
     poses, lenses = opengl_camera_to_world(grid.cameras).tolist(), _lenses(grid.cameras)
     shared = lenses[0] if all(lens == lenses[0] for lens in lenses) else {}
     last = max(grid.times - 1, 1)
-    frames = [{"file_path": f"images/{view_name(view)}_{time_name(time)}.{kind}", **({} if shared else lenses[view]), "time": time / last,
-               "transform_matrix": poses[view], "cell": (view, time)} for view, time in cells]
+    frames = [{"file_path": f"images/{view_name(v)}_{time_name(t)}.{kind}", **({} if shared else lenses[v]), "time": t / last,
+               "transform_matrix": poses[v], "cell": (v, t)} for v, t in cells]
     return {"camera_model": "OPENCV", "w": grid.width, "h": grid.height, **shared, "frames": frames}
 
 

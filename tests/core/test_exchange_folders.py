@@ -177,11 +177,19 @@ def test_image_names_differ_between_views_and_empty_cells_are_left_out(tmp_path)
     assert names(tmp_path / "out") == [*(f"images/{file}" for file in files), "transforms.json"]
 
 
+def test_a_dataset_of_one_time_is_a_still_scene(tmp_path):
+    write_nerfstudio(bytes_grid(cameras=arc_cameras()), tmp_path / "out", time=2)
+    assert names(tmp_path / "out") == [*(f"images/view_000{v}_time_0002.png" for v in range(V)), "transforms.json"]
+    with pytest.raises(ValueError, match="expected time as 0 to 4 of this grid, got 5"):
+        write_nerfstudio(bytes_grid(cameras=arc_cameras()), tmp_path / "late", time=5)
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
 BAD_DATASETS = {
     "no cameras": (bytes_grid(), "this grid has none: write images instead and let nerfstudio's ns-process-data"),
     "skew": (bytes_grid(cameras=Cameras(torch.eye(4).expand(V, 4, 4), torch.tensor([[20.0, 3, 8], [0, 20, 4], [0, 0, 1]]).expand(V, 3, 3))),
              "without skew, which transforms.json cannot hold, got 3 pixels in view 0"),
-    "empty": (FrameGrid(torch.zeros(V, T, H, W, 3), torch.zeros(V, T, dtype=torch.bool), cameras=arc_cameras()), "every cell is empty"),
+    "empty": (FrameGrid(torch.zeros(V, T, H, W, 3), torch.zeros(V, T, dtype=torch.bool), cameras=arc_cameras()), "cells are all empty"),
 }
 
 

@@ -68,7 +68,7 @@ def test_every_node_has_a_help_page():
 @pytest.mark.parametrize("node", CONTRACT)
 def test_help_pages_name_every_setting(node):
     page = (PACK / "web" / "docs" / f"{node}.md").read_text()
-    settings = [name.removeprefix("path.") for name in CONTRACT[node]["inputs"] if name not in ("grid", "videos")]
+    settings = [name.rpartition(".")[2] for name in CONTRACT[node]["inputs"] if name not in ("grid", "videos")]
     assert [name for name in settings if name not in page] == []
 
 

@@ -1,0 +1,194 @@
+"""Grids from folders of recordings, and into folders of videos, images or datasets, inside the host's own folders only."""
+
+import os
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..fourreal_core.exchange.folders import IMAGE_KINDS, write_images, write_time_videos, write_view_videos
+from ..fourreal_core.exchange.nerfstudio import write_nerfstudio
+from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
+from ..fourreal_core.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from .clips import FITS
+from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
+
+CATEGORY = "4Real/grid"
+ROOTS = ("input", "output")
+EVERY = -1  # all times
+CODINGS = {"H.264 (mp4)": False, "lossless (mkv)": True}
+WRITERS = {
+    "video per view": lambda *to, coding, **report: write_view_videos(*to, lossless=CODINGS[coding], **report),
+    "video per time": lambda *to, coding, **report: write_time_videos(*to, lossless=CODINGS[coding], **report),
+    "images": write_images,
+    "nerfstudio dataset": lambda *to, time, **settings: write_nerfstudio(*to, time=None if time == EVERY else time, **settings),
+}
+
+
+class FourRealLoadGridFolder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealLoadGridFolder",
+            display_name="4Real Load Grid Folder",
+            category=CATEGORY,
+            description="Load a folder with one video, or one folder of images, per view: a real camera rig, a render, or what 4Real "
+            "Save Grid Folder wrote. Every cell is known.",
+            search_aliases=["multi view", "camera rig", "multicam", "image sequence"],
+            inputs=[
+                io.Combo.Input(
+                    "folder",
+                    options=rig_folders(),
+                    tooltip="A folder in the host's input or output folder, with videos or folders of images in it: one per view.",
+                ),
+                io.Int.Input("views", default=0, min=0, max=1024, tooltip="How many views, evenly spaced. 0: all of them."),
+                io.Int.Input(
+                    "times", default=0, min=0, max=1024, tooltip="How many times. 0: as many as every view has."
+                ),
+                io.Int.Input(
+                    "first_frame", default=0, min=0, max=1000000, tooltip="The frame, counted from 0, that becomes time 0."
+                ),
+                io.Int.Input(
+                    "stride",
+                    default=1,
+                    min=0,
+                    max=100000,
+                    tooltip="Frames from one time to the next. 0: as far apart as the wanted times fit into the videos.",
+                ),
+                io.Int.Input("width", default=0, min=0, max=8192, tooltip="Width of every cell. 0: follows height, or view 0."),
+                io.Int.Input("height", default=0, min=0, max=8192, tooltip="Height of every cell. 0: follows width, or view 0."),
+                io.Combo.Input(
+                    "fit",
+                    options=FITS,
+                    default="crop",
+                    tooltip="Other aspect ratios: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
+                ),
+                io.String.Input(
+                    "offsets",
+                    default="",
+                    advanced=True,
+                    tooltip="For cameras that were not started together: how many frames later each recording shows the same moment, in "
+                    "the order of the names, such as 0, 3, -2. Empty: all started together.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=1000.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Frames per second along time. 0: the videos' own, divided by the stride (24 for images).",
+                ),
+            ],
+            outputs=[Grid.Output("grid", tooltip="The grid, all cells known.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, folder):
+        return folder_problem(folder) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, folder, **settings):
+        path = folder_paths.get_annotated_filepath(folder)
+        files = sorted(os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names)
+        return [(file, os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in files if os.path.isfile(file)]
+
+    @classmethod
+    def execute(cls, folder, views, times, first_frame, stride, width, height, fit, offsets, fps) -> io.NodeOutput:
+        pick = RigPick(views, times, first_frame, stride, parse_offsets(offsets))
+        plan = plan_rig(folder_paths.get_annotated_filepath(folder), pick)
+        if plan.uneven:
+            tell(cls, plan.uneven)
+        return io.NodeOutput(read_rig(plan, height, width, fit, fps, on_view=counting_progress()))
+
+
+def folder_problem(folder) -> str:
+    """Why this is no folder to read, in one sentence; empty when it is one. All of it has to lie inside of input or output."""
+    if not isinstance(folder, str) or not folder:
+        return "expected a folder of videos or image folders, got none: put one into the input folder"
+    if not folder_paths.exists_annotated_filepath(folder):
+        return f"expected a folder in the input or output folder, found no {folder}: refresh the list and choose again"
+    path = folder_paths.get_annotated_filepath(folder)
+    if not os.path.isdir(path):
+        return f"expected a folder, {folder} is a file: choose the folder around it"
+    for parent, folders, files in os.walk(path):
+        for name in folders + files:
+            if not any(folder_paths.is_within_directory(_root(kind), os.path.join(parent, name)) for kind in ROOTS):
+                return f"expected everything in {folder} to lie inside of the input or output folder, {name} links to elsewhere: copy it there"
+    return ""
+
+
+def _root(kind: str) -> str:
+    return folder_paths.get_input_directory() if kind == "input" else folder_paths.get_output_directory()
+
+
+def rig_folders() -> list[str]:
+    """Folders that may hold recordings, as the host names them: "rig/take 1 [input]"; input first, newest first."""
+    return [name for kind in ROOTS for name in _folders(_root(kind), kind)]
+
+
+def _folders(root: str, kind: str) -> list[str]:
+    found, with_images = set(), set()
+    for parent, _, names in os.walk(root):
+        endings = {os.path.splitext(name)[1].lower() for name in names}
+        if endings & VIDEO_SUFFIXES:
+            found.add(parent)
+        if endings & IMAGE_SUFFIXES:
+            with_images.add(os.path.dirname(parent))
+    paths = [path for path in found | with_images if os.path.commonpath([root, path]) == root and path != root]
+    paths.sort(key=os.path.getmtime, reverse=True)
+    return [f"{os.path.relpath(path, root).replace(os.sep, '/')} [{kind}]" for path in paths]
+
+
+def _layouts() -> list[io.DynamicCombo.Option]:
+    coding = io.Combo.Input(
+        "coding",
+        options=list(CODINGS),
+        tooltip="H.264 plays everywhere and stores colour at half size; lossless (FFV1) keeps every 8-bit value.",
+    )
+    kind = io.Combo.Input("kind", options=list(IMAGE_KINDS), tooltip="png keeps every 8-bit value, jpg is smaller.")
+    time = io.Int.Input(
+        "time", default=EVERY, min=EVERY, max=1023, tooltip="-1: all times, for methods that learn motion. Others want one time, counted from 0."
+    )
+    settings = {"video per view": [coding], "video per time": [coding], "images": [kind], "nerfstudio dataset": [kind, time]}
+    return [io.DynamicCombo.Option(name, inputs) for name, inputs in settings.items()]
+
+
+class FourRealSaveGridFolder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealSaveGridFolder",
+            display_name="4Real Save Grid Folder",
+            category=CATEGORY,
+            description="Save a grid as a folder of videos or images for other programs, or as a nerfstudio dataset with cameras.",
+            search_aliases=["export", "image sequence", "transforms.json", "gaussian splatting"],
+            is_output_node=True,
+            inputs=[
+                Grid.Input("grid", tooltip=GRID_TOOLTIP),
+                io.DynamicCombo.Input(
+                    "layout",
+                    options=_layouts(),
+                    tooltip="video per view: view_0000.mp4 ... video per time: time_0000.mp4 ... images: view_0000/time_0000.png ... "
+                    "nerfstudio dataset: images and transforms.json, for grids with cameras.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="grids/4real",
+                    tooltip="Where to make the folder and how its name starts, inside the output folder; a number is added.",
+                ),
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(cls, grid, layout, filename_prefix) -> io.NodeOutput:
+        grid = expect_grid(grid)
+        parent, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory(), grid.width, grid.height
+        )
+        folder = f"{name}_{counter:05}"
+        settings = {setting: value for setting, value in layout.items() if setting != "layout"}
+        WRITERS[layout["layout"]](grid, Path(parent) / folder, on_file=counting_progress(), **settings)
+        return io.NodeOutput(ui={"text": (os.path.join(subfolder, folder),)})

@@ -1,0 +1,84 @@
+"""A whole grid as one IMAGE batch and back, so that upscalers, colour nodes and others that work on images can change every cell."""
+
+import torch
+from comfy_api.latest import io
+
+from ..fourreal_core.exchange.batch import ORDERS, grid_from_images, grid_images, grid_like
+from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.redo import cells_from_mask
+from .clips import IMAGE_FPS
+from .types import GRID_TOOLTIP, Grid, expect_grid
+
+CATEGORY = "4Real/grid"
+ORDER_TOOLTIP = "view by view: all times of view 0 first. time by time: all views of time 0 first."
+
+
+class FourRealGridToImages(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealGridToImages",
+            display_name="4Real Grid to Images",
+            category=CATEGORY,
+            description="All cells of a grid as one image batch: for upscalers, colour correction and other nodes that work on images.",
+            inputs=[
+                Grid.Input("grid", tooltip=GRID_TOOLTIP),
+                io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0], tooltip=ORDER_TOOLTIP),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="One image per cell."),
+                io.Mask.Output("known", tooltip="One mask per image: white where the cell was given, black where it was made."),
+                io.Int.Output("views", tooltip="How many views."),
+                io.Int.Output("times", tooltip="How many times."),
+                io.Float.Output("fps", tooltip="Frames per second along time."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, grid, order) -> io.NodeOutput:
+        grid = expect_grid(grid)
+        known_VT = grid.known if order == ORDERS[0] else grid.known.T
+        known_NHW = known_VT.flatten()[:, None, None].float().repeat(1, grid.height, grid.width)
+        return io.NodeOutput(grid_images(grid, order), known_NHW, grid.views, grid.times, grid.fps)
+
+
+class FourRealImagesToGrid(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealImagesToGrid",
+            display_name="4Real Images to Grid",
+            category=CATEGORY,
+            description="One image batch, one image per cell, to a grid: the way back from 4Real Grid to Images.",
+            inputs=[
+                io.Image.Input("images", tooltip="One image per cell, all of one size."),
+                io.Int.Input("views", default=8, min=1, max=1024, tooltip="How many views share the images evenly. Not used with like."),
+                io.Float.Input(
+                    "fps", default=IMAGE_FPS, min=0.01, max=1000.0, step=0.01, tooltip="Frames per second along time. Not used with like."
+                ),
+                io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0], tooltip=ORDER_TOOLTIP),
+                Grid.Input(
+                    "like",
+                    optional=True,
+                    tooltip="The grid that the images came from: its views, known cells, frame rate, cameras and history are kept. The "
+                    "images may have another size.",
+                ),
+                io.Mask.Input(
+                    "known",
+                    optional=True,
+                    tooltip="Which cells are known, one mask per image; one white pixel is enough. Without it all are, or those of like.",
+                ),
+            ],
+            outputs=[Grid.Output("grid", tooltip="The grid.")],
+        )
+
+    @classmethod
+    def execute(cls, images, views, fps, order, like=None, known=None) -> io.NodeOutput:
+        grid = grid_from_images(images, views, fps, order) if like is None else grid_like(expect_grid(like, "like"), images, order)
+        return io.NodeOutput(grid if known is None else grid.replace(known=_known_cells(known, grid, order)))
+
+
+def _known_cells(mask: torch.Tensor, grid: FrameGrid, order: str) -> torch.Tensor:
+    if order == ORDERS[0]:
+        return cells_from_mask(mask, (grid.views, grid.times))
+    return cells_from_mask(mask, (grid.times, grid.views)).T.contiguous()

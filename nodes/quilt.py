@@ -1,0 +1,133 @@
+"""4Real Light-Field Quilt: all views of one time in one picture, for Looking Glass displays."""
+
+import os
+
+import folder_paths
+from comfy_api.latest import io, ui
+
+from ..fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, write_quilts
+from ..fourreal_core.exchange.stereo import EVERY, stands_right_of
+from ..fourreal_core.grid import FrameGrid
+from .clips import FITS
+from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
+
+EVERY_VIEW, OWN = "one tile per view", "own"
+BETWEEN = ["repeat", "blend"]
+WRONG_WAY = "the cameras say that these views go the other way: change right_to_left, or near and far are exchanged"
+
+
+def _layouts() -> list[io.DynamicCombo.Option]:
+    own = [
+        io.Int.Input("tiles_across", default=8, min=1, max=64, tooltip="How many tiles lie side by side."),
+        io.Int.Input("tiles_up", default=6, min=1, max=64, tooltip="How many tiles lie on top of each other."),
+        io.Int.Input("tile_width", default=420, min=2, max=8192, tooltip="Width of each tile in pixels."),
+        io.Int.Input("tile_height", default=560, min=2, max=8192, tooltip="Height of each tile in pixels."),
+    ]
+    names = {EVERY_VIEW: [], **{device: [] for device in DEVICES}, OWN: own}
+    return [io.DynamicCombo.Option(name, inputs) for name, inputs in names.items()]
+
+
+class FourRealQuilt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealQuilt",
+            display_name="4Real Light-Field Quilt",
+            category="4Real/view",
+            description="Neighbouring views of a grid as tiles of one picture or video, as Looking Glass displays show them in 3D.",
+            search_aliases=["looking glass", "hologram", "lightfield", "3d"],
+            is_output_node=True,
+            inputs=[
+                Grid.Input("grid", tooltip=GRID_TOOLTIP),
+                io.DynamicCombo.Input(
+                    "layout",
+                    options=_layouts(),
+                    tooltip="one tile per view: as many tiles as views, at the cells' size. A display: its own tiles and size. own: yours.",
+                ),
+                io.Int.Input("first_view", default=0, min=0, max=1023, tooltip="The first view to show, counted from 0."),
+                io.Int.Input("views", default=0, min=0, max=1024, tooltip="How many views from there on. 0: all that follow."),
+                io.Int.Input("time", default=EVERY, min=EVERY, max=1023, tooltip="The time, counted from 0. -1: all, as a video."),
+                io.Boolean.Input(
+                    "right_to_left",
+                    default=False,
+                    tooltip="Turn on when view 0 stands on the right of the others, or when near and far look exchanged.",
+                ),
+                io.Combo.Input(
+                    "between",
+                    options=BETWEEN,
+                    default=BETWEEN[0],
+                    tooltip="With more tiles than views: repeat shows the nearest view again, blend mixes the two around (double edges).",
+                ),
+                io.Combo.Input(
+                    "fit",
+                    options=FITS,
+                    default="crop",
+                    tooltip="Other aspect ratios than the display's: crop cuts the sides, pad adds black bars, stretch distorts.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="quilts/4real",
+                    tooltip="Where to save it inside the output folder, as PNG or mp4 under the name that the display's software reads: a "
+                    "number and, at the end, _qs8x6a0.75 or the like are added. Empty: not saved.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="One quilt per time."),
+                io.Video.Output("video", tooltip="The quilts as a video at the grid's frame rate."),
+                io.String.Output("suffix", tooltip="The end that a quilt's file name should have, for saving it with another node."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, grid, layout, first_view, views, time, right_to_left, between, fit, filename_prefix
+    ) -> io.NodeOutput:
+        grid = expect_grid(grid)
+        chosen = _chosen_views(grid, first_view, views)
+        times = range(grid.times) if time == EVERY else [_checked_time(grid, time)]
+        tiles = _layout(layout, grid, len(chosen))
+        if _wrong_way(grid, chosen, right_to_left):
+            tell(cls, WRONG_WAY)
+        from_left = chosen[::-1] if right_to_left else chosen
+        quilts_NHWC = quilts(grid, tiles, from_left, times, blend=between == "blend", fit=fit, on_quilt=counting_progress())
+        shown = _save(quilts_NHWC, tiles, grid.fps, filename_prefix) if filename_prefix.strip() else None
+        return io.NodeOutput(quilts_NHWC, frames_to_video(quilts_NHWC, grid.fps), tiles.suffix, ui=shown)
+
+
+def _chosen_views(grid: FrameGrid, first_view: int, count: int) -> range:
+    last = first_view + count if count else grid.views
+    if not first_view < last <= grid.views:
+        raise ValueError(
+            f"expected views inside of this grid's 0 to {grid.views - 1}, got first_view {first_view} and views {count}: choose fewer"
+        )
+    return range(first_view, last)
+
+
+def _checked_time(grid: FrameGrid, time: int) -> int:
+    if time >= grid.times:
+        raise ValueError(f"expected time as 0 to {grid.times - 1}, or {EVERY} for all, got {time}")
+    return time
+
+
+def _layout(layout: dict, grid: FrameGrid, views: int) -> QuiltLayout:
+    if layout["layout"] == EVERY_VIEW:
+        return one_tile_per_view(views, grid.height, grid.width)
+    if layout["layout"] == OWN:
+        width, height = layout["tile_width"], layout["tile_height"]
+        return QuiltLayout(layout["tiles_across"], layout["tiles_up"], width, height, width / height)
+    return DEVICES[layout["layout"]]
+
+
+def _wrong_way(grid: FrameGrid, views: range, right_to_left: bool) -> bool:
+    return grid.cameras is not None and len(views) > 1 and stands_right_of(grid.cameras, views[0], views[-1]) == right_to_left
+
+
+def _save(quilts_NHWC, layout: QuiltLayout, fps: float, filename_prefix: str):
+    """Write the quilts into the output folder; what the node shows of them."""
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        filename_prefix, folder_paths.get_output_directory(), layout.width, layout.height
+    )
+    file = write_quilts(os.path.join(folder, f"{name}_{counter:05}"), quilts_NHWC, layout, fps)
+    saved = ui.SavedResult(file.name, subfolder, io.FolderType.output)
+    return {"images": [saved]} if file.suffix == ".png" else ui.PreviewVideo([saved])
