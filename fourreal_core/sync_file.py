@@ -72,6 +72,7 @@ class SyncLayers(nn.Module):
     def __init__(self, config: SyncConfig, *, about: Mapping[str, Any] | None = None, operations: Any = nn, dtype=None, device=None):
         super().__init__()
         self.config, self.about = config, dict(about or {})
+        self.file_hash: str | None = None
         sizes = {"width": config.width, "sigma_width": config.sigma_width, "rank": config.rank}
         layers = build_two_stream_sync(config.kind, config.depth, **sizes, operations=operations, dtype=dtype, device=device)
         for index, layer in enumerate(layers):
@@ -83,12 +84,18 @@ class SyncLayers(nn.Module):
     def __getitem__(self, block: int) -> nn.Module:
         return self._modules[str(range(len(self))[block])]
 
-    def initialize(self, averaging: bool = True) -> "SyncLayers":
-        """Fresh weights, equal to averaging both streams; or, soft only, to no synchronization at all. Returns itself."""
+    def initialize(self, averaging: bool = True, generator: torch.Generator | None = None) -> "SyncLayers":
+        """Fresh weights, equal to averaging both streams; or, soft only, to no synchronization at all. Returns itself.
+
+        generator: of the low-rank layers' random half, whose other half starts at zero.
+        """
         if self.config.kind == "hard" and not averaging:
             raise ValueError("hard synchronization has one result for both streams: it can start as their average only")
+        options = {} if self.config.kind == "hard" else {"averaging": averaging}
+        if self.config.rank:
+            options["generator"] = generator
         for layer in self:
-            layer.initialize(**({} if self.config.kind == "hard" else {"averaging": averaging}))
+            layer.initialize(**options)
         return self
 
     def expect_backbone(self, family: str, width: int, depth: int) -> None:
@@ -142,8 +149,8 @@ def load_sync(
         with safe_open(file, framework="pt") as opened:
             config, about = _read_header(file, opened.metadata() or {})
             with torch.device("meta"):
+                check_tensors(file, opened, SyncLayers(config).state_dict())  # a host's own layers may have no weights yet
                 layers = SyncLayers(config, about=about, operations=operations)
-            check_tensors(file, opened, layers.state_dict())
             state = {key: opened.get_tensor(key).to(dtype=dtype) for key in opened.keys()}
     except SafetensorError as error:
         raise CheckpointError(f"{file.name} is not a complete safetensors file ({error}): download or train it again") from error

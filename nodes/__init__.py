@@ -13,6 +13,7 @@ from .grid_folder import FourRealLoadGridFolder, FourRealSaveGridFolder
 from .image_batch import FourRealGridToImages, FourRealImagesToGrid
 from .latent_condition import FourRealLatentGridConditioning
 from .load import FourRealLoadModel, register_model_folder
+from .load_sync import FourRealLoadSync, register_sync_folder
 from .player import FourRealGridPlayer
 from .quilt import FourRealQuilt
 from .sample import FourRealSampler
@@ -24,6 +25,7 @@ from .two_stream import FourRealTwoStream
 NODES: list[type[io.ComfyNode]] = [
     FourRealLoadModel,
     FourRealTwoStream,
+    FourRealLoadSync,
     FourRealBuildGrid,
     FourRealAssembleGrid,
     FourRealEmptyGrid,
@@ -51,6 +53,7 @@ class FourRealExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         register_model_folder()
+        register_sync_folder()
         lay_out_examples()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

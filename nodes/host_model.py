@@ -15,10 +15,14 @@ import comfy.supported_models_base
 import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 
+from ..fourreal_core.model.config import PATCH
+from ..fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
 from ..fourreal_core.model.two_stream import GridModel
 
 CONDITION_KEY = "fourreal_condition"
 OPTIONS_KEY = "fourreal"
+STREAM = "fourreal_stream"  # in a call's options: "time" or "view", the stream that the patch for host models asks for
+MODES = {"time": DYNAMIC, "view": FREEZE_TIME}
 
 
 class GridPixels(comfy.latent_formats.LatentFormat):
@@ -38,7 +42,13 @@ class GridPixels(comfy.latent_formats.LatentFormat):
 
 
 class HostGridModel(GridModel):
-    """`GridModel` with the host's calling convention; its weights have the same names."""
+    """`GridModel` with the host's calling convention; its weights have the same names.
+
+    With STREAM in a call's options it is its base alone, a video model as the host has them: one stream, whose blocks patches may replace
+    (`patches_replace["dit"][("double_block", i)]`). `two_stream_patch` makes two streams of that, with ranges and layers of other files.
+    """
+
+    patch_size = PATCH
 
     def __init__(self, config, *, image_model, dtype=None, device=None, operations=torch.nn):
         super().__init__(config, operations=operations, dtype=dtype, device=device)
@@ -53,6 +63,8 @@ class HostGridModel(GridModel):
     def predict_velocity(self, x, timestep, context=None, transformer_options={}, condition=None, **kwargs):
         """x [k*V, 3, T, H, W], timestep [k*V] = sigma, condition [k*V, C, T, H, W] -> velocity like x."""
         comfy.model_management.throw_exception_if_processing_interrupted()
+        if STREAM in transformer_options:
+            return self._one_stream(x, timestep, condition, transformer_options)
         chunks = len(transformer_options.get("cond_or_uncond", (0,)))
         x_BVCTHW = x.unflatten(0, (chunks, -1))
         options = {"sync": self.best_sync, **transformer_options.get(OPTIONS_KEY, {})}
@@ -63,6 +75,36 @@ class HostGridModel(GridModel):
             **options,
         )
         return velocity_BVCTHW.flatten(0, 1)
+
+    @property
+    def blocks(self):
+        return self.base.blocks
+
+    @property
+    def width(self):
+        return self.config.width
+
+    def _one_stream(self, x_NCFHW, sigma_N, condition_NCFHW, options):
+        """N videos of F frames along time or along views -> their velocity."""
+        mode_N = torch.full((x_NCFHW.shape[0],), MODES[options[STREAM]], device=x_NCFHW.device)
+        hooks = options.get("patches_replace", {}).get("dit", {})
+        blocks = [_patchable(block, hooks.get(("double_block", index)), options) for index, block in enumerate(self.blocks)]
+        return self.base(x_NCFHW, sigma_N, condition_NCFHW, mode_N, blocks=blocks)
+
+
+def _patchable(block, hook, options):
+    """A block as the host's own models run theirs: `hook` gets its arguments by name, and the block to call with them."""
+    if hook is None:
+        return block
+
+    def original(given):
+        return {"img": block(given["img"], given["vec"], given["pe"], given["txt"])}
+
+    def patched(tokens_NLD, modulation_N6D, angles_LP, text_NKD):
+        given = {"img": tokens_NLD, "vec": modulation_N6D, "pe": angles_LP, "txt": text_NKD, "transformer_options": options}
+        return hook(given, {"original_block": original})["img"]
+
+    return patched
 
 
 class GridBaseModel(comfy.model_base.BaseModel):

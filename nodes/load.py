@@ -69,7 +69,7 @@ def expect_grid_model(model) -> GridBaseModel:
 
 
 def with_sync(model, **options):
-    """A clone of the MODEL with sync, and strength and output where given; what is not given stays as it is."""
+    """A clone of a 4Real MODEL with sync, and strength and output where given; what is not given stays as it is."""
     kinds = expect_grid_model(model).diffusion_model.sync_kinds
     if options["sync"] not in kinds:
         raise ValueError(f"expected sync to be one of {', '.join(kinds)} for this checkpoint, got {options['sync']}")

@@ -8,7 +8,8 @@ from comfy_api.latest import io
 from ..fourreal_core.flow import cell_noise
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
 from .condition import GUESS_TOOLTIP, LATENT_KEY, condition_grid, decode_grid
-from .load import STRENGTH_TOOLTIP, SYNC_KINDS, SYNC_TOOLTIP, with_sync
+from .load import STRENGTH_TOOLTIP, SYNC_KINDS, SYNC_TOOLTIP, expect_grid_model
+from .synchronize import resynchronized, sync_facts
 from .types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 
 REDO_TOOLTIP = (
@@ -84,7 +85,8 @@ class FourRealSampler(io.ComfyNode):
         if redo is not None and task.known.all():
             tell(cls, NOTHING_TO_REDO)
             return io.NodeOutput(grid)
-        model = with_sync(model, sync=sync, strength=strength)
+        expect_grid_model(model)
+        model = resynchronized(model, sync, strength)
         positive, negative, latent = condition_grid(model, task, guess, denoise)
         noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)
         samples = comfy.sample.sample(
@@ -104,9 +106,7 @@ class FourRealSampler(io.ComfyNode):
         )
         facts = {
             "model": latent[LATENT_KEY]["model"],
-            "sync": sync,
-            "sync_trained": sync in model.model.diffusion_model.sync,
-            "strength": strength,
+            **sync_facts(model, sync, strength),
             "seed": seed,
             "steps": steps,
             "sampler": sampler,

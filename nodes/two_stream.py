@@ -1,29 +1,32 @@
 """4Real Two-Stream: how the two streams of a grid model, or of one of the host's video models, are kept in agreement."""
 
+import logging
+
 from comfy_api.latest import io
 
 from ..fourreal_core.model.two_stream import OUTPUTS
-from .host_model import GridBaseModel
-from .latent_stages import keep_known_cells
-from .load import SYNC_KINDS, with_sync
-from .two_stream_patch.patch import patch_two_streams
-from .two_stream_patch.plan import TwoStreamPlan
+from .load import SYNC_KINDS
+from .synchronize import synchronized
+from .two_stream_patch.trained import AUTO, plan_for
+from .types import Sync, tell
 
 SYNC_TOOLTIP = (
-    "How the time stream and the view stream agree after every layer. hard: both get the same features; needs no training. "
+    "How the time stream and the view stream agree after every layer. auto: trained layers where there are any, else hard. "
+    "hard: both get the same features, their average where nothing was trained. "
     "soft: each keeps its own features and gets its own correction (best in the paper); needs trained layers, which 4Real models "
-    "have. sequential: one stream, view and time layers in turn. fused: one stream, each frame attends to its view and its time at "
+    "have and 4Real Load Sync brings. sequential: one stream, view and time layers in turn. fused: one stream, each frame attends to its view and its time at "
     "once (4Real and Wan models). off: two independent video models, averaged only at the end."
 )
 STRENGTH_TOOLTIP = (
     "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is all. Does nothing with fused and sequential."
 )
+LAYERS_TOOLTIP = (
+    "Trained layers from 4Real Load Sync. They must have been trained on this model; other kinds than theirs run without them."
+)
 
 
 def share(name: str, default: float, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(
-        name, default=default, min=0.0, max=1.0, step=0.01, optional=True, advanced=True, tooltip=f"{tooltip} Host video models only."
-    )
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip)
 
 
 class FourRealTwoStream(io.ComfyNode):
@@ -40,7 +43,7 @@ class FourRealTwoStream(io.ComfyNode):
             search_aliases=["4d", "wan grid", "synchronize views"],
             inputs=[
                 io.Model.Input("model", tooltip="A model from 4Real Load Model, or a video model of the host."),
-                io.Combo.Input("sync", options=SYNC_KINDS, default="soft", tooltip=SYNC_TOOLTIP),
+                io.Combo.Input("sync", options=[AUTO, *SYNC_KINDS], default=AUTO, tooltip=SYNC_TOOLTIP),
                 io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
                 io.Combo.Input(
                     "output",
@@ -53,23 +56,27 @@ class FourRealTwoStream(io.ComfyNode):
                 share("last_layer", 1.0, "Streams are synchronized up to this share of the model's depth, 0..1."),
                 share("start_percent", 0.0, "Streams are synchronized from this share of the sampling on, 0..1."),
                 share("end_percent", 1.0, "Streams are synchronized up to this share of the sampling, 0..1; then they are as with off."),
+                Sync.Input("sync_layers", optional=True, tooltip=LAYERS_TOOLTIP),
             ],
             outputs=[io.Model.Output(tooltip="The model with these settings; the input model is unchanged.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(
-        cls, model, sync, strength, output, first_layer=0.0, last_layer=1.0, start_percent=0.0, end_percent=1.0
+        cls,
+        model,
+        sync,
+        strength,
+        output,
+        first_layer=0.0,
+        last_layer=1.0,
+        start_percent=0.0,
+        end_percent=1.0,
+        sync_layers=None,
     ) -> io.NodeOutput:
-        ranges = (first_layer, last_layer, start_percent, end_percent)
-        if not isinstance(model.model, GridBaseModel):
-            plan = TwoStreamPlan(sync, strength, *ranges, output)
-            patched = patch_two_streams(model, plan)
-            keep_known_cells(patched)
-            return io.NodeOutput(patched)
-        if ranges != (0.0, 1.0, 0.0, 1.0):
-            raise ValueError(
-                "expected first_layer 0, last_layer 1, start_percent 0 and end_percent 1 for a 4Real model, got other values: "
-                "ranges work on the host's own video models only"
-            )
-        return io.NodeOutput(with_sync(model, sync=sync, strength=strength, output=output))
+        ranges = {"first_layer": first_layer, "last_layer": last_layer, "start_percent": start_percent, "end_percent": end_percent}
+        plan = plan_for(model, sync, sync_layers, strength=strength, output=output, **ranges)
+        patched = synchronized(model, plan, [] if sync_layers is None else [sync_layers])
+        tell(cls, plan.summary, logging.INFO)
+        return io.NodeOutput(patched)

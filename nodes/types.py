@@ -18,6 +18,7 @@ from ..fourreal_core.grid import FrameGrid
 log = logging.getLogger(__name__)
 
 Grid = io.Custom("FOURREAL_GRID")
+Sync = io.Custom("FOURREAL_SYNC")  # a ModelPatcher of trained `SyncLayers`, see load_sync.py
 
 GRID_TOOLTIP = "A view x time grid, for example from 4Real Build Conditioning Grid."
 
@@ -54,9 +55,9 @@ def counting_progress():
     return report
 
 
-def tell(node, text: str) -> None:
+def tell(node, text: str, level: int = logging.WARNING) -> None:
     """Show one sentence on the running node and in the log."""
-    log.warning("%s", text)
+    log.log(level, "%s", text)
     server = getattr(PromptServer, "instance", None)
     if server is not None and node.hidden.unique_id is not None:
         server.send_progress_text(text, node.hidden.unique_id)

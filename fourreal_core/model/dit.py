@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -127,15 +127,24 @@ class VideoDiT(nn.Module):
         self.head = Head(out_channels, config, operations=operations, **factory)
 
     def forward(
-        self, x_NCFHW: Tensor, sigma_N: Tensor, condition_NCFHW: Tensor, mode_N: Tensor, text_NKD: Tensor | None = None
+        self,
+        x_NCFHW: Tensor,
+        sigma_N: Tensor,
+        condition_NCFHW: Tensor,
+        mode_N: Tensor,
+        text_NKD: Tensor | None = None,
+        blocks: Iterable[Callable[..., Tensor]] | None = None,
     ) -> Tensor:
-        """Velocity `[N, 3, F, H, W]` (float32) of noisy sequences at `sigma`, each along its own mode's axis."""
+        """Velocity `[N, 3, F, H, W]` (float32) of noisy sequences at `sigma`, each along its own mode's axis.
+
+        blocks: what runs in place of the model's blocks, each called as they are.
+        """
         frames = x_NCFHW.shape[2]
         x_MCHW, condition_MCHW = (rearrange(x, "n c f h w -> (n f) c h w") for x in (x_NCFHW, condition_NCFHW))
         embedded = self.embed(x_MCHW, condition_MCHW, sigma_N.repeat_interleave(frames))
         tokens = rearrange(embedded.tokens_MSD, "(n f) s d -> n (f s) d", f=frames)
         modulation, angles = self.modulation(sigma_N, mode_N, tokens.dtype), self.angles(frames, embedded)
-        for block in self.blocks:
+        for block in self.blocks if blocks is None else blocks:
             tokens = block(tokens, modulation, angles, text_NKD)
         tokens = rearrange(tokens, "n (f s) d -> (n f) s d", f=frames)
         velocity_MCHW = self.predict(tokens, embedded)

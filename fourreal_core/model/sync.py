@@ -80,8 +80,8 @@ class LowRankHardSync(nn.Module):
         return x, x
 
     @torch.no_grad()
-    def initialize(self) -> None:
-        nn.init.normal_(self.down.weight, std=(2 * self.width) ** -0.5)
+    def initialize(self, generator: torch.Generator | None = None) -> None:
+        nn.init.normal_(self.down.weight, std=(2 * self.width) ** -0.5, generator=generator)
         nn.init.zeros_(self.up.weight)
         self.averaging.fill_(1.0)
         _zero(self.modulation)
@@ -142,8 +142,8 @@ class LowRankSoftSync(nn.Module):
         return x_time, y_view + (1 + gate_view) * (-average_view * difference + low_view)
 
     @torch.no_grad()
-    def initialize(self, averaging: bool = True) -> None:
-        nn.init.normal_(self.down.weight, std=(2 * self.width) ** -0.5)
+    def initialize(self, averaging: bool = True, generator: torch.Generator | None = None) -> None:
+        nn.init.normal_(self.down.weight, std=(2 * self.width) ** -0.5, generator=generator)
         _zero(self.up)
         self.averaging.fill_(1.0 if averaging else 0.0)
         _zero(self.modulation)

@@ -4,13 +4,14 @@ A model qualifies when the host lets a patch replace its blocks (`patches_replac
 one grid. Tests hold every family named here to the host's own result.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
+from ...fourreal_core.model.sync import Sync
 from .host_call import VIEW_TEXT, VIEW_TEXT_MASK, Arguments, BlockTokens, Key
 
 # Inputs that add tokens beside the grid's: the two streams would not have the same tokens any more.
@@ -21,24 +22,37 @@ EXTRA_TOKENS = ("time_dim_concat", "context_latents", "reference_latent", "ref_l
 class Backbone:
     """A family of host models.
 
-    blocks: (kind of hook, attribute that holds those blocks), in the order of the forward pass.
+    family: its name in files of trained synchronization layers; models that share blocks share it. width: attribute that holds the
+    token width. blocks: (kind of hook, attribute that holds those blocks), in the order of the forward pass.
     tokens: the block argument that holds video tokens; in a "single_block" text precedes them.
     grown_after: indices of blocks after which the host itself adds to the tokens, in place.
     run_block: how to call a block with its arguments, where the host's own `original_block` does not work.
     own_wrapper: whether the network runs wrappers of kind DIFFUSION_MODEL; where not, the whole model is wrapped.
     fused: whether the first attention of a block is its self-attention and positions come from `rope_encode`.
+    own_sync: the trained synchronization layers of a kind in the network itself, None where there are none.
+    best_sync: the kind to run when nobody chose.
+    announced: how many grids' memory to announce: the host estimates one stream of its own models, but both of ours.
     """
 
     name: str
+    family: str
+    width: str
     blocks: tuple[tuple[str, str], ...] = (("double_block", "blocks"),)
     tokens: str = "img"
     grown_after: Callable[[Any], frozenset[int]] = lambda network: frozenset()
     run_block: Callable[[Any, Arguments], Any] | None = None
     own_wrapper: bool = True
     fused: bool = False
+    own_sync: Callable[[Any, str], Sequence[Sync] | None] = lambda network, kind: None
+    best_sync: Callable[[Any], str] = lambda network: "hard"
+    announced: int = 2
 
     def keys(self, network: Any) -> list[Key]:
         return [(kind, index) for kind, name in self.blocks for index in range(len(getattr(network, name)))]
+
+    def sizes(self, network: Any) -> tuple[str, int, int]:
+        """(family, token width, number of blocks): what trained synchronization layers must have been made for."""
+        return self.family, getattr(network, self.width), len(self.keys(network))
 
     def tokens_of(self, key: Key) -> BlockTokens:
         return BlockTokens(self.tokens, joined=key[0] == "single_block")
@@ -60,16 +74,31 @@ def _run_kandinsky_block(block: Any, arguments: Arguments) -> torch.Tensor:
     return block(*places, transformer_options=arguments["transformer_options"])
 
 
-WAN = Backbone("Wan", fused=True)
-WAN_VACE = Backbone("Wan VACE", grown_after=lambda network: frozenset(network.vace_layers_mapping))
-LTXV = Backbone("LTXV", blocks=(("double_block", "transformer_blocks"),))
-HUNYUAN = Backbone("HunyuanVideo", blocks=(("double_block", "double_blocks"), ("single_block", "single_blocks")))
-MOCHI = Backbone("Mochi", own_wrapper=False)
+WAN = Backbone("Wan", "wan", "dim", fused=True)
+WAN_VACE = Backbone("Wan VACE", "wan", "dim", grown_after=lambda network: frozenset(network.vace_layers_mapping))
+LTXV = Backbone("LTXV", "ltxv", "inner_dim", blocks=(("double_block", "transformer_blocks"),))
+HUNYUAN = Backbone(
+    "HunyuanVideo",
+    "hunyuan_video",
+    "hidden_size",
+    blocks=(("double_block", "double_blocks"), ("single_block", "single_blocks")),
+)
+MOCHI = Backbone("Mochi", "mochi", "hidden_size_x", own_wrapper=False)
 KANDINSKY = Backbone(
     "Kandinsky 5",
+    "kandinsky5",
+    "model_dim",
     blocks=(("double_block", "visual_transformer_blocks"),),
     tokens="x",
     run_block=_run_kandinsky_block,
+)
+FOURREAL = Backbone(
+    "4Real",
+    "fourreal",
+    "width",
+    own_sync=lambda network, kind: network.sync[kind] if kind in network.sync else None,
+    best_sync=lambda network: network.best_sync,
+    announced=1,
 )
 
 # By the name of the host's class, exactly: a subclass may add tokens or layers that two streams do not know.
@@ -81,6 +110,7 @@ FAMILIES = {
     "HunyuanVideo": HUNYUAN,
     "AsymmDiTJoint": MOCHI,
     "Kandinsky5": KANDINSKY,
+    "HostGridModel": FOURREAL,
 }
 
 

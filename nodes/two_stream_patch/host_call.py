@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..host_model import STREAM
 from .layout import Layout, exchanged, for_view_stream, input_named, map_inputs
 
 Key = tuple[str, int]  # kind of hook, index among the hooks of its kind
@@ -34,12 +35,12 @@ class HostCall:
         """The call as it came, with blocks replaced; a hook of another pack at the same block is called by ours."""
         replaced = self.options.get("patches_replace", {})
         dit = {**replaced.get("dit", {}), **hooks}
-        own = {**self.options, **options, "patches_replace": {**replaced, "dit": dit}}
+        own = {**self.options, **options, "patches_replace": {**replaced, "dit": dit}, STREAM: "time"}
         return self._run(lambda name, value: own if name == "transformer_options" else value)
 
     def view_stream(self, hooks: Hooks) -> Tensor:
         """The call re-laid for moments over view. What other packs do between blocks stays with the time stream."""
-        own = {**self.options, "patches": {}, "patches_replace": {"dit": hooks}, "prefetch_dynamic_vbars": False}
+        own = {**self.options, "patches": {}, "patches_replace": {"dit": hooks}, "prefetch_dynamic_vbars": False, STREAM: "view"}
         text, mask = self.kwargs.get(VIEW_TEXT), self.kwargs.get(VIEW_TEXT_MASK)
         known = self.kwargs.get("time_dim_replace")  # Kandinsky 5: given first frames
 

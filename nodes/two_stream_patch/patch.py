@@ -5,6 +5,7 @@ patching again replaces, and nothing is kept between calls. Our work is always t
 before or after it sees one model that gives one prediction.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,8 @@ from .layout import input_named, inputs_by_name, layout_of, map_inputs
 from .plan import TwoStreamPlan
 from .streams import Parallel, Sequential
 
+log = logging.getLogger(__name__)
+
 KEY = "fourreal_two_stream"
 NOISE = "fourreal_two_stream_noise"  # in a call's own options: (sigma [k V], whether sync acts there)
 
@@ -31,27 +34,43 @@ def patch_two_streams(model: Any, plan: TwoStreamPlan, models: Sequence[Any] = (
     """
     network = model.get_model_object("diffusion_model")
     backbone = backbone_of(network)
+    if plan.kind in ("fused", "sequential") and backbone.family == "fourreal":
+        raise ValueError(
+            f"a 4Real model runs {plan.kind} in all of its layers and steps, got a range of them: set first_layer 0, last_layer 1, "
+            "start_percent 0 and end_percent 1, or choose soft or hard"
+        )
     if plan.kind == "fused" and not backbone.fused:
         raise ValueError(f"fused works on Wan models without VACE only, got {backbone.name}: choose hard or sequential")
     plan.layers(len(backbone.keys(network)))
-    clone = model.clone()
+    clone = without_two_streams(model)
     clone.model_options["transformer_options"] = {**clone.model_options.get("transformer_options", {}), KEY: plan}
-    for kind, wrapper in (
-        (WrappersMP.PREPARE_SAMPLING, announce_memory),
-        (WrappersMP.APPLY_MODEL, within_range),
-        (WrappersMP.DIFFUSION_MODEL, two_streams),
-    ):
-        clone.remove_wrappers_with_key(kind, KEY)
+    for kind, wrapper in WRAPPERS:
         clone.add_wrapper_with_key(kind, KEY, wrapper)
-    clone.remove_additional_models(KEY)
     if models:
         clone.set_additional_models(KEY, list(models))
     return clone
 
 
-def announce_memory(executor: Any, model: Any, noise_shape: Sequence[int], *args: Any, **kwargs: Any) -> Any:
-    """Two streams hold twice the tokens; the host would see one grid only."""
-    return executor(model, [2 * noise_shape[0], *noise_shape[1:]], *args, **kwargs)
+def without_two_streams(model: Any) -> Any:
+    """A clone of the MODEL as it was before `patch_two_streams`."""
+    clone = model.clone()
+    clone.model_options.get("transformer_options", {}).pop(KEY, None)
+    for kind, _ in WRAPPERS:
+        clone.remove_wrappers_with_key(kind, KEY)
+    clone.remove_additional_models(KEY)
+    return clone
+
+
+def plan_of(model: Any) -> TwoStreamPlan | None:
+    """The plan of a MODEL that `patch_two_streams` made, None for others."""
+    return model.model_options.get("transformer_options", {}).get(KEY)
+
+
+def announce(executor: Any, model: Any, noise_shape: Sequence[int], *args: Any, **kwargs: Any) -> Any:
+    """Before sampling: log what runs, and tell the host of the other stream's memory. It would see one grid only."""
+    log.info("4Real Two-Stream runs %s", plan_of(model).summary)
+    grids = backbone_of(model.get_model_object("diffusion_model")).announced
+    return executor(model, [grids * noise_shape[0], *noise_shape[1:]], *args, **kwargs)
 
 
 def within_range(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -70,6 +89,13 @@ def within_range(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
 def two_streams(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
     """The wrapper around the host's network."""
     return _innermost(executor, args, kwargs, executor.class_obj)
+
+
+WRAPPERS = (
+    (WrappersMP.PREPARE_SAMPLING, announce),
+    (WrappersMP.APPLY_MODEL, within_range),
+    (WrappersMP.DIFFUSION_MODEL, two_streams),
+)
 
 
 def _innermost(executor: Any, args: Sequence[Any], kwargs: dict[str, Any], network: Any) -> Tensor:

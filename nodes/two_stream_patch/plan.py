@@ -19,6 +19,7 @@ class TwoStreamPlan:
     output: which stream's prediction moves the sample, one of OUTPUTS; kinds with one stream have one prediction.
     trained: one synchronization per layer, `(y_time, y_view, sigma) -> (x_time, x_view)` on tokens [k, V, T, S, D]
     and sigma [k]; None: hard averages. Modules behind them are attached by `patch_two_streams(..., models=)`.
+    source: where trained layers come from, for the user.
     """
 
     kind: str = "hard"
@@ -29,6 +30,7 @@ class TwoStreamPlan:
     end_percent: float = 1.0
     output: str = "mean"
     trained: tuple[Sync, ...] | None = None
+    source: str = ""
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -43,8 +45,23 @@ class TwoStreamPlan:
                 raise ValueError(f"expected {what}, both 0 to 1, got {first:g} and {last:g}")
         if self.kind == "soft" and self.trained is None:
             raise ValueError(
-                "soft needs trained synchronization layers and none are attached to this model: choose hard, which needs none"
+                "soft needs trained synchronization layers and none are attached to this model: choose auto or hard, which need "
+                "none, or connect a file of layers with 4Real Load Sync"
             )
+
+    @property
+    def summary(self) -> str:
+        """What runs, in a few words for the user."""
+        how = {"hard": "averaging, nothing trained", "sequential": "nothing trained", "fused": "nothing trained"}.get(self.kind)
+        if self.trained is not None:
+            how = f"trained layers of {self.source}" if self.source else "trained layers"
+        strength = f", strength {self.strength:g}" if self.kind in ("soft", "hard") and self.strength != 1.0 else ""
+        return f"sync {self.kind}" + (f": {how}" if how else "") + strength
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether all layers are synchronized in all of the sampling."""
+        return (self.first_layer, self.last_layer, self.start_percent, self.end_percent) == (0.0, 1.0, 0.0, 1.0)
 
     @property
     def percents(self) -> tuple[float, float]:

@@ -75,6 +75,8 @@ def test_soft_can_start_as_nothing_at_all(rank):
     for layer in SyncLayers(config(rank=rank)).initialize(averaging=False):
         x_time, x_view = layer(tokens(1), tokens(2), SIGMA)
         assert torch.equal(x_time, tokens(1)) and torch.equal(x_view, tokens(2))
+    first, second = (SyncLayers(config(rank=4)).initialize(generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first[1].down.weight, second[1].down.weight) and first[1].down.weight.std() > 0.05
     with pytest.raises(ValueError, match="can start as their average only"):
         SyncLayers(config(kind="hard")).initialize(averaging=False)
 

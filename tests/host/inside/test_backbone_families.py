@@ -135,13 +135,6 @@ def test_ranges_are_checked(two_streams, settings, message):
         two_streams(tiny.wan(layers=1), **settings)
 
 
-def test_a_4real_model_takes_no_ranges(comfy_inside, tiny_model, two_streams):
-    model = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")[0]
-    with pytest.raises(ValueError, match="ranges work on the host's own video models only"):
-        two_streams(model, first_layer=0.5)
-    assert two_streams(model).model is model.model
-
-
 def test_other_models_get_one_sentence(comfy_inside, two_streams):
     sizes = {"in_channels": 16, "out_channels": 16, "hidden_size": 32, "num_heads": 2, "depth": 1, "depth_single_blocks": 1}
     more = {"patch_size": 2, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "mlp_ratio": 2.0, "guidance_embed": False}
