@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 import torch
+import torch.nn.functional as F
 from browser import BrowserProblem, BrowserTools, find_browser
 from environment import PACK
 from host import Host
@@ -17,7 +18,7 @@ from fourreal_core.storage import load_grid, save_grid
 
 V, T, H, W = 3, 5, 72, 128
 RUNNER = PACK / "tests" / "web" / "browser" / "run.mjs"
-LONGEST_S = 900
+LONGEST_S = 3600  # on a machine that does other things
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,8 @@ def run_in_browser(host: Host, browser: BrowserTools) -> subprocess.CompletedPro
     save_grid(grid, host.base / "input" / name)
     colors = host.base / "colors.json"
     colors.write_text(json.dumps({"file": f"{name} [input]", "colors": (grid.frames[:, :, 0, 0] * 255).round().int().tolist()}))
-    variables = {**browser.variables(), "FOURREAL_HOST": host.address, "FOURREAL_GRID_COLORS": str(colors)}
+    files = {"FOURREAL_GRID_COLORS": str(colors), "FOURREAL_SHOWN": str(host.base / "shown.json")}
+    variables = {**browser.variables(), "FOURREAL_HOST": host.address, **files}
     return subprocess.run([str(browser.node), str(RUNNER)], env=variables, capture_output=True, text=True, timeout=LONGEST_S)
 
 
@@ -56,3 +58,24 @@ def test_the_cells_marked_in_the_browser_are_unknown_in_the_grid_that_came_out(r
     saved = [load_grid(file) for file in sorted((host.base / "output").glob("redo_*"))]
     assert [(~grid.known).nonzero().tolist() for grid in saved] == [[], [[0, 0], [2, 0]]] * 2
     assert all(torch.equal(grid.frames, coloured_grid().frames) for grid in saved)
+
+
+def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(run_in_browser: subprocess.CompletedProcess, host: Host) -> None:
+    """Of all cells of the saved grid, the one that the player named looks most like what was on its canvas, and nearly the same."""
+    report = json.loads((host.base / "shown.json").read_text())
+    assert len(report["shown"]) >= 5 * 2 * 3  # of each workflow in each renderer
+    for shown in report["shown"]:
+        [file] = (host.base / "output" / "first_visit").glob(f"{shown['grid']}_*")
+        apart_VT = (blocks_of(load_grid(file).frames, report["edge"]) - torch.tensor(shown["blocks"]) / 255).abs().mean((-1, -2))
+        name = f"{shown['grid']}, view {shown['view']}, time {shown['time']}"
+        assert divmod(int(apart_VT.argmin()), apart_VT.shape[1]) == (shown["view"], shown["time"]), name
+        assert apart_VT.min() < 0.01, name
+
+
+def blocks_of(frames_VTHWC: torch.Tensor, edge: float) -> torch.Tensor:
+    """[V, T, 8 * 6, 3]: mean colours of blocks, line by line, of every cell without a share `edge` of it on each side."""
+    views, times, height, width, _ = frames_VTHWC.shape
+    fine_NCHW = F.interpolate(frames_VTHWC.flatten(0, 1).movedim(-1, 1), scale_factor=4)
+    top, left = round(4 * height * edge), round(4 * width * edge)
+    inner_NCHW = fine_NCHW[:, :, top : 4 * height - top, left : 4 * width - left]
+    return F.adaptive_avg_pool2d(inner_NCHW, (6, 8)).flatten(2).movedim(1, -1).reshape(views, times, 48, 3)

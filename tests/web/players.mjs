@@ -63,6 +63,29 @@ export class Player {
     );
   }
 
+  /** Mean colours [r, g, b] of blocks of the canvas, line by line, between two places given as shares of it. */
+  blocks(from, to, count) {
+    return this.inElement(
+      (element, [left, top], [right, bottom], [across, down]) => {
+        const canvas = element.querySelector("canvas");
+        const ctx = canvas.getContext("2d");
+        const edges = (start, end, parts, length) => Array.from({ length: parts + 1 }, (_, index) => Math.round((start + ((end - start) * index) / parts) * length));
+        const [xs, ys] = [edges(left, right, across, canvas.width), edges(top, bottom, down, canvas.height)];
+        const mean = (x, y, width, height) => {
+          const { data } = ctx.getImageData(x, y, width, height);
+          const sums = [0, 0, 0];
+          for (let at = 0; at < data.length; at += 4) for (let channel = 0; channel < 3; channel += 1) sums[channel] += data[at + channel];
+          return sums.map((sum) => sum / (data.length / 4));
+        };
+        const block = (i, j) => mean(xs[i], ys[j], xs[i + 1] - xs[i], ys[j + 1] - ys[j]);
+        return Array.from({ length: across * down }, (_, index) => block(index % across, Math.floor(index / across)));
+      },
+      from,
+      to,
+      count,
+    );
+  }
+
   async press(...keys) {
     await this.inElement((element) => element.focus());
     for (const key of keys) await this.page.keyboard.press(key);
