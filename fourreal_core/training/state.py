@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -64,9 +64,7 @@ def save_state(folder: Path, stage: str, state: TrainingState, plan: Mapping[str
     weights = state.model.state_dict()
     tensors = {f"model.{key}": weights[key] for key in state.ema}
     tensors |= {f"ema.{key}": value for key, value in state.ema.items()}
-    for index, optimizer in enumerate(state.optimizers):
-        for parameter, values in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
+    tensors |= optimizer_tensors(state.optimizers)
     tensors["generator"] = state.generator.get_state()
     tensors["losses"] = torch.tensor(state.losses, dtype=torch.float32).view(-1, len(Losses._fields))
     header = {"format": FORMAT, "config": shape_of(state.model.config).to_json(), "step": str(state.step), "plan": json.dumps(plan)}
@@ -90,20 +88,30 @@ def restore_state(folder: Path, stage: str, state: TrainingState) -> bool:
     state.model.load_state_dict({**state.model.state_dict(), **part(tensors, "model.")})
     for key, value in part(tensors, "ema.").items():
         state.ema[key].copy_(value)
-    for index, optimizer in enumerate(state.optimizers):
-        _restore_optimizer(optimizer, part(tensors, f"optimizer.{index}."))
+    restore_optimizers(state.optimizers, tensors)
     state.generator.set_state(tensors["generator"])
     state.step, state.losses = int(header["step"]), [Losses(*row) for row in tensors["losses"].tolist()]
     return True
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    saved = optimizer.state_dict()
-    saved["state"] = {}
-    for key, value in tensors.items():
-        parameter, name = key.split(".", 1)
-        saved["state"].setdefault(int(parameter), {})[name] = value.clone()
-    optimizer.load_state_dict(saved)
+def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """What the optimizers remember, by names that `restore_optimizers` knows."""
+    tensors = {}
+    for index, optimizer in enumerate(optimizers):
+        for parameter, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{parameter}.{key}": torch.as_tensor(value) for key, value in values.items()}
+    return tensors
+
+
+def restore_optimizers(optimizers: Sequence[torch.optim.Optimizer], tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    for index, optimizer in enumerate(optimizers):
+        saved = optimizer.state_dict()
+        saved["state"] = {}
+        for key, value in part(tensors, f"optimizer.{index}.").items():
+            parameter, name = key.split(".", 1)
+            saved["state"].setdefault(int(parameter), {})[name] = value.clone()
+        optimizer.load_state_dict(saved)
 
 
 def saved_header(folder: Path, stage: str) -> dict[str, str] | None:
