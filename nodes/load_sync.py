@@ -68,6 +68,14 @@ class FourRealLoadSync(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, file):
+        if not isinstance(file, str) or not file:
+            return f"expected a file of synchronization layers, got none: put one into models/{SYNC_FOLDER}, then press R"
+        if folder_paths.get_full_path(SYNC_FOLDER, file) is None:
+            return f"expected {file} in models/{SYNC_FOLDER}, found no such file: put it there, or choose another"
+        return True
+
+    @classmethod
     def fingerprint_inputs(cls, file):
         status = os.stat(folder_paths.get_full_path_or_raise(SYNC_FOLDER, file))  # training may have written it anew
         return status.st_mtime_ns, status.st_size

@@ -236,6 +236,28 @@ def relax(sync: Sync, strength: float) -> Sync:
     return relaxed
 
 
+def view_by_view(sync: Sync) -> Sync:
+    """The same synchronization, one view at a time: tokens do not mix in it, and what it holds in between is a V-th as large.
+
+    With gradients it runs as it is: backpropagation keeps all of that anyway.
+    """
+
+    def in_parts(y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
+        if torch.is_grad_enabled():
+            return sync(y_time, y_view, sigma_B)
+        x_time, x_view = torch.empty_like(y_time), None
+        for view in range(y_time.shape[1]):
+            part = slice(view, view + 1)
+            time_part, view_part = sync(y_time[:, part], y_view[:, part], sigma_B)
+            x_time[:, part] = time_part
+            if view_part is not time_part:
+                x_view = torch.empty_like(y_view) if x_view is None else x_view
+                x_view[:, part] = view_part
+        return x_time, x_time if x_view is None else x_view
+
+    return in_parts
+
+
 def observed(sync: Sync, layer: int, observe: Observe) -> Sync:
     """The same synchronization, telling `observe` of both streams before and after."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...fourreal_core.model.sync import Sync, average, off, relax
+from ...fourreal_core.model.sync import Sync, average, off, relax, view_by_view
 from ...fourreal_core.model.two_stream import OUTPUTS
 
 KINDS = ("soft", "hard", "fused", "sequential", "off")
@@ -80,6 +80,9 @@ class TwoStreamPlan:
             )
         if self.kind == "off":
             return [off] * depth
-        chosen = self.trained or [average] * depth
+        layers = [average] * depth if self.trained is None else self.trained
+        chosen = [relax(layer, self.strength) for layer in layers]
+        if self.trained is not None:
+            chosen = [view_by_view(layer) for layer in chosen]  # a wide model's tokens fill the memory
         within = self.synchronized(depth)
-        return [relax(chosen[index], self.strength) if index in within else off for index in range(depth)]
+        return [chosen[index] if index in within else off for index in range(depth)]

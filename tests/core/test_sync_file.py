@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fourreal_core.model.sync import average
+from fourreal_core.model.sync import average, view_by_view
 from fourreal_core.model.weights import CheckpointError
 from fourreal_core.sync_file import SyncConfig, SyncLayers, load_sync, save_sync
 
@@ -90,6 +90,21 @@ def test_low_rank_hard_is_the_dense_layer_with_that_matrix():
         dense.modulation.load_state_dict(low.modulation.state_dict())
     for x, y in zip(low(tokens(1), tokens(2), SIGMA), dense(tokens(1), tokens(2), SIGMA)):
         assert torch.allclose(x, y, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind, rank", SHAPES)
+def test_one_view_at_a_time_is_the_same(kind, rank):
+    layer, shapes = random_layers(kind=kind, rank=rank)[0], []
+    hook = layer.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(inputs[0].shape)))
+    with torch.no_grad():
+        x_time, x_view = view_by_view(layer)(tokens(1), tokens(2).transpose(1, 2).contiguous().transpose(1, 2), SIGMA)
+    assert shapes == [(2, 1, 5, 7, 12)] * 3
+    view_by_view(layer)(tokens(1), tokens(2), SIGMA)[1].sum().backward()
+    assert shapes[3:] == [(2, 3, 5, 7, 12)] and layer.modulation.weight.grad.abs().sum() > 0
+    hook.remove()
+    expected_time, expected_view = layer(tokens(1), tokens(2), SIGMA)
+    assert torch.allclose(x_time, expected_time, atol=1e-6) and torch.allclose(x_view, expected_view, atol=1e-6)
+    assert (x_time is x_view) == (kind == "hard")
 
 
 def test_layers_are_one_per_block():

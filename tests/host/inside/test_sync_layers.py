@@ -337,3 +337,35 @@ def test_files_are_listed_checked_and_loaded_anew(comfy_inside, new_layers, load
 def test_something_else_on_the_socket_gets_one_sentence(wan, two_streams):
     with pytest.raises(ValueError, match="expected sync_layers from 4Real Load Sync, got WAN21"):
         two_streams(wan, sync_layers=wan)
+
+
+def test_a_file_that_is_not_there_gets_one_sentence(comfy_inside):
+    node = comfy_inside.node_classes["FourRealLoadSync"]
+    assert "got none: put one into models/fourreal_sync" in node.validate_inputs("")
+    for name in ("gone.safetensors", "../fourreal/tiny.safetensors"):
+        assert f"expected {name} in models/fourreal_sync, found no such file" in node.validate_inputs(name)
+
+
+def test_a_prompt_from_a_file_to_a_grid(comfy_inside, tiny_model, grid, new_layers, load):
+    """The nodes as a workflow connects them, on a 4Real model; the grid says which layers made it."""
+    network = comfy_inside.core("model.config").tiny()
+    comfy_inside.core("storage").save_grid(grid, comfy_inside.base / "input" / "known.grid.safetensors")
+    layers = load(new_layers(("fourreal", network.width, network.depth), seed=1), "tiny.safetensors")
+    sampling = {"sync": "soft", "strength": 1.0, "seed": 3, "steps": 1, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
+    prompt = {
+        "known": {"class_type": "FourRealLoadGrid", "inputs": {"file": "known.grid.safetensors [input]"}},
+        "model": {"class_type": "FourRealLoadModel", "inputs": {"checkpoint": tiny_model, "precision": "float32"}},
+        "layers": {"class_type": "FourRealLoadSync", "inputs": {"file": "tiny.safetensors"}},
+        "streams": {
+            "class_type": "FourRealTwoStream",
+            "inputs": {"model": ["model", 0], "sync": "auto", "strength": 1.0, "output": "mean", "sync_layers": ["layers", 0]},
+        },
+        "sampled": {"class_type": "FourRealSampler", "inputs": {"model": ["streams", 0], "grid": ["known", 0], **sampling}},
+        "saved": {"class_type": "FourRealSaveGrid", "inputs": {"grid": ["sampled", 0], "filename_prefix": "synced"}},
+    }
+    comfy_inside.events.clear()
+    comfy_inside.run(prompt)
+    assert ("text", "sync soft: trained layers of tiny.safetensors") in comfy_inside.events
+    [file] = (comfy_inside.base / "output").rglob("synced*.safetensors")
+    provenance = comfy_inside.core("storage").load_grid(file).provenance
+    assert provenance["sync_layers"] == {"file": "tiny.safetensors", "hash": layers.model.file_hash} and provenance["sync_trained"]
