@@ -5,6 +5,7 @@ Node ids and the order of inputs are a contract with saved workflows: append, ne
 
 from comfy_api.latest import ComfyExtension, io
 
+from .budget import FourRealBudget
 from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
 from .examples import lay_out_examples
@@ -45,6 +46,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealStereo,
     FourRealQuilt,
     FourRealGridPlayer,
+    FourRealBudget,
 ]
 
 
