@@ -262,6 +262,9 @@ def read_view(source: Path, most: int | None = None) -> tuple[Tensor, float]:
 
 
 def _in_natural_order(folder: Path) -> list[Path]:
-    """Numbers in names count as numbers: frame2 before frame10."""
-    return sorted(folder.iterdir(), key=lambda entry: [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower())
-                                                       for part in re.split(r"(\d+)", entry.name)])
+    return sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
+
+
+def natural_key(name: str) -> list:
+    """To sort names by: numbers in them count as numbers, frame2 before frame10."""
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in re.split(r"(\d+)", name)]

@@ -98,8 +98,8 @@ class FourRealLoadGridFolder(io.ComfyNode):
     def execute(cls, folder, views, times, first_frame, stride, width, height, fit, offsets, fps) -> io.NodeOutput:
         pick = RigPick(views, times, first_frame, stride, parse_offsets(offsets))
         plan = plan_rig(folder_paths.get_annotated_filepath(folder), pick)
-        if plan.uneven:
-            tell(cls, plan.uneven)
+        for remark in plan.remarks:
+            tell(cls, remark)
         return io.NodeOutput(read_rig(plan, height, width, fit, fps, on_view=counting_progress()))
 
 

@@ -1,4 +1,4 @@
-"""One view's recording, a video file or a folder of images: how long it is, and some of its frames without keeping the others.
+"""One view's recording, a video file or images in order: how long it is, and some of its frames without keeping the others.
 
 Shape suffixes: N frames, H W pixels. Whole videos: video.py; several views at once: rig.py.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -14,36 +15,49 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..video import IMAGE_FOLDER_FPS, check_decoded, image_files, read_image, upright_rgb
+from ..video import IMAGE_FOLDER_FPS, check_decoded, image_files, read_image, upright_rgb, view_sources
 
 
-def count_frames(source: Path) -> int:
+@dataclass(frozen=True)
+class Recording:
+    """One view's frames: a video file, or image files in order. name: what messages call it."""
+
+    name: str
+    video: Path | None = None
+    images: tuple[Path, ...] = ()
+
+
+def folder_recordings(folder: str | Path) -> list[Recording]:
+    """One recording per video file, or else per folder of images, in natural order of their names. ValueError when there are none."""
+    sources = view_sources(folder)
+    return [Recording(source.name, images=tuple(image_files(source))) if source.is_dir() else Recording(source.name, source) for source in sources]
+
+
+def count_frames(recording: Recording) -> int:
     """How many frames the recording holds. Videos are decoded for it, because files lie about their length. ValueError: see read_frames."""
-    if source.is_dir():
-        return len(image_files(source))
-    with _video(source) as (container, stream):
+    if recording.video is None:
+        return len(recording.images)
+    with _video(recording.video) as (container, stream):
         return sum(1 for _ in container.decode(stream))
 
 
-def read_frames(source: Path, wanted: range) -> tuple[Tensor, float]:
-    """(uint8 [N, H, W, 3], frames per second) of the recording's frames `wanted`, counted from 0; folders of images have 24 per second.
+def read_frames(recording: Recording, wanted: range) -> tuple[Tensor, float]:
+    """(uint8 [N, H, W, 3], frames per second) of the recording's frames `wanted`, counted from 0; images have 24 per second.
 
     Raises ValueError when the recording is missing, broken or transparent, has frames of several sizes, holds fewer frames, or when they
     need more than 16 GiB.
     """
-    if source.is_dir():
-        files = image_files(source)
-        _check_length(len(files), wanted, source.name)
-        return _stacked((read_image(files[index]) for index in wanted), source.name), IMAGE_FOLDER_FPS
-    with _video(source) as (container, stream):
-        frames = _stacked((upright_rgb(frame, source.name) for frame in _picked(container, stream, wanted, source.name)), source.name)
+    name = recording.name
+    if recording.video is None:
+        _check_length(len(recording.images), wanted, name)
+        return _stacked((read_image(recording.images[index]) for index in wanted), name), IMAGE_FOLDER_FPS
+    with _video(recording.video) as (container, stream):
+        frames = _stacked((upright_rgb(frame, name) for frame in _picked(container, stream, wanted, name)), name)
         return frames, float(stream.average_rate or stream.guessed_rate or IMAGE_FOLDER_FPS)
 
 
 @contextmanager
 def _video(source: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    if not source.is_file():
-        raise ValueError(f"expected a video file or a folder of images at {source}, found none: check the name.")
     try:
         with av.open(str(source)) as container:
             if not container.streams.video:

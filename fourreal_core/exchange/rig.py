@@ -1,6 +1,7 @@
 """A real rig's recordings as a grid: one video file, or one folder of images, per view, that may have been started at different moments.
 
-First `plan_rig` decides which frames of which files become cells, then `read_rig` reads just those. One recording: recordings.py.
+First `plan_rig` decides which frames of which files become cells, then `read_rig` reads just those. One recording: recordings.py; folders
+with a transforms.json, which have cameras: nerfstudio_reading.py.
 
 Shape suffixes: V views, T times, H W pixels.
 """
@@ -11,9 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..grid import MAX_BYTES, MAX_LENGTH, FrameGrid
-from ..video import fit_frames, pick_frames, view_sources
-from .recordings import count_frames, read_frames
+import torch
+from torch import Tensor
+
+from ..grid import MAX_BYTES, MAX_LENGTH, Cameras, FrameGrid
+from ..video import fit_frames, fit_scale_and_shift, pick_frames
+from .nerfstudio_reading import TRANSFORMS, Dataset, read_dataset
+from .recordings import Recording, count_frames, folder_recordings, read_frames
 
 SAME_RATE = 0.01  # frame rates further apart than this share drift by a frame in the first hundred
 
@@ -43,22 +48,27 @@ class RigPick:
 
 @dataclass(frozen=True)
 class RigPlan:
-    """Which frames of which recording become the cells of each view. lengths: of the recordings, None where they did not need counting."""
+    """Which frames of which recording become the cells of each view.
+
+    lengths: of the recordings, None where they did not need counting. dataset: the cameras of these views, if the folder tells them.
+    """
 
     folder: str
-    sources: tuple[Path, ...]
+    recordings: tuple[Recording, ...]
     frames: tuple[range, ...]
     lengths: tuple[int, ...] | None
     pick: RigPick
+    dataset: Dataset | None = None
 
     @property
-    def uneven(self) -> str:
-        """One sentence when recordings of different length were cut to what all have, else an empty text."""
-        if self.pick.times or self.lengths is None or len(set(self.lengths)) == 1:
-            return ""
-        shortest, longest = (chosen(range(len(self.lengths)), key=self.lengths.__getitem__) for chosen in (min, max))
-        return (f"the recordings have from {self.lengths[shortest]} ({self.sources[shortest].name}) to {self.lengths[longest]} "
-                f"({self.sources[longest].name}) frames: the grid has the {len(self.frames[0])} times that all of them show")
+    def remarks(self) -> list[str]:
+        """What the user should know, a sentence each: recordings of different length were cut to what all have, lenses are not straight."""
+        remarks = [self.dataset.distortion] if self.dataset and self.dataset.distortion else []
+        if not self.pick.times and self.lengths is not None and len(set(self.lengths)) > 1:
+            shortest, longest = (chosen(range(len(self.lengths)), key=self.lengths.__getitem__) for chosen in (min, max))
+            remarks.append(f"the recordings have from {self.lengths[shortest]} ({self.recordings[shortest].name}) to {self.lengths[longest]} "
+                           f"({self.recordings[longest].name}) frames: the grid has the {len(self.frames[0])} times that all of them show")
+        return remarks
 
 
 def parse_offsets(text: str) -> tuple[int, ...]:
@@ -70,28 +80,38 @@ def parse_offsets(text: str) -> tuple[int, ...]:
 
 
 def plan_rig(folder: str | Path, pick: RigPick = RigPick()) -> RigPlan:
-    """What to read from `folder`: its video files, or else its folders of images, in natural order of their names (view2 before view10).
+    """What to read from `folder`: the images of its transforms.json if it has one, or its video files, or else its folders of images, in
+    natural order of their names (view2 before view10).
 
     Raises ValueError on a missing or empty folder, fewer views or frames than asked for, and offsets that do not fit.
     """
-    sources = view_sources(folder)
-    if pick.offsets and len(pick.offsets) != len(sources):
-        raise ValueError(f"expected {len(sources)} offsets, one per recording in {Path(folder).name}, got {len(pick.offsets)}.")
-    if pick.views > len(sources):
-        raise ValueError(f"expected at least {pick.views} videos or image folders in {Path(folder).name}, got {len(sources)}: ask for fewer views.")
-    recordings = list(zip(sources, pick.offsets or [0] * len(sources)))
-    recordings = pick_frames(recordings, pick.views) if pick.views else recordings
-    starts = [pick.first_frame + offset for _, offset in recordings]
-    for (source, offset), start in zip(recordings, starts):
-        if start < 0:
-            raise ValueError(f"expected {source.name} to start at frame 0 or later, first frame {pick.first_frame} and offset {offset} give {start}: "
-                             "choose a later first frame.")
+    dataset = read_dataset(folder) if (Path(folder) / TRANSFORMS).is_file() else None
+    found = dataset.recordings if dataset else folder_recordings(folder)
+    if pick.views > len(found):
+        raise ValueError(f"expected at least {pick.views} views in {Path(folder).name}, got {len(found)}: ask for fewer views.")
+    chosen_views = pick_frames(range(len(found)), pick.views) if pick.views else range(len(found))
+    recordings = tuple(found[view] for view in chosen_views)
+    starts = _starts(pick, found, chosen_views)
     counted = pick.times == 0 or (pick.stride == 0 and pick.times > 1)
-    lengths = tuple(count_frames(source) for source, _ in recordings) if counted else None
+    lengths = tuple(count_frames(recording) for recording in recordings) if counted else None
     left = min(length - start for length, start in zip(lengths, starts)) if lengths else None
     times, stride = _times_and_stride(pick, left, Path(folder).name)
     frames = tuple(range(start, start + (times - 1) * stride + 1, stride) for start in starts)
-    return RigPlan(Path(folder).name, tuple(source for source, _ in recordings), frames, lengths, pick)
+    return RigPlan(Path(folder).name, recordings, frames, lengths, pick, dataset and dataset.of_views(chosen_views))
+
+
+def _starts(pick: RigPick, found: Sequence[Recording], chosen_views: Sequence[int]) -> list[int]:
+    """The frame of time 0 in each chosen recording."""
+    if pick.offsets and len(pick.offsets) != len(found):
+        raise ValueError(f"expected {len(found)} offsets, one per recording, got {len(pick.offsets)}.")
+    starts = []
+    for view in chosen_views:
+        offset = pick.offsets[view] if pick.offsets else 0
+        starts.append(pick.first_frame + offset)
+        if starts[-1] < 0:
+            raise ValueError(f"expected {found[view].name} to start at frame 0 or later, first frame {pick.first_frame} and offset {offset} give "
+                             f"{starts[-1]}: choose a later first frame.")
+    return starts
 
 
 def _times_and_stride(pick: RigPick, left: int | None, name: str) -> tuple[int, int]:
@@ -115,19 +135,35 @@ def read_rig(plan: RigPlan, height: int = 0, width: int = 0, fit: str = "crop", 
     fps: frames per second along time; 0: the recordings' own, divided by the stride. on_view(done, total) is called after each view; what
     it raises ends the reading. Raises ValueError as recordings.read_frames does, for views of different frame rates, and for grids above 64 GiB.
     """
-    videos, rates, size = [], [], None
-    for view, (source, wanted) in enumerate(zip(plan.sources, plan.frames), start=1):
-        video_THWC, rate = read_frames(source, wanted)
+    videos, rates, fits, size = [], [], [], None
+    for view, (recording, wanted) in enumerate(zip(plan.recordings, plan.frames), start=1):
+        video_THWC, rate = read_frames(recording, wanted)
         size = size or _cell_size(video_THWC.shape[1:3], height, width)
-        _check_bytes(len(plan.sources), len(wanted), size)
+        _check_bytes(len(plan.recordings), len(wanted), size)
+        fits.append((video_THWC.shape[1:3], size, fit))
         videos.append(video_THWC if video_THWC.shape[1:3] == size else fit_frames(video_THWC, *size, fit))
         rates.append(rate)
         if on_view is not None:
-            on_view(view, len(plan.sources))
-    _check_rates(plan.sources, rates)
-    provenance = {"folder": plan.folder, "views": [source.name for source in plan.sources], "first_frames": [wanted[0] for wanted in plan.frames],
-                  "stride": plan.frames[0].step}
-    return FrameGrid.from_views(videos, fps=fps or rates[0] / plan.frames[0].step).replace(provenance=provenance)
+            on_view(view, len(plan.recordings))
+    _check_rates(plan.recordings, rates)
+    provenance = {"folder": plan.folder, "views": [recording.name for recording in plan.recordings],
+                  "first_frames": [wanted[0] for wanted in plan.frames], "stride": plan.frames[0].step}
+    grid = FrameGrid.from_views(videos, fps=fps or rates[0] / plan.frames[0].step)
+    return grid.replace(provenance=provenance, cameras=plan.dataset and _fitted_cameras(plan.dataset, fits))
+
+
+def _fitted_cameras(dataset: Dataset, fits: Sequence[tuple]) -> Cameras:
+    """The cameras as they see the cells. fits: for each view the size of its pictures, that of the cells, and how they were fitted."""
+    lenses = []
+    for lens, (source, size, fit) in zip(dataset.cameras.intrinsics, fits):
+        to_source = _pixels(*dataset.size, *source, "stretch")  # the pictures may be smaller copies
+        lenses.append(_pixels(*source, *size, fit) @ to_source @ lens)
+    return Cameras(dataset.cameras.world_to_camera, torch.stack(lenses))
+
+
+def _pixels(height: int, width: int, new_height: int, new_width: int, fit: str) -> Tensor:
+    scale_y, scale_x, shift_y, shift_x = fit_scale_and_shift(height, width, new_height, new_width, fit)
+    return torch.tensor([[scale_x, 0, shift_x], [0, scale_y, shift_y], [0, 0, 1]], dtype=torch.float32)
 
 
 def _cell_size(source_size: Sequence[int], height: int, width: int) -> tuple[int, int]:
@@ -144,8 +180,8 @@ def _check_bytes(views: int, times: int, size: tuple[int, int]) -> None:
                          f"{needed / 2**30:.0f}: pick fewer frames or give a smaller size.")
 
 
-def _check_rates(sources: Sequence[Path], rates: Sequence[float]) -> None:
-    for source, rate in zip(sources, rates):
+def _check_rates(recordings: Sequence[Recording], rates: Sequence[float]) -> None:
+    for recording, rate in zip(recordings, rates):
         if abs(rate / rates[0] - 1) > SAME_RATE:
-            raise ValueError(f"expected all views to have one frame rate, got {rates[0]:g} in {sources[0].name} and {rate:g} in {source.name}: "
+            raise ValueError(f"expected all views to have one frame rate, got {rates[0]:g} in {recordings[0].name} and {rate:g} in {recording.name}: "
                              "they would drift apart, convert them to one rate.")

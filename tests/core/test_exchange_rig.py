@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fourreal_core.exchange.recordings import count_frames, read_frames
+from fourreal_core.exchange.recordings import Recording, count_frames, read_frames
 from fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
 from fourreal_core.grid import FrameGrid
 from fourreal_core.video import write_video
@@ -69,8 +69,8 @@ def test_stride_zero_spreads_the_times_over_what_all_views_have(rig):
 def test_no_number_of_times_takes_what_all_views_have_and_says_so(rig):
     plan = plan_rig(rig, RigPick(first_frame=1, stride=2))
     assert frame_numbers(read_rig(plan)) == [[1, 3, 5, 7, 9]] * V
-    assert plan.uneven == "the recordings have from 11 (cam10.mkv) to 13 (cam1.mkv) frames: the grid has the 5 times that all of them show"
-    assert plan_rig(rig, RigPick(times=4)).uneven == ""
+    assert plan.remarks == ["the recordings have from 11 (cam10.mkv) to 13 (cam1.mkv) frames: the grid has the 5 times that all of them show"]
+    assert plan_rig(rig, RigPick(times=4)).remarks == []
 
 
 def test_views_are_picked_evenly_and_keep_their_offsets(rig):
@@ -122,8 +122,9 @@ def test_progress_is_told_and_can_cancel(rig):
 
 
 def test_one_recording_is_counted_and_read_in_part(rig):
-    assert count_frames(rig / "cam10.mkv") == 11
-    frames, fps = read_frames(rig / "cam10.mkv", range(3, 10, 3))
+    one = Recording("cam10.mkv", rig / "cam10.mkv")
+    assert count_frames(one) == 11
+    frames, fps = read_frames(one, range(3, 10, 3))
     assert torch.equal(frames, recording(2)[3:10:3]) and fps == 30
 
 
@@ -139,11 +140,11 @@ def test_other_offsets_get_one_clear_sentence(text):
 
 
 BAD_PICKS = {
-    "too many views": ({"views": 4, "times": 1}, "at least 4 videos or image folders in .*, got 3: ask for fewer views"),
+    "too many views": ({"views": 4, "times": 1}, "at least 4 views in .*, got 3: ask for fewer views"),
     "too many times": ({"times": 12}, "at least 12 frames in cam10.mkv, got 11"),
     "too many spread": ({"times": 12, "stride": 0}, "the shortest has 11: choose an earlier first frame or fewer times"),
     "starts behind the end": ({"first_frame": 11}, "the shortest has 0: choose an earlier first frame"),
-    "too few offsets": ({"times": 1, "offsets": (1, 2)}, "expected 3 offsets, one per recording in .*, got 2"),
+    "too few offsets": ({"times": 1, "offsets": (1, 2)}, "expected 3 offsets, one per recording, got 2"),
     "before the start": ({"times": 1, "offsets": (0, 0, -1)}, "cam10.mkv to start at frame 0 or later, first frame 0 and offset -1 give -1"),
     "negative": ({"stride": -1}, "expected stride of 0 or more, got -1"),
     "huge": ({"times": 5000}, "at most 1024 views and 1024 times, got 0 and 5000"),

@@ -71,6 +71,9 @@ def test_a_dataset_needs_cameras_and_leaves_nothing_without(comfy_inside, whole,
     assert described["frames"][2 * T]["transform_matrix"][0] == [1, 0, 0, 2]
     image_HWC = torch.tensor(read_image(made / described["frames"][2 * T + 3]["file_path"])).float() / 255
     assert torch.equal(image_HWC, with_cameras.frames[2, 3])
+    again = load(comfy_inside, f"dataset/{made.name} [output]", width=2 * W)
+    assert torch.equal(again.cameras.world_to_camera, with_cameras.cameras.world_to_camera)
+    assert again.cameras.intrinsics[1, 0].tolist() == [60, 0, W] and again.frames.shape == (V, T, 2 * H, 2 * W, 3)
     still = save(comfy_inside, with_cameras, dataset | {"time": 3}, "dataset/still")
     assert len(json.loads((still / "transforms.json").read_text())["frames"]) == len(list(still.glob("images/*_time_0003.png"))) == V
     with pytest.raises(ValueError, match="this grid has none: write images instead"):

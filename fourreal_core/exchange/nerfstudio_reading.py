@@ -1,0 +1,140 @@
+"""A dataset in nerfstudio's format as the recordings of a rig with known cameras: images and their poses from transforms.json.
+
+The format is described in nerfstudio.py, which writes it. A view is what shares one pose and one lens, a time what shares one `time`. The
+file may come from a stranger: nothing in it is executed, and images outside of its folder are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..grid import MAX_LENGTH, Cameras
+from ..video import natural_key
+from .nerfstudio import OPENGL_FROM_OPENCV
+from .recordings import Recording
+
+TRANSFORMS = "transforms.json"
+MAX_CHARACTERS = 2**28
+LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
+DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+NO_DISTORTION = 1e-6
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """recordings: one per view, with an image per time. cameras: of pictures of size (height, width).
+
+    distortion: one sentence when lenses are not straight, which `cameras` then leave out, else an empty text.
+    """
+
+    recordings: tuple[Recording, ...]
+    cameras: Cameras
+    size: tuple[int, int]
+    distortion: str = ""
+
+    def of_views(self, views: Sequence[int]) -> Dataset:
+        """The same with these views only."""
+        chosen = list(views)
+        cameras = Cameras(self.cameras.world_to_camera[chosen], self.cameras.intrinsics[chosen])
+        return replace(self, recordings=tuple(self.recordings[view] for view in chosen), cameras=cameras)
+
+
+def read_dataset(folder: str | Path) -> Dataset:
+    """What transforms.json in `folder` says; the images themselves are not opened.
+
+    Views are in natural order of their first image's name, times in order of `time` (without it there is one). Raises ValueError on a file
+    that is no such description, images that are missing or lie elsewhere, pictures of several sizes, and views that do not all show the same times.
+    """
+    folder = Path(folder)
+    described = _described(folder / TRANSFORMS)
+    views: dict[tuple, dict[float, Path]] = {}
+    for number, frame in enumerate(described["frames"]):
+        key, time, file = _frame(folder, described, frame, number)
+        if time in views.setdefault(key, {}):
+            raise ValueError(f"expected one image per view and time, {views[key][time].name} and {file.name} have the same pose and time: "
+                             "the views of a rig stand at different places.")
+        views[key][time] = file
+    _check_whole(views)
+    files = {key: tuple(of_times[time] for time in sorted(of_times)) for key, of_times in views.items()}
+    order = sorted(files, key=lambda key: natural_key(files[key][0].name))
+    recordings = tuple(Recording(files[key][0].name, images=files[key]) for key in order)
+    sizes = {lens[4:] for lens, _ in order}
+    if len(sizes) > 1:
+        listed = " and ".join(f"{width:g}x{height:g}" for width, height in sorted(sizes)[:2])
+        raise ValueError(f"expected pictures of one size in {TRANSFORMS}, got w and h of {listed}.")
+    [(width, height)] = sizes
+    return Dataset(recordings, _cameras(order), (int(height), int(width)), _distortion(described))
+
+
+def _described(file: Path) -> dict:
+    try:
+        text = file.read_text(encoding="utf-8")
+        described = json.loads(text) if len(text) <= MAX_CHARACTERS else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"expected a readable {TRANSFORMS} in {file.parent.name}, reading failed ({str(error)[:80]}).") from error
+    frames = described.get("frames") if isinstance(described, dict) else None
+    if not isinstance(frames, list) or not 1 <= len(frames) <= MAX_LENGTH**2:
+        raise ValueError(f"expected a list of frames in {TRANSFORMS} of {file.parent.name}, got none: is it a nerfstudio dataset?")
+    return described
+
+
+def _frame(folder: Path, described: Mapping, frame, number: int) -> tuple[tuple, float, Path]:
+    """((lens, pose), time, image file) of one frame; the first is the same for all frames of a view."""
+    where = f"frame {number} of {TRANSFORMS}"
+    if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
+        raise ValueError(f"expected a file_path in {where}, got none.")
+    file = folder / frame["file_path"]
+    if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
+        raise ValueError(f"expected the image of {where} inside of the folder, found no {frame['file_path'][:80]!r} there.")
+    merged = {**described, **frame}
+    lens = tuple(_number(merged.get(name), name, where) for name in LENS)
+    if min(lens[0], lens[1]) <= 0 or min(lens[4:]) < 1:
+        raise ValueError(f"expected fl_x, fl_y, w and h above 0 in {where}, got {lens[0]:g}, {lens[1]:g}, {lens[4]:g} and {lens[5]:g}.")
+    return (lens, _pose(frame.get("transform_matrix"), where)), _number(frame.get("time", 0), "time", where), file
+
+
+def _number(value, name: str, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"expected a number as {name} in {where}, got {str(value)[:40]}.")
+    return float(value)
+
+
+def _pose(matrix, where: str) -> tuple:
+    if not isinstance(matrix, list) or len(matrix) not in (3, 4) or any(not isinstance(line, list) or len(line) != 4 for line in matrix):
+        raise ValueError(f"expected transform_matrix as 4 lists of 4 numbers in {where}, got {str(matrix)[:40]}.")
+    return tuple(tuple(_number(value, "transform_matrix", where) for value in line) for line in matrix[:3])
+
+
+def _distortion(described: Mapping) -> str:
+    for number, frame in enumerate(described["frames"]):
+        merged = {**described, **frame}
+        for name in DISTORTION:
+            if abs(_number(merged.get(name, 0), name, f"frame {number} of {TRANSFORMS}")) > NO_DISTORTION:
+                return (f"frame {number} of {TRANSFORMS} has lens distortion ({name} = {merged[name]:.3g}), which a grid's cameras leave out: for "
+                        "exact poses undistort the pictures first, for example with COLMAP's image_undistorter")
+    return ""
+
+
+def _check_whole(views: Mapping[tuple, Mapping[float, Path]]) -> None:
+    of_views = list(views.values())
+    times = set(of_views[0])
+    for of_times in of_views[1:]:
+        if set(of_times) != times:
+            raise ValueError(f"expected every view at every time, the view of {min(of_views[0].values()).name} has {len(times)} times and that of "
+                             f"{min(of_times.values()).name} {len(of_times)} or others: only whole grids can be read, with cameras that stand still.")
+    if max(len(views), len(times)) > MAX_LENGTH:
+        raise ValueError(f"expected at most {MAX_LENGTH} views and {MAX_LENGTH} times in {TRANSFORMS}, got {len(views)} and {len(times)}.")
+
+
+def _cameras(keys: Sequence[tuple]) -> Cameras:
+    poses = torch.tensor([[*pose, (0.0, 0.0, 0.0, 1.0)] for _, pose in keys], dtype=torch.float64) * torch.tensor(OPENGL_FROM_OPENCV).double()
+    if (torch.linalg.det(poses).abs() < 1e-9).any():
+        raise ValueError(f"expected transform_matrix of every frame in {TRANSFORMS} to be a pose, got one that cannot be inverted.")
+    lenses = torch.tensor([[[fl_x, 0, cx], [0, fl_y, cy], [0, 0, 1]] for (fl_x, fl_y, cx, cy, _, _), _ in keys], dtype=torch.float32)
+    return Cameras(torch.linalg.inv(poses).float(), lenses)
