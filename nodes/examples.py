@@ -1,6 +1,6 @@
-"""The example videos, laid into the host's input folder, so that the bundled workflows run on a fresh install.
+"""The example videos and their first frame, laid into the host's input folder, so that the bundled workflows run on a fresh install.
 
-The host's Load Video lists the files of that folder only, and its editor calls a workflow broken that names another.
+The host's Load Video and Load Image list the files of that folder only, and its editor calls a workflow broken that names another.
 """
 
 import logging
@@ -14,21 +14,23 @@ import folder_paths
 log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).resolve().parent.parent / "example_inputs"
+KINDS = (".mp4", ".png")
 PREFIX = "4real_"  # tells whose files they are, and keeps clear of the user's names
 
 
 def lay_out_examples() -> None:
-    """Copy every example video that is not there yet. Files that are there stay as they are, whatever is in them.
+    """Copy every example that is not there yet. Files that are there stay as they are, whatever is in them.
 
     A folder that cannot be written is a warning only: everything but the examples works without them.
     """
     folder = Path(folder_paths.get_input_directory())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for video in sorted(SOURCE.glob("*.mp4")):
-            copy_if_missing(video, folder / (PREFIX + video.name))
+        for file in sorted(SOURCE.iterdir()):
+            if file.suffix in KINDS:
+                copy_if_missing(file, folder / (PREFIX + file.name))
     except OSError as problem:
-        log.warning("The example videos of 4Real-Video could not be copied to %s (%s): choose your own in Load Video.", folder, problem)
+        log.warning("The examples of 4Real-Video could not be copied to %s (%s): choose your own in Load Video.", folder, problem)
 
 
 def copy_if_missing(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import comfyui_workflow_templates
 import pytest
 import torch
 from environment import PACK, Environment
@@ -32,6 +33,15 @@ def read(file: Path) -> dict[str, Any]:
 def downloads(file: Path) -> list[tuple[dict[str, Any], dict[str, str]]]:
     """Every model that the workflow names for download, with the node that loads it."""
     return [(node, model) for node in read(file)["nodes"] for model in node.get("properties", {}).get("models", [])]
+
+
+def official_models() -> set[tuple[str, str, str]]:
+    """(directory, name, link) of every model that ComfyUI's own templates name."""
+    packages = Path(comfyui_workflow_templates.__file__).parent.parent
+    workflows = [each for file in packages.glob("comfyui_workflow_templates*/**/*.json") if isinstance(each := read(file), dict)]
+    parts = [part for workflow in workflows for part in (workflow, *workflow.get("definitions", {}).get("subgraphs", []))]
+    models = [model for part in parts for node in part.get("nodes", []) for model in node.get("properties", {}).get("models") or []]
+    return {(model["directory"], model["name"], model["url"].split("?")[0]) for model in models}
 
 
 def small(prompt: Prompt) -> Prompt:
@@ -61,6 +71,11 @@ def test_models_to_download_have_a_link_and_a_folder(file: Path) -> None:
     for node, model in downloads(file):
         assert model["url"].startswith("https://") and model["url"].split("?")[0].endswith("/" + model["name"])
         assert model["name"] in node["widgets_values"] and model["directory"], node["type"]
+
+
+def test_models_to_download_are_those_of_the_official_templates() -> None:
+    ours = {(model["directory"], model["name"], model["url"]) for file in WORKFLOWS for _, model in downloads(file)}
+    assert ours and ours - official_models() == set()
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)

@@ -1,11 +1,11 @@
-"""The example videos appear in the host's input folder, where Load Video lists them, and nobody's file is touched."""
+"""The examples appear in the host's input folder, where Load Video and Load Image list them, and nobody's file is touched."""
 
 import logging
 
 import pytest
 from environment import PACK
 
-NAMES = ["fixed_view.mp4", "freeze_time.mp4"]
+NAMES = ["first_frame.png", "fixed_view.mp4", "freeze_time.mp4"]
 
 
 @pytest.fixture
@@ -17,9 +17,10 @@ def bytes_of(name):
     return (PACK / "example_inputs" / name).read_bytes()
 
 
-def test_load_video_lists_them_as_soon_as_the_pack_is_loaded(comfy_inside):
-    listed = comfy_inside.node_classes["LoadVideo"].INPUT_TYPES()["required"]["file"][1]["options"]
-    assert {"4real_" + name for name in NAMES} <= set(listed)
+def test_the_loaders_list_them_as_soon_as_the_pack_is_loaded(comfy_inside):
+    videos = comfy_inside.node_classes["LoadVideo"].INPUT_TYPES()["required"]["file"][1]["options"]
+    pictures = comfy_inside.node_classes["LoadImage"].INPUT_TYPES()["required"]["image"][0]
+    assert {"4real_" + name for name in NAMES} <= {*videos, *pictures}
     for name in NAMES:
         assert (comfy_inside.base / "input" / f"4real_{name}").read_bytes() == bytes_of(name)
 
@@ -30,7 +31,7 @@ def test_a_file_of_that_name_stays_as_it_is(examples, monkeypatch, tmp_path):
     examples.lay_out_examples()
     assert (tmp_path / "4real_fixed_view.mp4").read_bytes() == b"my own"
     assert (tmp_path / "4real_freeze_time.mp4").read_bytes() == bytes_of("freeze_time.mp4")
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == len(NAMES)
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(examples, monkeypatch, tmp_path, caplog):

@@ -9,13 +9,7 @@ import pytest
 import tiny_backbones as tiny
 import torch
 from latent_fixtures import NODE, SAMPLING, SETTINGS, codec, condition, load_model, random_weights, sample, text, vae, videos, wan, wan_i2v  # noqa: F401
-
-LTX_WIDTHS = {"cross_attention_dim": 32, "attention_head_dim": 16, "num_attention_heads": 2, "caption_channels": 16, "num_layers": 1}
-LTX_BLOCKS = [["compress_all", 1], ["compress_all", 1], ["compress_all", 1]]
-LTX_VAE = {
-    "dims": 3, "latent_channels": 128, "encoder_blocks": LTX_BLOCKS, "decoder_blocks": [*LTX_BLOCKS, ["res_x", 1]], "patch_size": 4,
-    "norm_layer": "pixel_norm", "latent_log_var": "uniform", "causal_decoder": False, "encoder_base_channels": 8, "decoder_base_channels": 8,
-}  # fmt: skip
+from tiny_model_files import LTX_SIZES, LTX_VAE
 
 
 def cell_difference(first_VCLhw, second_VCLhw):
@@ -214,8 +208,8 @@ def test_ltx_latents_go_through_two_streams_as_well(comfy_inside, condition, sam
     import comfy.sd
 
     vae = comfy.sd.VAE(sd=random_weights(ltx.VideoVAE(config=LTX_VAE)), metadata={"config": json.dumps({"vae": LTX_VAE})})
-    made = comfy.ldm.lightricks.model.LTXVModel(**LTX_WIDTHS, operations=comfy.ops.disable_weight_init, dtype=torch.float32)
-    model = load_model(made, LTX_WIDTHS)
+    made = comfy.ldm.lightricks.model.LTXVModel(**LTX_SIZES, operations=comfy.ops.disable_weight_init, dtype=torch.float32)
+    model = load_model(made, LTX_SIZES)
     times = 9 if encoding == "native" else 3
     generator = torch.Generator().manual_seed(2)
     videos = torch.rand(times, 64, 96, 3, generator=generator), torch.rand(2, 64, 96, 3, generator=generator)

@@ -10,6 +10,8 @@ import torch
 
 V, T = 3, 5
 TEXT_WIDTH = 16
+WAN_SIZES = {"text_dim": TEXT_WIDTH, "freq_dim": 16, "num_heads": 2}
+WAN_METADATA = {"config": json.dumps({"transformer": WAN_SIZES})}  # what the host's detection cannot read off the weights
 
 
 def randomize(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
@@ -29,7 +31,6 @@ def wan(model_type: str = "t2v", *, layers: int = 3, in_dim: int = 16, out_dim: 
     import comfy.sd
     from comfy.ldm.wan import model as wan_model
 
-    sizes = {"text_dim": TEXT_WIDTH, "freq_dim": 16, "num_heads": 2}
     classes = {"vace": wan_model.VaceWanModel, "camera_2.2": wan_model.CameraWanModel, "camera": wan_model.CameraWanModel}
     network = classes.get(model_type, wan_model.WanModel)(
         model_type=model_type,
@@ -41,11 +42,10 @@ def wan(model_type: str = "t2v", *, layers: int = 3, in_dim: int = 16, out_dim: 
         dtype=torch.float32,
         device="cpu",
         operations=comfy.ops.disable_weight_init,
-        **sizes,
+        **WAN_SIZES,
         **more,
     )
-    metadata = {"config": json.dumps({"transformer": sizes})}
-    return comfy.sd.load_diffusion_model_state_dict(dict(randomize(network).state_dict()), metadata=metadata)
+    return comfy.sd.load_diffusion_model_state_dict(dict(randomize(network).state_dict()), metadata=WAN_METADATA)
 
 
 def of_family(name: str, **unet_config: Any):

@@ -1,0 +1,88 @@
+"""The workflows for the host's own video models, from their loaders to the sliced video, on tiny models under the names that they ask for.
+
+Not here: text_to_4d_wan, because the host fixes the size of Wan 2.2 5B's VAE in its code, at 700 million weights.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from environment import PACK
+from tiny_model_files import MAKERS, with_small_text_encoders, write_model_file
+from workflow_prompt import set_inputs, workflow_to_prompt
+
+EXTRAS = ("nodes_differential_diffusion", "nodes_lt", "nodes_wan")
+V, T, H, W = 3, 5, 64, 96  # LTXV takes no sides of a single latent
+SMALL = {
+    "FourRealBuildGrid": {"views": V, "times": T, "width": W, "height": H},
+    "FourRealEmptyGrid": {"views": V, "times": T, "width": W, "height": H},
+    "WanImageToVideo": {"width": W, "height": H, "length": T},
+    "KSampler": {"steps": 2},
+    "LTXVScheduler": {"steps": 2},
+}
+
+
+def read(file):
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def models_of(workflow):
+    return [model for node in workflow["nodes"] for model in node["properties"].get("models", [])]
+
+
+WORKFLOWS = {file.stem: read(file) for file in sorted((PACK / "workflows").glob("*.json"))}
+TINY = [name for name, workflow in WORKFLOWS.items() if models_of(workflow) and all(model["name"] in MAKERS for model in models_of(workflow))]
+
+
+@pytest.fixture(scope="module")
+def node_classes(comfy_inside):
+    import comfy_extras
+    import nodes
+
+    for name in EXTRAS:
+        assert asyncio.run(nodes.load_custom_node(str(Path(comfy_extras.__path__[0]) / f"{name}.py"), module_parent="comfy_extras"))
+    return comfy_inside.node_classes
+
+
+def small_prompt(workflow, node_classes):
+    used = {node["type"] for node in workflow["nodes"]} & set(node_classes)
+    prompt = workflow_to_prompt(workflow, {name: {"input": node_classes[name].INPUT_TYPES()} for name in used})
+    for class_type in used & set(SMALL):
+        prompt = set_inputs(prompt, class_type, **SMALL[class_type])
+    return prompt
+
+
+def saved_by(prompt, outputs, class_type, base):
+    """The files that the nodes of one class left behind."""
+    named = [
+        item
+        for key, output in outputs.items() if prompt[key]["class_type"] == class_type
+        for items in output.values() for item in items if isinstance(item, dict)
+    ]  # fmt: skip
+    return [base / item["type"] / item["subfolder"] / item["filename"] for item in named]
+
+
+def test_all_but_one_workflow_with_downloads_run_here():
+    assert set(TINY) == {name for name, workflow in WORKFLOWS.items() if models_of(workflow)} - {"text_to_4d_wan"}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_it_runs_from_its_loaders_to_a_sliced_video_and_a_player(comfy_inside, node_classes, monkeypatch, caplog, name):
+    for model in models_of(WORKFLOWS[name]):
+        write_model_file(comfy_inside.base / "models", model["directory"], model["name"])
+    with_small_text_encoders(monkeypatch)
+    prompt = small_prompt(WORKFLOWS[name], node_classes)
+    outputs = comfy_inside.run(prompt)
+    assert "not loaded" not in caplog.text  # LoRA weights that fit no layer
+    [file] = saved_by(prompt, outputs, "FourRealSaveGrid", comfy_inside.base)
+    grid = comfy_inside.core("storage").load_grid(file)
+    given = "FourRealBuildGrid" in {node["class_type"] for node in prompt.values()}
+    assert (grid.views, grid.times) == (V, T) and int(grid.known.sum()) == (V + T - 1 if given else 0)
+    assert torch.isfinite(grid.frames).all() and (grid.frames[~grid.known].flatten(1).std(1) > 0).all()
+    last_video = saved_by(prompt, outputs, "SaveVideo", comfy_inside.base)[-1]
+    frames_NHWC, _ = comfy_inside.core("video").read_video(last_video)
+    assert frames_NHWC.shape == (V + T - 1, H, W, 3)
+    players = [output["fourreal_player"][0] for key, output in outputs.items() if prompt[key]["class_type"] == "FourRealGridPlayer"]
+    assert players and all((player["views"], player["times"]) == (V, T) for player in players)
