@@ -129,16 +129,17 @@ def rig_folders() -> list[str]:
 
 
 def _folders(root: str, kind: str) -> list[str]:
-    found, with_images = set(), set()
-    for parent, _, names in os.walk(root):
+    """Folders in `root`, itself left out, that hold videos or folders of images; hidden ones are still being written."""
+    found = set()
+    for parent, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         endings = {os.path.splitext(name)[1].lower() for name in names}
         if endings & VIDEO_SUFFIXES:
             found.add(parent)
-        if endings & IMAGE_SUFFIXES:
-            with_images.add(os.path.dirname(parent))
-    paths = [path for path in found | with_images if os.path.commonpath([root, path]) == root and path != root]
-    paths.sort(key=os.path.getmtime, reverse=True)
-    return [f"{os.path.relpath(path, root).replace(os.sep, '/')} [{kind}]" for path in paths]
+        if endings & IMAGE_SUFFIXES and parent != root:
+            found.add(os.path.dirname(parent))
+    dated = [(os.path.getmtime(path), path) for path in found - {root} if os.path.isdir(path)]
+    return [f"{os.path.relpath(path, root).replace(os.sep, '/')} [{kind}]" for _, path in sorted(dated, reverse=True)]
 
 
 def _layouts() -> list[io.DynamicCombo.Option]:

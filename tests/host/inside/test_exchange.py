@@ -125,6 +125,8 @@ def test_folders_without_recordings_are_not_offered(comfy_inside):
     (comfy_inside.base / "input" / "texts").mkdir()
     (comfy_inside.base / "input" / "texts" / "a.txt").write_text("a")
     write_video(comfy_inside.base / "input" / "alone.mkv", torch.zeros(2, H, W, 3), 8.0, lossless=True)
+    (comfy_inside.base / "input" / ".half.part").mkdir()  # what a node that is still writing has there
+    write_video(comfy_inside.base / "input" / ".half.part" / "view_0000.mkv", torch.zeros(2, H, W, 3), 8.0, lossless=True)
     options = comfy_inside.node_classes["FourRealLoadGridFolder"].INPUT_TYPES()["required"]["folder"][1]["options"]
     assert not [name for name in options if name.startswith(("texts", ".", "alone"))]
 
