@@ -20,6 +20,7 @@ from .quilt import FourRealQuilt
 from .sample import FourRealSampler
 from .slice import FourRealContactSheet, FourRealGridToVideo
 from .stereo import FourRealStereo
+from .train_sync import FourRealTrainSync
 from .transport import FourRealTransportFill
 from .two_stream import FourRealTwoStream
 
@@ -47,6 +48,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealQuilt,
     FourRealGridPlayer,
     FourRealBudget,
+    FourRealTrainSync,
 ]
 
 

@@ -5,7 +5,7 @@ What the known cells become depends on what the weights were trained on; what ea
 Letters: V views, T times, H W pixels, L latent frames of a view, C latent channels, F frames packed into a latent frame.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import comfy.conds
 import comfy.model_base
@@ -65,7 +65,7 @@ def known_cell_conditions(model, latents: LatentGrid, kind: str, shown_VCLhw: to
         return {"concat_latent_image": shown_VCLhw, "concat_mask": mask_VFLhw}
     if kind == VACE:
         grey = FrameGrid(torch.full_like(latents.grid.frames[:1], GREY), torch.ones_like(latents.grid.known[:1]))
-        nothing_1CLhw = LatentGrid(grey, latents.encoding, latents.codec).encode(GREY)
+        nothing_1CLhw = replace(latents, grid=grey).encode(GREY)
         frames_VCLhw = torch.cat([shown_VCLhw, nothing_1CLhw.expand_as(shown_VCLhw)], 1)
         mask_VFLhw = _vace_flags(unknown_VT, latents)[:, None, :, None, None]
         mask_VFLhw = mask_VFLhw.expand(-1, VACE_BLOCK**2, -1, *shown_VCLhw.shape[-2:]).contiguous()
@@ -113,7 +113,7 @@ def redo_strength(grid: FrameGrid, confidence: torch.Tensor | None, hold_back: f
     return redo_VTHW * (1 - hold_back * sure_VTHW)
 
 
-def _patch(model) -> int:
+def patch_of(model) -> int:
     """Latent pixels on a side of one token. The host pads x to whole tokens by itself, but not what VACE sees."""
     size = getattr(model.model.diffusion_model, "patch_size", 1)
     return size if isinstance(size, int) else size[-1]
@@ -200,7 +200,7 @@ class FourRealLatentGridConditioning(io.ComfyNode):
         check_guess(grid, guess)
         if confidence is not None and guess is None:
             raise ValueError("expected the guess that the confidence is about, got none: connect both from one 4Real Transport Fill")
-        latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, _patch(model)))
+        latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, patch_of(model)))
         _check_model_and_grid(model, latents.codec, grid)
         mask_VCLhw = redo_mask(redo_strength(grid, confidence, hold_back), encoding, latents.codec)
         kind = needed_condition(model) if known_cells == "auto" else known_cells
