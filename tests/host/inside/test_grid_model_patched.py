@@ -158,3 +158,14 @@ def test_patches_of_blocks_act_on_one_stream_of_a_4real_model(bundled, grid, two
     patched.set_model_patch_replace(lambda args, extra: {"img": 0.9 * extra["original_block"](args)["img"]}, "dit", "double_block", 1)
     within = {"first_layer": 0.5}
     assert (sampled(two_streams(patched, **within), grid) - sampled(two_streams(bundled, **within), grid)).abs().max() > 1e-3
+
+
+def test_the_same_memory_is_announced_both_ways(bundled, grid, two_streams, through_blocks, sampled, monkeypatch):
+    """The host's estimate for a 4Real model is of both streams already."""
+    shapes, estimate = [], bundled.model.memory_required
+    monkeypatch.setattr(bundled.model, "memory_required", lambda shape, **more: shapes.append(tuple(shape)) or estimate(shape, **more))
+    sampled(two_streams(bundled, sync="hard"), grid)
+    own = shapes[:]
+    shapes.clear()
+    sampled(through_blocks(bundled, "hard"), grid)
+    assert max(shapes) == max(own)
