@@ -87,6 +87,28 @@ def test_without_marks_the_grid_goes_on_as_it_came_and_the_node_says_so(comfy_in
     assert [event[1] for event in comfy_inside.events if event[0] == "text" and "no cell is marked" in event[1]]
 
 
+def test_marked_cells_are_redone_through_the_whole_host(comfy_inside, tiny_model, sampled):
+    storage = comfy_inside.core("storage")
+    storage.save_grid(sampled, comfy_inside.base / "input" / "to_mark.grid.safetensors")
+    outputs = comfy_inside.run(
+        {
+            "model": node("FourRealLoadModel", checkpoint=tiny_model, precision="float32"),
+            "grid": node("FourRealLoadGrid", file="to_mark.grid.safetensors [input]"),
+            "player": node("FourRealGridPlayer", grid=["grid", 0], marked_cells="[[1, 2], [2, 4]]"),
+            "again": node("FourRealSampler", model=["model", 0], grid=["grid", 0], redo=["player", 1], **SAMPLING),
+            "save": node("FourRealSaveGrid", grid=["again", 0], filename_prefix="redone"),
+        }
+    )
+    [saved] = outputs["save"]["fourreal_grid"]
+    result = storage.load_grid(comfy_inside.base / "output" / saved["filename"])
+    assert torch.equal((result.frames != sampled.frames).flatten(2).any(2), marks((1, 2), (2, 4)))
+    assert torch.equal(result.known, sampled.known) and result.provenance["redone"][0]["cells"] == [[1, 2], [2, 4]]
+
+
+def node(class_type, **inputs):
+    return {"class_type": class_type, "inputs": inputs}
+
+
 BAD_MASKS = {
     "of another grid": (torch.ones(1, V + 1, T), "expected 15 masks, one per cell"),
     "of a picture": (torch.ones(1, H, W), "expected 15 masks, one per cell"),
