@@ -29,13 +29,6 @@ class Pointer {
     this.use = null; // {id, kind, start, from, samples, ...} while pressed
   }
 
-  /** The point in the canvas's own pixels, whatever the zoom of the graph. */
-  point(event) {
-    const box = this.player.canvas.getBoundingClientRect();
-    const scale = this.player.canvas.clientWidth / box.width;
-    return { x: (event.clientX - box.x) * scale, y: (event.clientY - box.y) * scale };
-  }
-
   down(event) {
     const { player } = this;
     if (event.button !== 0 || this.use || !player.grid) return;
@@ -43,7 +36,7 @@ class Pointer {
     player.used();
     player.element.focus({ preventScroll: true });
     player.canvas.setPointerCapture(event.pointerId);
-    const start = this.point(event);
+    const start = this.player.surface.point(event);
     const kind = this.kindOf(event, start);
     this.use = { id: event.pointerId, kind, start, at: start, from: { ...player.position }, samples: [], adding: null };
     player.dragging = true;
@@ -56,7 +49,7 @@ class Pointer {
   }
 
   kindOf(event, point) {
-    const { areas } = this.player.measure();
+    const areas = this.player.areas();
     for (const name of ["acrossStrip", "downStrip"]) if (contains(areas[name], point)) return name;
     if (this.player.marking) return "mark";
     if (contains(areas.map, point)) return "map";
@@ -65,13 +58,13 @@ class Pointer {
 
   move(event) {
     const { player, use } = this;
-    const point = this.point(event);
+    const point = this.player.surface.point(event);
     if (!use) return this.hover(event, point);
     if (event.pointerId !== use.id) return;
     use.at = point;
     if (use.kind !== "drag") return this.apply(point);
     const moved = { x: point.x - use.start.x, y: point.y - use.start.y };
-    player.moveTo(dragged(use.from, moved, player.measure().areas.picture, player.grid, player.settings.swap));
+    player.moveTo(dragged(use.from, moved, player.areas().picture, player.grid, player.settings.swap));
     this.sample(event);
   }
 
@@ -84,14 +77,14 @@ class Pointer {
   hover(event, point) {
     const { player } = this;
     if (!player.grid || !player.settings.hover || event.pointerType === "touch" || player.playing) return;
-    const { picture } = player.measure().areas;
+    const { picture } = player.areas();
     if (contains(picture, point)) player.moveTo(cellUnder(picture, point, player.grid, player.settings.swap));
   }
 
   /** What pressing or dragging at a point does, beside moving through the grid by dragging. */
   apply(point) {
     const { player, use } = this;
-    const { areas } = player.measure();
+    const areas = player.areas();
     const { across, down } = axes(player.settings.swap);
     if (use.kind === "acrossStrip") player.moveTo({ ...player.cell, [across]: partUnder(areas.acrossStrip, point, player.grid[across + "s"], true) });
     if (use.kind === "downStrip") player.moveTo({ ...player.cell, [down]: partUnder(areas.downStrip, point, player.grid[down + "s"], false) });
@@ -133,7 +126,7 @@ class Pointer {
     this.end();
     if (use.kind !== "drag") return player.drawSoon();
     if (far >= CLICK_PIXELS) return player.release(releaseSpeed(use.samples, event.timeStamp));
-    const cell = player.settings.layout === "one" ? null : this.cellOf(player.measure().areas, use.start);
+    const cell = player.settings.layout === "one" ? null : this.cellOf(player.areas(), use.start);
     player.moveTo(cell ?? player.cell);
   }
 

@@ -69,7 +69,7 @@ function drawCells(ctx, scene) {
 }
 
 /** One cell, from its full-size picture where that is there and needed; returns whether it was. */
-function drawCell(ctx, { grid, picture, sharp, pixelRatio, colors }, { view, time }, area, mayBeFull) {
+export function drawCell(ctx, { grid, picture, sharp, pixelRatio, colors }, { view, time }, area, mayBeFull) {
   const small = grid.overview.cell[0];
   const needed = mayBeFull && area.width * pixelRatio > small * 1.05 && grid.strips.cell[0] > small;
   if (needed && sharp) picture(grid.strips.files[view], true);
@@ -83,7 +83,7 @@ function drawCell(ctx, { grid, picture, sharp, pixelRatio, colors }, { view, tim
   return source.full || !needed;
 }
 
-function smallSource(grid, view, time, picture) {
+export function smallSource(grid, view, time, picture) {
   const image = picture(grid.overview.file, false);
   return image && { image, full: false, ...cellArea(grid.overview, view * grid.times + time) };
 }

@@ -10,7 +10,7 @@ const TOGGLES = {
   swap: ["swap", "Exchange the directions: views across, times down (X)"],
 };
 
-function button(name, title, signal, onClick) {
+export function button(name, title, signal, onClick) {
   const element = document.createElement("button");
   element.type = "button";
   element.title = title;
@@ -20,7 +20,7 @@ function button(name, title, signal, onClick) {
   return element;
 }
 
-function choice(name, options, title, signal, onChange) {
+export function choice(name, options, title, signal, onChange) {
   const element = document.createElement("select");
   element.title = title;
   element.setAttribute("aria-label", title);

@@ -8,12 +8,13 @@ import { parseGrid, stripBytes } from "./payload.mjs";
 import { Pictures } from "./pictures.mjs";
 import { parseSettings } from "./settings.mjs";
 import { pictureAspect, stageAreas } from "./stage.mjs";
+import { Surface } from "./surface.mjs";
+import { themeColors } from "./theme.mjs";
 import { makeToolbar } from "./toolbar.mjs";
 
 const EMPTY = "Queue the workflow to see the grid here.";
 const HINTS = { false: "Drag ↔ through time, ↕ through views", true: "Drag ↔ through views, ↕ through time" }; // by `swap`
 const SHARPEN_MS = 120; // full-size pictures are loaded when the position has rested this long
-const MOST_PIXELS_ACROSS = 4096; // of the canvas, however far the page is zoomed in
 
 let understood = false; // once a player of this page was used, none says how
 
@@ -29,13 +30,11 @@ export class PlayerView {
     this.position = { view: 0, time: 0 };
     this.motion = null; // {kind: "glide" | "play", since, ...}
     this.marking = this.dragging = this.movingSlit = this.sharp = false;
-    this.frameRequest = this.sharpenTimer = 0;
-    this.zoom = 1; // of the graph, when the canvas was last drawn
+    this.sharpenTimer = 0;
     this.closing = new AbortController();
     this.build();
+    this.surface = new Surface(this.canvas, { step: (now) => this.step(now), draw: () => this.draw() });
     listen(this, this.closing.signal);
-    this.sizes = new ResizeObserver(() => this.resized());
-    this.sizes.observe(this.canvas);
     this.drawSoon();
   }
 
@@ -101,16 +100,8 @@ export class PlayerView {
     this.drawSoon();
   }
 
-  /** Drawn at once, or the old picture would be stretched for a moment; what moved before it was hidden moves on. */
-  resized() {
-    this.draw();
-    if (this.motion) this.drawSoon();
-  }
-
-  /** The graph was drawn: when its zoom has changed, the canvas needs other pixels. */
   zoomed() {
-    const { zoom } = this.measure();
-    if (Math.abs(zoom - this.zoom) > 0.01 * zoom) this.drawSoon();
+    this.surface.zoomed();
   }
 
   tell(text) {
@@ -206,17 +197,16 @@ export class PlayerView {
   }
 
   drawSoon() {
-    if (this.frameRequest || this.closing.signal.aborted) return;
-    this.frameRequest = requestAnimationFrame((now) => {
-      this.frameRequest = 0;
-      this.step(now);
-      this.draw();
-      if (this.motion && this.canvas.clientWidth > 0) this.drawSoon(); // hidden, nothing moves
-    });
+    this.surface.drawSoon();
   }
 
+  /** Go on with the motion; whether there still is one. */
   step(now) {
-    if (!this.motion || !this.grid) return;
+    if (this.motion && this.grid) this.move(now);
+    return Boolean(this.motion);
+  }
+
+  move(now) {
     const elapsed = Math.max(now - this.motion.since, 0);
     if (this.motion.kind === "play") {
       const { play, pingPong, speed } = this.settings;
@@ -230,46 +220,37 @@ export class PlayerView {
     this.rested();
   }
 
-  /** The canvas's areas in its own CSS pixels, and how many of those one pixel on the screen is. */
-  measure() {
-    const size = { width: this.canvas.clientWidth, height: this.canvas.clientHeight };
-    const onScreen = this.canvas.getBoundingClientRect();
+  /** The canvas's areas in its own CSS pixels. */
+  areas() {
     const aspect = this.grid ? pictureAspect(this.grid, this.settings) : null;
-    return { size, zoom: size.width ? onScreen.width / size.width : 1, areas: stageAreas(size, this.settings.strips, aspect) };
+    return stageAreas(this.surface.measure().size, this.settings.strips, aspect);
   }
 
   draw() {
-    const { size, zoom, areas } = this.measure();
     this.showText();
-    this.zoom = zoom;
-    if (!size.width || !size.height) return;
-    const pixelRatio = Math.min(Math.max(zoom * window.devicePixelRatio, 0.5), MOST_PIXELS_ACROSS / size.width);
-    const [width, height] = [Math.round(size.width * pixelRatio), Math.round(size.height * pixelRatio)];
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    const ctx = this.canvas.getContext("2d");
+    const ready = this.surface.prepare();
+    if (!ready) return;
+    const { ctx, pixelRatio } = ready;
     if (!this.grid || !this.pictures.get(this.grid.overview.file)) {
-      ctx.clearRect(0, 0, width, height);
+      ctx.setTransform(1, 0, 0, 1, 0, 0);
+      ctx.clearRect(0, 0, this.canvas.width, this.canvas.height);
       this.element.dataset.shown = "";
       return;
     }
     const picture = (file, want) => this.pictures.get(file, want);
     const sharp = this.sharp || (this.playing && (this.settings.play === "time" || this.allFit));
-    const full = drawScene(ctx, { ...this.scene(areas), picture, pixelRatio, sharp, allFit: this.allFit });
+    const full = drawScene(ctx, { ...this.scene(), picture, pixelRatio, sharp, allFit: this.allFit });
     this.element.dataset.shown = full ? "full" : "small";
   }
 
-  scene(areas = this.measure().areas) {
+  scene(areas = this.areas()) {
     const { grid, cell, settings, marks, movingSlit } = this;
     return { grid, cell, settings, marks, movingSlit, areas, colors: this.colors() };
   }
 
   colors() {
-    const style = getComputedStyle(this.element);
-    const named = (name) => style.getPropertyValue(name).trim();
     return {
-      well: named("--player-face") || "#222",
-      cell: named("--player-line") || "#555",
-      accent: named("--player-accent") || "#4aa3ff",
+      ...themeColors(this.element),
       known: "#ffb826",
       marked: "#e5484d",
       markedVeil: "rgba(229, 72, 77, 0.18)",
@@ -289,12 +270,9 @@ export class PlayerView {
 
   close() {
     this.closing.abort();
-    cancelAnimationFrame(this.frameRequest);
     clearTimeout(this.sharpenTimer);
-    this.sizes.disconnect();
+    this.surface.close();
     this.pictures?.close();
     this.grid = this.pictures = null;
-    this.canvas.width = this.canvas.height = 0; // frees its memory even while someone still holds the element
-    this.element.remove();
   }
 }
