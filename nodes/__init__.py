@@ -15,6 +15,7 @@ from .image_batch import FourRealGridToImages, FourRealImagesToGrid
 from .latent_condition import FourRealLatentGridConditioning
 from .load import FourRealLoadModel, register_model_folder
 from .load_sync import FourRealLoadSync, register_sync_folder
+from .path import FourRealPath
 from .player import FourRealGridPlayer
 from .quilt import FourRealQuilt
 from .sample import FourRealSampler
@@ -47,6 +48,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealStereo,
     FourRealQuilt,
     FourRealGridPlayer,
+    FourRealPath,
     FourRealBudget,
     FourRealTrainSync,
 ]

@@ -3,8 +3,9 @@
 from comfy_api.latest import io
 
 from ..fourreal_core import paths
+from ..fourreal_core.camera_path import camera_positions
 from ..fourreal_core.contact_sheet import contact_sheet
-from .types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video
+from .types import GRID_TOOLTIP, DrawnPath, Grid, expect_drawn_path, expect_grid, frames_to_video
 
 CATEGORY = "4Real/view"
 MIDDLE = -1
@@ -73,7 +74,10 @@ class FourRealGridToVideo(io.ComfyNode):
                     min=0.0,
                     max=240.0,
                     step=0.01,
-                    tooltip="Frames per second of the video. 0: the grid's own.",
+                    tooltip="Frames per second of the video. 0: the grid's own, or those of camera_path.",
+                ),
+                DrawnPath.Input(
+                    "camera_path", optional=True, tooltip="A path drawn in 4Real Path. Where it is connected, the choice of path does not matter."
                 ),
             ],
             outputs=[
@@ -83,12 +87,16 @@ class FourRealGridToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, grid, path, fps) -> io.NodeOutput:
+    def execute(cls, grid, path, fps, camera_path=None) -> io.NodeOutput:
         grid = expect_grid(grid)
-        settings = {name: value for name, value in path.items() if name != "path"}
-        positions = PRESETS[path["path"]]((grid.views, grid.times), **settings)
+        shape = grid.views, grid.times
+        if camera_path is not None:
+            positions, own_fps = camera_positions(expect_drawn_path(camera_path), shape), camera_path.fps
+        else:
+            settings = {name: value for name, value in path.items() if name != "path"}
+            positions, own_fps = PRESETS[path["path"]](shape, **settings), grid.fps
         frames_NHWC = paths.slice_grid(grid, positions)
-        return io.NodeOutput(frames_to_video(frames_NHWC, fps or grid.fps), frames_NHWC)
+        return io.NodeOutput(frames_to_video(frames_NHWC, fps or own_fps), frames_NHWC)
 
 
 class FourRealContactSheet(io.ComfyNode):

@@ -13,11 +13,13 @@ import torch
 from comfy_api.latest import InputImpl, Types, io
 from server import PromptServer
 
+from ..fourreal_core.camera_path import CameraPath
 from ..fourreal_core.grid import FrameGrid
 
 log = logging.getLogger(__name__)
 
 Grid = io.Custom("FOURREAL_GRID")
+DrawnPath = io.Custom("FOURREAL_PATH")
 Sync = io.Custom("FOURREAL_SYNC")  # a ModelPatcher of trained `SyncLayers`, see load_sync.py
 
 GRID_TOOLTIP = "A view x time grid, for example from 4Real Build Conditioning Grid."
@@ -36,6 +38,13 @@ def expect_grid(value, name: str = "grid") -> FrameGrid:
     """The value itself if it is a grid; ValueError otherwise."""
     if not isinstance(value, FrameGrid):
         raise ValueError(f"expected {name} to be a 4Real grid, got {type(value).__name__}")
+    return value
+
+
+def expect_drawn_path(value) -> CameraPath:
+    """The value itself if it is a drawn path; ValueError otherwise."""
+    if not isinstance(value, CameraPath):
+        raise ValueError(f"expected camera_path to come from 4Real Path, got {type(value).__name__}")
     return value
 
 

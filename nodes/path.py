@@ -1,0 +1,40 @@
+"""4Real Path: a path through view x time, drawn in its node. Python recomputes it from the widget's text; web/path_editor/ draws it."""
+
+from comfy_api.latest import io
+
+from ..fourreal_core.camera_path_text import FIRST, camera_path_text, parse_camera_path
+from .player import player_files
+from .types import DrawnPath, Grid, expect_grid
+
+
+class FourRealPath(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="FourRealPath",
+            display_name="4Real Path",
+            category="4Real/view",
+            description="Draw a path through view and time over the grid's pictures, and see the video that it makes beside it. "
+            "4Real Grid to Video cuts that video out of a grid.",
+            search_aliases=["4d", "bullet time", "camera path", "trajectory", "curve", "draw"],
+            is_output_node=True,
+            inputs=[
+                io.String.Input(
+                    "path",
+                    default=camera_path_text(FIRST),
+                    socketless=True,
+                    extra_dict={"hidden": True},
+                    tooltip="JSON, written by the path editor: points, holds, speeds, easing, length and frame rate.",
+                ),
+                Grid.Input("grid", optional=True, tooltip="The grid to draw on; its pictures appear after the first run. Without it: an empty plane."),
+            ],
+            outputs=[
+                DrawnPath.Output("camera_path", tooltip="For 4Real Grid to Video. It fits grids of every size: first view to first, last to last.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, path, grid=None) -> io.NodeOutput:
+        drawn = parse_camera_path(path)
+        shown = {} if grid is None else {"fourreal_path": [player_files(expect_grid(grid))]}
+        return io.NodeOutput(drawn, ui=shown)

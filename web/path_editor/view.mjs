@@ -1,0 +1,262 @@
+// One path editor on the page: its element, what it shows, and how its path is changed. Pointer and keys: controls.mjs; drawing: draw.mjs.
+
+import { parseGrid, stripBytes } from "../player/payload.mjs";
+import { Pictures } from "../player/pictures.mjs";
+import { Surface } from "../player/surface.mjs";
+import { themeColors } from "../player/theme.mjs";
+import { shownCells } from "./blend.mjs";
+import { stretchedPath, timeline } from "./camera_path.mjs";
+import { listen } from "./controls.mjs";
+import { drawEditor } from "./draw.mjs";
+import { allowedNumber, loopedPath, removedPoint, withPoint } from "./edit.mjs";
+import { parsePath, pathText } from "./path_text.mjs";
+import { editorAreas } from "./plane.mjs";
+import { FIRST, presetPath } from "./presets.mjs";
+import { Thumbnails } from "./thumbnails.mjs";
+import { makeToolbar } from "./toolbar.mjs";
+
+const GONE = "The grid's pictures are gone from the server: queue the workflow again.";
+const EMPTY_ASPECT = 16 / 9; // of a cell before there is a grid
+const SHARPEN_MS = 120; // full-size pictures are loaded when the frame has rested this long
+
+export class PathView {
+  /** host: loadPicture(file, grid, signal) -> Promise of a picture; readPath() -> text; writePath(text): one step of the host's undo. */
+  constructor(host) {
+    this.host = host;
+    this.grid = this.pictures = this.path = this.draft = this.line = null;
+    this.problem = this.trouble = "";
+    this.selected = -1;
+    this.frame = 0;
+    this.playing = null; // {since, from} while it plays
+    this.drawing = false; // whether a press on the plane draws a line by hand
+    this.hovered = this.pen = null;
+    this.sharp = false;
+    this.closing = new AbortController();
+    this.build();
+    this.thumbnails = new Thumbnails();
+    this.surface = new Surface(this.canvas, { step: (now) => this.step(now), draw: () => this.draw() });
+    listen(this, this.closing.signal);
+    this.restore();
+  }
+
+  build() {
+    const make = (tag, name) => Object.assign(document.createElement(tag), { className: name });
+    this.element = make("div", "fourreal-player fourreal-path");
+    this.element.tabIndex = 0;
+    this.element.setAttribute("role", "group");
+    this.element.setAttribute("aria-label", "Path editor: Page Up and Page Down choose a point, arrows move it, Insert and Delete add and remove points, space plays");
+    this.stage = make("div", "fourreal-player-stage");
+    this.canvas = document.createElement("canvas");
+    this.message = make("div", "fourreal-path-message");
+    this.message.setAttribute("role", "status");
+    this.stage.append(this.canvas, this.message);
+    this.toolbar = makeToolbar(this, this.closing.signal);
+    this.element.append(this.stage, ...this.toolbar.elements);
+  }
+
+  /** Show what nodes/path.py sent: the grid to draw on. */
+  show(sent) {
+    if (sent.id === this.grid?.id && this.pictures.failed.size === 0) return;
+    try {
+      this.grid = parseGrid(sent);
+    } catch (error) {
+      return this.tell(error.message);
+    }
+    this.pictures?.close();
+    const { grid } = this;
+    this.pictures = new Pictures({
+      load: (file, signal) => this.host.loadPicture(file, grid, signal),
+      onChange: () => this.drawSoon(),
+      onProblem: () => this.tell(GONE),
+      pinned: [grid.overview.file],
+    });
+    this.pictures.want(grid.overview.file);
+    this.tell("");
+    this.restore();
+  }
+
+  /** The widget's text has come or changed. */
+  restore() {
+    const text = this.host.readPath();
+    if (text === this.text && this.grid?.id === this.planeOf) return;
+    [this.text, this.planeOf, this.draft, this.path, this.problem] = [text, this.grid?.id, null, null, ""];
+    try {
+      this.path = parsePath(text);
+      if (this.grid) this.path = stretchedPath(this.path, this.grid);
+    } catch (error) {
+      this.problem = error.message;
+    }
+    this.selected = Math.min(this.selected, (this.path?.points.length ?? 0) - 1);
+    this.changed();
+  }
+
+  tell(text) {
+    this.trouble = text;
+    this.drawSoon();
+  }
+
+  get shape() {
+    const { views, times } = this.grid ?? this.path ?? FIRST;
+    return { views, times };
+  }
+
+  /** The path as it is drawn right now, also while it is being changed. */
+  get shown() {
+    return this.draft ?? this.path;
+  }
+
+  /** Show a path that is not yet meant: while a point is dragged. null: as it was. */
+  setDraft(path) {
+    this.draft = path;
+    this.changed();
+  }
+
+  /** Take a path over into the widget. */
+  commit(path) {
+    this.draft = null;
+    if (!path) return this.changed();
+    const text = pathText(path);
+    this.path = path;
+    this.problem = "";
+    if (text !== this.host.readPath()) this.host.writePath(text);
+    [this.text, this.planeOf] = [text, this.grid?.id];
+    this.changed();
+  }
+
+  changed() {
+    const path = this.shown;
+    this.line = path && timeline(path, this.shape);
+    this.cells = this.line ? shownCells(this.line.positions) : new Map();
+    this.selected = Math.min(this.selected, (path?.points.length ?? 0) - 1);
+    this.frame = Math.min(this.frame, Math.max((this.line?.positions.length ?? 1) - 1, 0));
+    this.rested();
+  }
+
+  select(index) {
+    this.selected = index;
+    this.drawSoon();
+  }
+
+  /** Remove the chosen point. */
+  remove() {
+    if (!this.path || this.selected < 0) return;
+    this.commit(removedPoint(this.path, this.selected));
+  }
+
+  /** Choose a preset; where the widget's text could not be read, this starts anew. */
+  preset(name) {
+    this.selected = -1;
+    this.commit(presetPath(name, { ...FIRST, ...this.path, ...this.shape }));
+  }
+
+  setDrawing(drawing) {
+    this.drawing = drawing;
+    this.element.classList.toggle("drawing", drawing);
+    this.drawSoon();
+  }
+
+  /** A number that was typed: of the chosen point, or of the path. What is no number changes nothing. */
+  setNumber(name, typed, ofPoint) {
+    const { path, selected } = this;
+    const value = path && allowedNumber(name, typed, path, selected);
+    if (value === null) return this.drawSoon();
+    if (ofPoint) return this.commit(withPoint(path, selected, { [name]: value }));
+    const onOther = name === "views" || name === "times";
+    this.commit(onOther ? stretchedPath(path, { views: path.views, times: path.times, [name]: value }) : { ...path, [name]: value });
+  }
+
+  setChoice(name, value) {
+    if (!this.path) return;
+    if (name === "ease") this.commit(withPoint(this.path, this.selected, { ease: value }));
+    else this.commit(name === "loop" ? loopedPath(this.path, value) : { ...this.path, [name]: value });
+  }
+
+  togglePlay() {
+    if (!this.line) return;
+    this.playing = this.playing ? null : { since: performance.now(), from: this.frame };
+    this.rested();
+  }
+
+  /** Stop at a frame. */
+  showFrame(frame) {
+    if (!this.line) return;
+    const { length } = this.line.positions;
+    this.playing = null;
+    this.frame = ((frame % length) + length) % length;
+    this.rested();
+  }
+
+  /** Stop at the frame that is nearest to a point of the path. */
+  showPoint(index) {
+    if (this.playing || !this.line) return;
+    const { view, time } = this.line.legs[index]?.places[0] ?? this.line.legs.at(-1).places.at(-1);
+    const far = this.line.positions.map((place) => Math.abs(place.view - view) + Math.abs(place.time - time));
+    this.showFrame(far.indexOf(Math.min(...far)));
+  }
+
+  /** The frame may stay what it is: draw, and load full-size pictures if it really does. */
+  rested() {
+    this.sharp = false;
+    clearTimeout(this.sharpenTimer);
+    this.sharpenTimer = setTimeout(() => {
+      this.sharp = true;
+      this.pictures?.forgetWanted();
+      this.drawSoon();
+    }, SHARPEN_MS);
+    this.drawSoon();
+  }
+
+  drawSoon() {
+    this.surface?.drawSoon();
+  }
+
+  zoomed() {
+    this.surface.zoomed();
+  }
+
+  step(now) {
+    if (!this.playing || !this.line) return false;
+    const steps = Math.floor((Math.max(now - this.playing.since, 0) / 1000) * this.shown.fps + 1e-6);
+    this.frame = (this.playing.from + steps) % this.line.positions.length;
+    return true;
+  }
+
+  areas() {
+    const aspect = this.grid ? this.grid.width / this.grid.height : EMPTY_ASPECT;
+    return editorAreas(this.surface.measure().size, this.shape, aspect);
+  }
+
+  draw() {
+    this.showText();
+    const ready = this.surface.prepare();
+    if (!ready) return;
+    const { shape, line, cells, frame, selected, hovered, pen, grid, thumbnails } = this;
+    const allFit = Boolean(grid) && stripBytes(grid) * grid.views <= this.pictures.budget;
+    const full = drawEditor(ready.ctx, {
+      shape, line, frame, selected, hovered, pen, grid, thumbnails, allFit, path: this.shown, shown: cells, areas: this.areas(), pixelRatio: ready.pixelRatio,
+      colors: themeColors(this.element), picture: (file, want) => this.pictures.get(file, want), sharp: this.sharp || (Boolean(this.playing) && allFit),
+    });
+    const small = grid && line && this.pictures.get(grid.overview.file, false);
+    this.element.dataset.shown = !small ? "" : full ? "full" : "small";
+  }
+
+  showText() {
+    const { line, frame, grid } = this;
+    const place = line?.positions[frame];
+    const text = place ? `frame ${frame}/${line.positions.length - 1}  view ${Number(place.view.toFixed(2))}  time ${Number(place.time.toFixed(2))}` : "";
+    if (place) Object.assign(this.element.dataset, { frame, view: place.view, time: place.time });
+    this.element.dataset.state = this.draft || this.pen ? "drag" : this.playing ? "play" : "rest";
+    const message = this.problem || this.trouble;
+    if (this.message.textContent !== message) this.message.textContent = message;
+    this.toolbar.show({ path: this.shown, selected: this.selected, playing: Boolean(this.playing), drawing: this.drawing, hasGrid: Boolean(grid), text });
+  }
+
+  close() {
+    this.closing.abort();
+    clearTimeout(this.sharpenTimer);
+    this.surface.close();
+    this.thumbnails.close();
+    this.pictures?.close();
+    this.grid = this.pictures = this.line = this.playing = null;
+  }
+}
