@@ -48,7 +48,7 @@ TOOLTIPS = {
     "save_every": "Steps between saved states. A cancelled run also saves.",
     "sheet_steps": "Sampling steps of the grids in the picture, before and after training. 0: no samples.",
     "precision": "Number format that the model computes in. auto: its own, with bfloat16 instead of float16. Layers are float32 always.",
-    "checkpointing": "Compute each block twice instead of keeping what is in it: far less memory, about a third more time.",
+    "checkpointing": "Compute each block twice instead of keeping what is in it: far less memory, about a quarter more time.",
     "positive_view": "Another prompt for the view stream, for example 'a frozen moment, the camera orbits'.",
     "negative": "The negative prompt that you sample with. One draw in ten trains with it, because guidance runs it through the layers too.",
     "negative_view": "Another negative prompt for the view stream.",
@@ -110,11 +110,9 @@ class FourRealTrainSync(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, name="", videos="", captures="", grids="", **settings):
-        found = []
-        for text, kind in ((videos, "videos"), (captures, "captures"), (grids, "grids")):
-            found += [(str(path), _newest(path)) for path in footage_paths(text or "", kind)]
-        return found, Run(name.strip()).result.exists()
+    def fingerprint_inputs(cls, videos="", captures="", grids="", **settings):
+        named = zip((videos, captures, grids), KINDS_OF_FOOTAGE)
+        return [(str(path), _newest(path)) for text, kind in named for path in footage_paths(text or "", kind)]
 
     @classmethod
     def execute(

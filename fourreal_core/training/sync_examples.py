@@ -35,7 +35,7 @@ class LatentExample:
 
     shown: latents of the grid with grey in unknown cells, for weights that are told about known cells in that way; None for others.
     counts: latent pixels whose error counts, those that are to be made and show nothing from outside the footage.
-    frames: kept for the first grid of a file only, for pictures.
+    frames: for pictures, of the first grid only.
     """
 
     clean: Tensor
@@ -116,7 +116,8 @@ def encode_footage(jobs: list[Job], shape: Shape, encoder: Encoder, folder: Path
 
 
 class LatentStore:
-    """The examples of several files, read when asked for. With two or more, number 0 is for pictures and measuring, not for training."""
+    """The examples of several files, read when asked for. With two or more, number 0, the only one that comes with its frames, is for
+    pictures and measuring, not for training."""
 
     def __init__(self, paths: Iterable[Path]):
         self.places = [(path, index) for path in paths for index in range(_count(path))]
@@ -131,7 +132,7 @@ class LatentStore:
     def __getitem__(self, number: int) -> LatentExample:
         path, index = self.places[number]
         with safe_open(path, framework="pt") as opened:
-            names = {key.split(".", 1)[1] for key in opened.keys() if key.startswith(f"{index}.")}
+            names = {key.split(".", 1)[1] for key in opened.keys() if key.startswith(f"{index}.")} - ({"frames"} if number else set())
             parts = {name: opened.get_tensor(f"{index}.{name}") for name in names}
         shown = parts["shown"].float() if "shown" in parts else None
         return LatentExample(parts["clean"].float(), shown, parts["counts"].bool(), parts["known"].bool(), parts.get("frames"))

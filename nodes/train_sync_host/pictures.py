@@ -18,6 +18,7 @@ from .error import Trainee
 
 SHEET_SIDE = 640  # pixels
 PREVIEWS = 50  # pictures of the loss during a run
+POINTS = 60  # of its curve
 
 
 def sampled(trainee: Trainee, example: LatentExample, steps: int) -> torch.Tensor:
@@ -60,11 +61,11 @@ class LossPreview:
 
 
 def loss_curve(losses: list[float]) -> Image.Image:
-    """Every step, and the mean of the last tenth of the run so far."""
-    window = max(1, len(losses) // 10)
-    means = [sum(losses[max(0, end - window) : end]) / min(window, end) for end in range(1, len(losses) + 1)]
-    lines = {"step": list(enumerate(losses, 1)), f"mean of {window}": list(enumerate(means, 1))}
-    return line_plot(lines, title="error of the model's prediction", x_label="step")
+    """Means of as many steps each as leave the curve readable: single steps jump with their noise level."""
+    window = -(-len(losses) // POINTS)
+    parts = [losses[first : first + window] for first in range(0, len(losses) - window + 1, window)]
+    means = [(window * number, sum(part) / window) for number, part in enumerate(parts, 1)]
+    return line_plot({f"mean of {window}" if window > 1 else "each step": means}, title="error of the model's prediction", x_label="step")
 
 
 def _picture(frames_VTHWC: torch.Tensor, known_VT: torch.Tensor) -> Image.Image:

@@ -198,6 +198,16 @@ def test_a_file_from_elsewhere_is_never_overwritten(train, place):
     assert file.read_bytes() == b"mine"
 
 
+def test_the_curve_of_the_loss_shows_means(comfy_inside, monkeypatch):
+    pictures, drawn = comfy_inside.pack_nodes("train_sync_host.pictures"), []
+    monkeypatch.setattr(pictures, "line_plot", lambda lines, **texts: drawn.append(lines))
+    pictures.loss_curve([3.0, 1.0])
+    pictures.loss_curve([float(step % 2) for step in range(120)] + [7.0])  # what does not fill a mean waits
+    assert drawn[0] == {"each step": [(1, 3.0), (2, 1.0)]}
+    [(name, points)] = drawn[1].items()
+    assert name == "mean of 3" and points[0] == (3, pytest.approx(1 / 3)) and points[-1][0] == 120
+
+
 def test_the_host_that_closes_waits_for_the_step(comfy_inside, monkeypatch):
     """What runs at the end of the host's process asks the training to stop, and returns when it has."""
     session, waiting = comfy_inside.pack_nodes("train_sync_host.session"), []

@@ -12,8 +12,17 @@ from latent_fixtures import codec, vae, wan_i2v, wan_vace, watched  # noqa: F401
 from test_backbone_families import FAMILIES
 from tiny_backbones import T, V
 
-# The host itself takes no noise mask for Kandinsky 5.
+
+
+def vace_text(seed):
+    generator = torch.Generator().manual_seed(seed)
+    hints = {"vace_frames": [torch.randn(V, 32, T, 4, 8, generator=generator)], "vace_mask": [torch.ones(V, 64, T, 4, 8)], "vace_strength": [0.8]}
+    return tiny.text(seed, **hints)
+
+
+# The host itself takes no noise mask for Kandinsky 5. VACE adds to the tokens between blocks, in place.
 MODELS = {name: parts for name, parts in FAMILIES.items() if name != "Kandinsky 5"}
+MODELS["Wan VACE"] = (lambda: tiny.wan("vace", layers=4, vace_layers=2, vace_in_dim=96), 16, vace_text)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +67,7 @@ def gradients(parts, trainee, example):
         with parts.trainee.outside_inference():
             model, layers = trainee(model, text, **settings)
             with parts.trainee.loaded(model.patcher, settings.get("checkpointing", False)):
-                with torch.profiler.profile(profile_memory=True) if measured else contextlib.nullcontext() as profile:
+                with torch.profiler.profile(profile_memory=True, acc_events=True) if measured else contextlib.nullcontext() as profile:
                     error = model.error(example(channels), parts.sync_loop.Draw(0, 0.3, False, 7))
                 error.backward()
         kept = sum(event.self_cpu_memory_usage for event in profile.events()) if measured else None
