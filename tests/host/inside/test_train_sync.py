@@ -9,9 +9,10 @@ import threading
 import pytest
 import tiny_backbones as tiny
 import torch
-from latent_fixtures import codec, vae, wan_i2v, wan_vace  # noqa: F401
+from latent_fixtures import codec, load_model, random_weights, vae, wan_i2v, wan_vace  # noqa: F401
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tiny_model_files import LTX_SIZES, LTX_VAE
 
 V, T, H, W = 3, 5, 32, 64
 SETTINGS = {
@@ -151,6 +152,21 @@ def test_vace_weights_and_two_prompts(train, wan_vace):  # noqa: F811
 def test_hunyuan(train):
     prompt = tiny.text(1, pooled_output=torch.randn(1, 768, generator=torch.Generator().manual_seed(1)))
     assert min(train(tiny.hunyuan(), name="hunyuan", positive=prompt, steps=3, rank=4)[1]["loss"]) > 0
+
+
+def test_ltxv_behind_its_own_vae(train):
+    """8 frames and 32 pixels per latent, timesteps per token."""
+    import comfy.ldm.lightricks.model
+    import comfy.ldm.lightricks.vae.causal_video_autoencoder as ltx
+    import comfy.ops
+    import comfy.sd
+
+    own = comfy.sd.VAE(sd=random_weights(ltx.VideoVAE(config=LTX_VAE)), metadata={"config": json.dumps({"vae": LTX_VAE})})
+    network = comfy.ldm.lightricks.model.LTXVModel(**LTX_SIZES, operations=comfy.ops.disable_weight_init, dtype=torch.float32)
+    prompt = tiny.text(1, attention_mask=torch.ones(1, 6, dtype=torch.long))
+    settings = {"positive": prompt, "name": "ltxv", "width": 96, "height": 64, "steps": 3, "rank": 4, "sheet_steps": 1}
+    losses = train(load_model(network, LTX_SIZES), vae=own, **settings)[1]["loss"]
+    assert len(losses) == 3 and min(losses) > 0
 
 
 @pytest.mark.parametrize(
