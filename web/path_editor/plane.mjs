@@ -7,7 +7,7 @@ import { distanceToPiece } from "./edit.mjs";
 const GAP = 10;
 const SCALE = 16; // space for the numbers beside the plane
 const GRAPH = { share: 0.2, least: 48, most: 150 }; // it takes what the others leave
-const PLANE_SHARE = 0.56; // of the width, beside the preview
+const PLANE_SHARE = 0.52; // of the width, beside the preview
 const PLANE_ASPECT = [0.6, 2.6]; // however many views and times there are
 const HIGHER = 1.3; // cells may be this much higher than their pictures, which are cut off at their sides then
 export const REACH = { mouse: 10, pen: 12, touch: 22 }; // pixels
