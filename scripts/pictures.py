@@ -1,0 +1,86 @@
+"""Makes the pictures of the help pages anew: every node of the pack in the real editor of a real ComfyUI, after a real run.
+
+    python scripts/pictures.py                    all of them
+    python scripts/pictures.py FourRealSampler    some of them
+
+They go to web/docs/pictures. Needs Node.js and Chromium (see browser.py). What is in them: tests/web/exhibits.mjs.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from environment import PACK, TOOLS, EnvironmentProblem, enter
+
+TARGET = PACK / "web" / "docs" / "pictures"
+SCRIPT = PACK / "tests" / "web" / "node_pictures.mjs"
+QUALITY = 78
+VIEWS, TIMES, HEIGHT, WIDTH = 8, 8, 144, 256
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("nodes", nargs="*", metavar="NODE", help="node ids (default: every node)")
+    arguments = parser.parse_args()
+    try:
+        environment = enter(TOOLS)
+    except EnvironmentProblem as problem:
+        print(problem, file=sys.stderr)
+        return 3
+    from browser import BrowserProblem, find_browser
+    from host import HostProblem, running_host
+
+    try:
+        browser = find_browser()
+        with running_host(environment) as host, tempfile.TemporaryDirectory() as folder:
+            provide_inputs(host.base)
+            variables = {**browser.variables(), "FOURREAL_HOST": host.address, "FOURREAL_PICTURES": folder}
+            subprocess.run([str(browser.node), str(SCRIPT), *arguments.nodes], env=variables, check=True)
+            keep(Path(folder))
+    except (BrowserProblem, HostProblem, subprocess.CalledProcessError) as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+def provide_inputs(base: Path) -> None:
+    """A filled grid of the example videos, the same grid as the folder of a camera rig, and the name of trained layers."""
+    sys.path.insert(0, str(PACK))
+    from fourreal_core.grid import FrameGrid
+    from fourreal_core.storage import save_grid
+    from fourreal_core.transport import transport_fill
+    from fourreal_core.video import fit_frames, pick_frames, read_video, write_video
+
+    fixed_view, fps = read_video(PACK / "example_inputs" / "fixed_view.mp4")
+    freeze_time, _ = read_video(PACK / "example_inputs" / "freeze_time.mp4")
+    fixed_view = fit_frames(pick_frames(fixed_view, TIMES), HEIGHT, WIDTH)
+    freeze_time = fit_frames(pick_frames(freeze_time, VIEWS), HEIGHT, WIDTH)
+    grid, _ = transport_fill(FrameGrid.from_videos(fixed_view, freeze_time, fps=fps / 2))
+    save_grid(grid, base / "input" / "fox.grid.safetensors")
+    (base / "input" / "fox_rig").mkdir(exist_ok=True)
+    for view in range(VIEWS):
+        write_video(base / "input" / "fox_rig" / f"camera_{view}.mp4", grid.frames[view], grid.fps)
+    layers = base / "models" / "fourreal_sync" / "my_sync.safetensors"
+    layers.parent.mkdir(parents=True, exist_ok=True)
+    layers.touch()  # for the list of files; 4Real Load Sync does not run
+
+
+def keep(folder: Path) -> None:
+    """Turn the screenshots into small files, each whole or not at all."""
+    from PIL import Image
+
+    TARGET.mkdir(exist_ok=True)
+    for screenshot in sorted(folder.glob("*.png")):
+        part = folder / f"{screenshot.stem}.webp"
+        Image.open(screenshot).convert("RGB").save(part, quality=QUALITY, method=6)
+        target = TARGET / part.name
+        (TARGET / f".{part.name}.part").write_bytes(part.read_bytes())
+        os.replace(TARGET / f".{part.name}.part", target)
+        print(target.relative_to(PACK), f"{target.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+// What the picture of each node's help page shows: the node, connected and run where it can run without downloads, and what it makes.
+// Used by node_pictures.mjs. The files are made by scripts/pictures.py.
+
+export const GRID_FILE = "fox.grid.safetensors [input]";
+export const RIG_FOLDER = "fox_rig [input]";
+export const SYNC_FILE = "my_sync.safetensors";
+
+/** Nodes that feed the others and are in no picture: name -> {type, set: {widget: value}, from: {input: [name, output]}}. */
+export const SOURCES = {
+  fixedView: { type: "LoadVideo", set: { file: "4real_fixed_view.mp4" } },
+  freezeTime: { type: "LoadVideo", set: { file: "4real_freeze_time.mp4" } },
+  known: { type: "FourRealBuildGrid", from: { fixed_view: ["fixedView", 0], freeze_time: ["freezeTime", 0] } },
+  filled: { type: "FourRealLoadGrid", set: { file: GRID_FILE } },
+  model: { type: "FourRealLoadModel" },
+  view0: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 0 }, from: { grid: ["filled", "grid"] } },
+  view3: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 3 }, from: { grid: ["filled", "grid"] } },
+  view6: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 6 }, from: { grid: ["filled", "grid"] } },
+  batch: { type: "FourRealGridToImages", from: { grid: ["filled", "grid"] } },
+  conditioned: { type: "FourRealGridConditioning", from: { model: ["model", 0], grid: ["known", "grid"] } },
+  sampled: {
+    type: "KSampler",
+    set: { steps: 4, cfg: 1, sampler_name: "euler", scheduler: "simple", seed: 0 },
+    from: { model: ["model", 0], positive: ["conditioned", "positive"], negative: ["conditioned", "negative"], latent_image: ["conditioned", "latent"] },
+  },
+};
+
+const FILLED = { grid: ["filled", "grid"] };
+const KNOWN = { grid: ["known", "grid"] };
+
+/**
+ * Node id -> {set, from, shows, high, size, move}. `shows`: [output, "grid" | "images" | "video"] that is shown below the node, `high` pixels
+ * high; without it the node stands alone. `move`: keys pressed in it. A node that is not listed here stands alone with its defaults.
+ */
+export const EXHIBITS = {
+  FourRealTwoStream: { from: { model: ["model", 0] } },
+  FourRealLoadSync: { set: { file: SYNC_FILE } },
+  FourRealBudget: { from: { model: ["model", 0], ...KNOWN }, size: [380, 410] },
+  FourRealBuildGrid: { from: { fixed_view: ["fixedView", 0], freeze_time: ["freezeTime", 0] }, shows: ["grid", "grid"] },
+  FourRealAssembleGrid: {
+    from: { "videos.video0": ["view0", "video"], "videos.video1": ["view3", "video"], "videos.video2": ["view6", "video"] },
+    shows: ["grid", "grid"],
+    high: 200,
+  },
+  FourRealLoadGrid: { set: { file: GRID_FILE }, shows: ["grid", "grid"] },
+  FourRealSaveGrid: { from: FILLED },
+  FourRealLoadGridFolder: { set: { folder: RIG_FOLDER, width: 256 }, shows: ["grid", "grid"] },
+  FourRealSaveGridFolder: { from: FILLED },
+  FourRealGridToImages: { from: FILLED, shows: ["images", "images"] },
+  FourRealImagesToGrid: { set: { views: 8 }, from: { images: ["batch", "images"] }, shows: ["grid", "grid"] },
+  FourRealGridConditioning: { from: { model: ["model", 0], ...KNOWN } },
+  FourRealGridDecode: { from: { latent: ["sampled", 0], ...KNOWN }, shows: ["grid", "grid"] },
+  FourRealSampler: { set: { seed: 0 }, from: { model: ["model", 0], ...KNOWN }, shows: ["grid", "grid"] },
+  FourRealTransportFill: { from: KNOWN, shows: ["grid", "grid"] },
+  FourRealGridToVideo: { from: FILLED, shows: ["video", "video"] },
+  FourRealContactSheet: { from: FILLED, shows: ["image", "images"] },
+  FourRealStereo: { set: { view: 2, time: 3 }, from: FILLED, shows: ["images", "images"], high: 190 },
+  FourRealQuilt: { from: FILLED },
+  FourRealGridPlayer: { set: { marked_cells: "[[5,6],[6,6],[7,5]]" }, from: FILLED, size: [640, 560], move: ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown"] },
+  FourRealPath: { from: FILLED },
+};
