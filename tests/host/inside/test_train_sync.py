@@ -138,6 +138,19 @@ def test_eight_bit_weights_are_trained_on_as_they_are(comfy_inside, train, loade
     assert all(torch.isfinite(torch.tensor(train(model, name="eight bits", sheet_steps=0)[1]["loss"])))
 
 
+def test_a_lora_on_the_model_takes_part_and_belongs_to_the_run(train, loaded_wan):
+    import comfy.sd
+
+    with torch.inference_mode():
+        sizes = {"lora_down": (4, 48), "lora_up": (64, 4)}
+        lora = {f"diffusion_model.blocks.0.ffn.0.{part}.weight": torch.randn(size) for part, size in sizes.items()}
+        patched, _ = comfy.sd.load_lora_for_models(loaded_wan(), None, lora, 1.0, 0)
+    plain, with_lora = (train(model, name=f"lora {number}", steps=2, sheet_steps=0)[1]["loss"] for number, model in enumerate((loaded_wan(), patched)))
+    assert with_lora[0] != plain[0]
+    with pytest.raises(ValueError, match="got another one or other patches on it: delete it to begin again, or choose another name"):
+        train(loaded_wan(), name="lora 1", steps=3)
+
+
 @pytest.mark.parametrize("encoding", ["frame", "native"])
 def test_other_encodings_and_image_to_video_weights(train, wan_i2v, encoding):  # noqa: F811
     losses = train(wan_i2v, name=f"i2v {encoding}", encoding=encoding, steps=3, sheet_steps=1)[1]["loss"]
