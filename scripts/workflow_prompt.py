@@ -100,7 +100,7 @@ def default_value(kind: str | list, options: Mapping[str, Any]) -> Any:
 def has_companion(name: str, kind: str | list, options: Mapping[str, Any]) -> bool:
     """Whether the editor saves one more value behind this one: what happens to a seed after a run, or an upload button."""
     is_seed = kind == "INT" and name in ("seed", "noise_seed")
-    return is_seed or bool(options.get("control_after_generate")) or any(options.get(upload) for upload in UPLOADS)
+    return bool(options.get("control_after_generate", is_seed)) or any(options.get(upload) for upload in UPLOADS)
 
 
 def follow(link: int, nodes: Mapping[int, Any], links: Mapping[int, tuple[int, int]]) -> Any:

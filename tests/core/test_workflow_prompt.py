@@ -50,6 +50,12 @@ def test_widget_values_meet_their_inputs_and_upload_and_seed_companions_are_drop
     assert prompt["2"]["_meta"]["title"] == "The Sampler"
 
 
+def test_a_seed_without_a_control_has_no_companion():
+    plain_seed = {"required": {"seed": ["INT", {"control_after_generate": False}], "steps": ["INT", {}]}}
+    prompt = workflow_to_prompt({"nodes": [node(1, "Train", [7, 3])], "links": []}, {"Train": {"input": plain_seed}})
+    assert prompt["1"]["inputs"] == {"seed": 7, "steps": 3}
+
+
 def test_inputs_newer_than_the_workflow_get_their_default():
     assert convert([node(1, "Load", ["b.mp4", "image"])])["1"]["inputs"]["frames"] == 8
     assert convert([node(2, "Sample", [7, "fixed"])])["2"]["inputs"] == {"seed": 7, "steps": 16, "sync": "soft"}

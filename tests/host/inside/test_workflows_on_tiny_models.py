@@ -13,12 +13,14 @@ from environment import PACK
 from tiny_model_files import MAKERS, with_small_text_encoders, write_model_file
 from workflow_prompt import set_inputs, workflow_to_prompt
 
-EXTRAS = ("nodes_differential_diffusion", "nodes_lt", "nodes_wan")
+EXTRAS = ("nodes_differential_diffusion", "nodes_lt", "nodes_train", "nodes_wan")
 V, T, H, W = 3, 5, 64, 96  # LTXV takes no sides of a single latent
 SMALL = {
     "FourRealBuildGrid": {"views": V, "times": T, "width": W, "height": H},
     "FourRealEmptyGrid": {"views": V, "times": T, "width": W, "height": H},
     "WanImageToVideo": {"width": W, "height": H, "length": T},
+    "FourRealBudget": {"views": V, "times": T, "width": W, "height": H},
+    "FourRealTrainSync": {"views": V, "times": T, "width": W, "height": H, "rank": 8, "steps": 2, "grids_per_source": 2, "sheet_steps": 2},
     "KSampler": {"steps": 2},
     "LTXVScheduler": {"steps": 2},
 }
@@ -84,5 +86,9 @@ def test_it_runs_from_its_loaders_to_a_sliced_video_and_a_player(comfy_inside, n
     last_video = saved_by(prompt, outputs, "SaveVideo", comfy_inside.base)[-1]
     frames_NHWC, _ = comfy_inside.core("video").read_video(last_video)
     assert frames_NHWC.shape == (V + T - 1, H, W, 3)
+    reports = [output["text"][0] for key, output in outputs.items() if prompt[key]["class_type"] == "FourRealBudget"]
+    assert all(f"{V} views x {T} times of {W}x{H}" in report for report in reports)
+    trained = [node["inputs"]["name"] for node in prompt.values() if node["class_type"] == "FourRealTrainSync"]
+    assert all((comfy_inside.base / "models" / "fourreal_sync" / f"{run}.safetensors").is_file() for run in trained)
     players = [output["fourreal_player"][0] for key, output in outputs.items() if prompt[key]["class_type"] == "FourRealGridPlayer"]
     assert players and all((player["views"], player["times"]) == (V, T) for player in players)
