@@ -29,7 +29,7 @@ const KNOWN = { grid: ["known", "grid"] };
 
 /**
  * Node id -> {set, from, shows, high, size, move}. `shows`: [output, "grid" | "images" | "video"] that is shown below the node, `high` pixels
- * high; without it the node stands alone. `move`: keys pressed in it. A node that is not listed here stands alone with its defaults.
+ * high, or left out of the picture if it is `apart`; without it the node stands alone and does not run if nothing of it is saved. `move`: keys pressed in it. A node that is not listed here stands alone with its defaults.
  */
 export const EXHIBITS = {
   FourRealTwoStream: { from: { model: ["model", 0] } },
@@ -49,7 +49,7 @@ export const EXHIBITS = {
   FourRealImagesToGrid: { set: { views: 8 }, from: { images: ["batch", "images"] }, shows: ["grid", "grid"] },
   FourRealGridConditioning: { from: { model: ["model", 0], ...KNOWN } },
   FourRealGridDecode: { from: { latent: ["sampled", 0], ...KNOWN }, shows: ["grid", "grid"] },
-  FourRealSampler: { set: { seed: 0 }, from: { model: ["model", 0], ...KNOWN }, shows: ["grid", "grid"] },
+  FourRealSampler: { set: { seed: 1, control_after_generate: "fixed" }, from: { model: ["model", 0], ...KNOWN }, shows: ["grid", "grid"], apart: true, size: [380, 560] }, // its live preview stays
   FourRealTransportFill: { from: KNOWN, shows: ["grid", "grid"] },
   FourRealGridToVideo: { from: FILLED, shows: ["video", "video"] },
   FourRealContactSheet: { from: FILLED, shows: ["image", "images"] },

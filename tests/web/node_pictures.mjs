@@ -77,20 +77,20 @@ function build({ sources, exhibits, width, gap }) {
   Object.entries(sources).forEach(([name, { type, ...given }], index) => (made[name] = add(type, [-3000, index * 700], given)));
   const viewers = { images: ["PreviewImage", "images"], grid: ["PreviewImage", "images"], video: ["SaveVideo", "video"] };
   const groups = {};
-  exhibits.forEach(({ kind, shows, high = 310, ...given }, index) => {
+  exhibits.forEach(({ kind, shows, apart, high = 310, ...given }, index) => {
     const node = add(kind, [0, index * 2000], given);
     groups[kind] = [node.id];
     if (!shows) return;
     const [output, what] = shows;
     const [viewer, input] = viewers[what];
-    const shown = add(viewer, [0, index * 2000 + node.size[1] + gap], { size: [node.size[0], what === "video" ? high + 70 : high] });
+    const shown = add(viewer, [apart ? -2000 : 0, index * 2000 + node.size[1] + gap], { size: [node.size[0], what === "video" ? high + 70 : high] });
     if (what === "grid") {
       const sheet = add("FourRealContactSheet", [-1500, index * 2000]);
       connect(node, output, sheet, "grid");
       connect(sheet, 0, shown, input);
       shown.title = "The grid, through 4Real Contact Sheet";
     } else connect(node, output, shown, input);
-    groups[kind].push(shown.id);
+    if (!apart) groups[kind].push(shown.id);
   });
   return groups;
 }
