@@ -271,7 +271,7 @@ function drawGraph(ctx, { area, count, shape, line, frame, colors }) {
       ctx.lineTo(frameX(area, index, count), y);
     });
     ctx.strokeStyle = axisColor(axis, colors);
-    ctx.lineWidth = 2;
+    ctx.lineWidth = axis === "view" ? 4.5 : 2; // both are seen where they run together
     ctx.stroke();
     ctx.font = `600 10px ${FONT}`;
     ctx.fillStyle = axisColor(axis, colors);
