@@ -24,6 +24,7 @@ from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 
 MASK_ONLY, IMAGE_TO_VIDEO, VACE = "noise mask only", "image to video", "vace"
 KNOWN_CELLS = ["auto", MASK_ONLY, IMAGE_TO_VIDEO, VACE]
+UNTOLD = (comfy.model_base.HunyuanVideo15, comfy.model_base.Kandinsky5)  # the host gives them a noise mask with all its channels, and fails
 VACE_BLOCK = 8  # VACE gets the mask of 8 x 8 pixels as channels
 
 
@@ -51,7 +52,7 @@ def needed_condition(model) -> str:
         channels = base.latent_format.latent_channels
         extra = base.diffusion_model.patch_embedding.weight.shape[1] - channels
         return IMAGE_TO_VIDEO if extra == channels + 4 else MASK_ONLY
-    return IMAGE_TO_VIDEO if "concat_image" in base.concat_keys else MASK_ONLY
+    return IMAGE_TO_VIDEO if "concat_image" in base.concat_keys or type(base) is comfy.model_base.HunyuanVideo15 else MASK_ONLY
 
 
 def known_cell_conditions(model, latents: LatentGrid, kind: str, shown_VCLhw: torch.Tensor, vace_strength: float) -> dict:
@@ -62,6 +63,8 @@ def known_cell_conditions(model, latents: LatentGrid, kind: str, shown_VCLhw: to
         if not isinstance(model.model, comfy.model_base.WAN21):  # others are told per latent frame, not per frame in it
             flags_VFL = flags_VFL.amax(1, keepdim=True)
         mask_VFLhw = flags_VFL[..., None, None].expand(-1, -1, -1, *shown_VCLhw.shape[-2:]).contiguous()
+        if isinstance(model.model, comfy.model_base.HunyuanVideo15):  # trained with nothing, not grey, where nothing is given
+            shown_VCLhw = shown_VCLhw * (1 - mask_VFLhw)
         return {"concat_latent_image": shown_VCLhw, "concat_mask": mask_VFLhw}
     if kind == VACE:
         grey = FrameGrid(torch.full_like(latents.grid.frames[:1], GREY), torch.ones_like(latents.grid.known[:1]))
@@ -70,6 +73,8 @@ def known_cell_conditions(model, latents: LatentGrid, kind: str, shown_VCLhw: to
         mask_VFLhw = _vace_flags(unknown_VT, latents)[:, None, :, None, None]
         mask_VFLhw = mask_VFLhw.expand(-1, VACE_BLOCK**2, -1, *shown_VCLhw.shape[-2:]).contiguous()
         return {"vace_frames": [frames_VCLhw], "vace_mask": [mask_VFLhw], "vace_strength": [vace_strength]}
+    if isinstance(model.model, UNTOLD):
+        return {"concat_mask": torch.ones_like(shown_VCLhw[:, :1])}
     return {}
 
 

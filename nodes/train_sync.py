@@ -23,6 +23,7 @@ from .two_stream_patch.backbones import backbone_of
 from .types import Sync, counting_progress, tell
 
 KINDS_OF_FOOTAGE = ("videos", "captures", "grids")
+TRIED = ("wan", "ltxv", "hunyuan_video", "mochi")
 WITHOUT_MASK = ("kandinsky5",)  # ComfyUI 0.30.0 adds the mask's channels to the image's and fails
 TOOLTIPS = {
     "model": "The video model to train layers for, as 4Real Two-Stream would get it, with its LoRAs. It is not changed.",
@@ -148,6 +149,8 @@ def _config(model, sync: str, rank: int) -> SyncConfig:
     family, size, depth = backbone_of(network).sizes(network)
     if family in WITHOUT_MASK:
         raise ValueError(f"expected a model that can be given known cells, got {backbone_of(network).name}: ComfyUI takes no noise mask for it")
+    if family not in TRIED:
+        raise ValueError(f"expected a model of Wan, LTXV, HunyuanVideo or Mochi, got {backbone_of(network).name}: its blocks cannot be trained through")
     if rank > size:
         raise ValueError(f"expected a rank of at most {size}, the width of this model, got {rank}: 16 to 128 are usual")
     return SyncConfig(family, size, depth, sync, rank)

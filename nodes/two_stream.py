@@ -38,7 +38,7 @@ class FourRealTwoStream(io.ComfyNode):
             category="4Real/model",
             description=(
                 "Run a grid through a model as two streams, one over time and one over views, kept in agreement. Works on 4Real models "
-                "and on Wan, LTXV, HunyuanVideo, Mochi and Kandinsky 5; their latent has one video per view."
+                "and on Wan, LTXV, LTX-2, HunyuanVideo, Mochi, Kandinsky 5, CogVideoX and Cosmos; their latent has one video per view."
             ),
             search_aliases=["4d", "wan grid", "synchronize views"],
             inputs=[

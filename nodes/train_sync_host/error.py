@@ -108,7 +108,7 @@ class Trainee:
         comfy.sampler_helpers.prepare_model_patcher(self.patcher, conds, options)
         options["transformer_options"]["sample_sigmas"] = torch.stack([sigma[0], torch.zeros_like(sigma[0])])
         base, device = self.patcher.model, x.device
-        conds = comfy.samplers.process_conds(base, noise, conds, device, x0, mask, seed=0)
+        conds = comfy.samplers.process_conds(base, noise, conds, device, x0, mask, seed=0, latent_shapes=[x0.shape])
         [denoised] = comfy.samplers.calc_cond_batch(base, [conds["positive"]], x, sigma, options)
         if torch.is_grad_enabled() and not denoised.requires_grad:
             raise ValueError(

@@ -1,18 +1,21 @@
 """Which host video models can run two streams, and what is particular to each.
 
-A model qualifies when the host lets a patch replace its blocks (`patches_replace["dit"]`) and its tokens are frames of
-one grid. Tests hold every family named here to the host's own result.
+A model qualifies when its blocks can be replaced (`block_hooks.py`) and hand on the tokens of one grid, frame by frame. Tests hold
+every family named here to the host's own result.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from ...fourreal_core.model.sync import Sync
-from .host_call import VIEW_TEXT, VIEW_TEXT_MASK, Arguments, BlockTokens, Key
+from .block_hooks import BlockHooks, ForwardHooks, HostHooks, Key
+from .host_call import VIEW_TEXT, VIEW_TEXT_MASK
+from .layout import Layout
+from .tokens import Arguments, BlockTokens, PlainTokens, TokensAfterText, TokensOnAxes, TokensWithSound
 
 # Inputs that add tokens beside the grid's: the two streams would not have the same tokens any more.
 EXTRA_TOKENS = ("time_dim_concat", "context_latents", "reference_latent", "ref_latent", "keyframe_idxs")
@@ -24,9 +27,11 @@ class Backbone:
 
     family: its name in files of trained synchronization layers; models that share blocks share it. width: attribute that holds the
     token width. blocks: (kind of hook, attribute that holds those blocks), in the order of the forward pass.
-    tokens: the block argument that holds video tokens; in a "single_block" text precedes them.
+    tokens: the block argument that holds video tokens; place: how, and what is beside them.
+    patch: (frames, height, width) of latents in one token.
     grown_after: indices of blocks after which the host itself adds to the tokens, in place.
     run_block: how to call a block with its arguments, where the host's own `original_block` does not work.
+    outputs: what a block returns, by names of its arguments, where the host offers no hooks and its `forward` is replaced.
     own_wrapper: whether the network runs wrappers of kind DIFFUSION_MODEL; where not, the whole model is wrapped.
     fused: whether the first attention of a block is its self-attention and positions come from `rope_encode`.
     own_sync: the trained synchronization layers of a kind in the network itself, None where there are none.
@@ -39,8 +44,11 @@ class Backbone:
     width: str
     blocks: tuple[tuple[str, str], ...] = (("double_block", "blocks"),)
     tokens: str = "img"
+    place: Callable[[str, Key, Layout], BlockTokens] = lambda name, key, layout: PlainTokens(name)
+    patch: Callable[[Any], tuple[int, int, int]] = lambda network: _sizes_of(getattr(network, "patch_size", 1))
     grown_after: Callable[[Any], frozenset[int]] = lambda network: frozenset()
-    run_block: Callable[[Any, Arguments], Any] | None = None
+    run_block: Callable[[nn.Module, Arguments], Any] | None = None
+    outputs: tuple[str, ...] = ()
     own_wrapper: bool = True
     fused: bool = False
     own_sync: Callable[[Any, str], Sequence[Sync] | None] = lambda network, kind: None
@@ -54,18 +62,34 @@ class Backbone:
         """(family, token width, number of blocks): what trained synchronization layers must have been made for."""
         return self.family, getattr(network, self.width), len(self.keys(network))
 
-    def tokens_of(self, key: Key) -> BlockTokens:
-        return BlockTokens(self.tokens, joined=key[0] == "single_block")
+    def modules(self, network: Any) -> dict[Key, nn.Module]:
+        held = {kind: getattr(network, name) for kind, name in self.blocks}
+        lists = {kind: list(blocks.values() if isinstance(blocks, nn.ModuleDict) else blocks) for kind, blocks in held.items()}
+        return {(kind, index): lists[kind][index] for kind, index in self.keys(network)}
+
+    def tokens_of(self, key: Key, layout: Layout) -> BlockTokens:
+        return self.place(self.tokens, key, layout)
 
     def patch_size(self, network: Any) -> tuple[int, int, int]:
-        size = getattr(network, "patch_size", 1)
-        return (1, size, size) if isinstance(size, int) else tuple(size)
+        """ValueError where a token spans several frames, which are neither moments nor views."""
+        size = self.patch(network)
+        if size[0] != 1:
+            raise ValueError(
+                f"expected a model with a token frame for each latent frame, got {self.name} with one for every {size[0]}: "
+                "two streams cannot run on this model"
+            )
+        return size
 
-    def original_block(self, network: Any, key: Key, extra: Arguments) -> Callable[[Arguments], Any]:
-        """The host's own block behind a hook, as a function of the hook's arguments."""
-        if self.run_block is None:
-            return extra["original_block"]
-        return partial(self.run_block, getattr(network, dict(self.blocks)[key[0]])[key[1]])
+    def hooks(self, network: Any) -> BlockHooks:
+        if self.outputs:
+            return ForwardHooks(self.modules(network), self.outputs)
+        return HostHooks(self.modules(network), self.run_block)
+
+
+def _sizes_of(patch: int | Sequence[int]) -> tuple[int, int, int]:
+    """(frames, height, width) of a host's `patch_size`, which may also be one side, or two (models of pictures)."""
+    sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    return (1, *sides) if len(sides) == 2 else sides
 
 
 def _run_kandinsky_block(block: Any, arguments: Arguments) -> torch.Tensor:
@@ -77,11 +101,19 @@ def _run_kandinsky_block(block: Any, arguments: Arguments) -> torch.Tensor:
 WAN = Backbone("Wan", "wan", "dim", fused=True)
 WAN_VACE = Backbone("Wan VACE", "wan", "dim", grown_after=lambda network: frozenset(network.vace_layers_mapping))
 LTXV = Backbone("LTXV", "ltxv", "inner_dim", blocks=(("double_block", "transformer_blocks"),))
+LTX2 = Backbone(
+    "LTX-2",
+    "ltx2",
+    "inner_dim",
+    blocks=(("double_block", "transformer_blocks"),),
+    place=lambda name, key, layout: TokensWithSound(name),
+)
 HUNYUAN = Backbone(
     "HunyuanVideo",
     "hunyuan_video",
     "hidden_size",
     blocks=(("double_block", "double_blocks"), ("single_block", "single_blocks")),
+    place=lambda name, key, layout: TokensAfterText(name) if key[0] == "single_block" else PlainTokens(name),
 )
 MOCHI = Backbone("Mochi", "mochi", "hidden_size_x", own_wrapper=False)
 KANDINSKY = Backbone(
@@ -91,6 +123,37 @@ KANDINSKY = Backbone(
     blocks=(("double_block", "visual_transformer_blocks"),),
     tokens="x",
     run_block=_run_kandinsky_block,
+)
+COGVIDEO = Backbone(
+    "CogVideoX",
+    "cogvideox",
+    "dim",
+    blocks=(("block", "blocks"),),
+    tokens="hidden_states",
+    place=lambda name, key, layout: PlainTokens(name, text="encoder_hidden_states"),
+    patch=lambda network: (network.patch_size_t or 1, network.patch_size, network.patch_size),
+    outputs=("hidden_states", "encoder_hidden_states"),
+)
+COSMOS_PREDICT2 = Backbone(
+    "Cosmos Predict2",
+    "cosmos_predict2",
+    "model_channels",
+    blocks=(("block", "blocks"),),
+    tokens="x_B_T_H_W_D",
+    place=lambda name, key, layout: TokensOnAxes(name, "n t h w d", layout.frame_size),
+    patch=lambda network: (network.patch_temporal, network.patch_spatial, network.patch_spatial),
+    outputs=("x_B_T_H_W_D",),
+)
+COSMOS = Backbone(
+    "Cosmos",
+    "cosmos",
+    "model_channels",
+    blocks=(("block", "blocks"),),
+    tokens="x",
+    place=lambda name, key, layout: TokensOnAxes(name, "t h w n d", layout.frame_size),
+    patch=lambda network: (network.patch_temporal, network.patch_spatial, network.patch_spatial),
+    grown_after=lambda network: frozenset(range(len(network.blocks) - 1)),  # positions are added again before each block
+    outputs=("x",),
 )
 FOURREAL = Backbone(
     "4Real",
@@ -107,11 +170,20 @@ FAMILIES = {
     "CameraWanModel": WAN,
     "VaceWanModel": WAN_VACE,
     "LTXVModel": LTXV,
+    "LTXAVModel": LTX2,
     "HunyuanVideo": HUNYUAN,
     "AsymmDiTJoint": MOCHI,
     "Kandinsky5": KANDINSKY,
+    "CogVideoXTransformer3DModel": COGVIDEO,
+    "MiniTrainDIT": COSMOS_PREDICT2,
+    "GeneralDIT": COSMOS,
     "HostGridModel": FOURREAL,
 }
+
+
+def _listed() -> str:
+    *names, last = dict.fromkeys(family.name for family in FAMILIES.values() if family is not FOURREAL)
+    return f"{', '.join(names)} or {last}"
 
 
 def backbone_of(network: Any) -> Backbone:
@@ -119,8 +191,7 @@ def backbone_of(network: Any) -> Backbone:
     family = FAMILIES.get(type(network).__name__)
     if family is None:
         raise ValueError(
-            f"expected a 4Real model or a video model of Wan, LTXV, HunyuanVideo, Mochi or Kandinsky 5, "
-            f"got {type(network).__name__}: two streams cannot run on this model"
+            f"expected a 4Real model or a video model of {_listed()}, got {type(network).__name__}: two streams cannot run on this model"
         )
     return family
 
@@ -136,6 +207,8 @@ def expect_grid_inputs(network: Any, inputs: dict[str, Any]) -> None:
                 f"expected conditioning without extra frames, got one with {name}: two streams need a grid of frames "
                 "only, so remove the node that adds reference or keyframe latents"
             )
+    if inputs.get(VIEW_TEXT) is not None and hasattr(network, "preprocess_text_embeds"):
+        raise ValueError("expected one prompt for both streams with LTX-2, got another for the view stream: remove it")
     if inputs.get("control") is not None:
         raise ValueError("expected no ControlNet, got one: two streams cannot pass it on to the view stream")
     if inputs.get(VIEW_TEXT) is not None and (inputs.get("attention_mask") is None) != (inputs.get(VIEW_TEXT_MASK) is None):

@@ -18,8 +18,10 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from .host_call import VIEW_TEXT, Arguments, HostCall, Key
+from .block_hooks import Key
+from .host_call import VIEW_TEXT, HostCall
 from .layout import Layout, input_named
+from .tokens import Arguments
 
 OVERRIDE = "optimized_attention_override"
 

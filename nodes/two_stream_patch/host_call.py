@@ -1,18 +1,15 @@
-"""One call of the host's network, which can be made again for the other stream, and the tokens its blocks pass on."""
+"""One call of the host's network, which can be made again for the other stream."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..host_model import STREAM
+from .block_hooks import Hooks
 from .layout import Layout, exchanged, for_view_stream, input_named, map_inputs
-
-Key = tuple[str, int]  # kind of hook, index among the hooks of its kind
-Arguments = dict[str, Any]
-Hooks = dict[Key, Callable[[Arguments, Arguments], Arguments]]
+from .tokens import Arguments
 
 # A conditioning's `model_conds` may carry the view stream's own text, and its mask; 4Real Latent Grid Conditioning makes them.
 VIEW_TEXT, VIEW_TEXT_MASK = "fourreal_view_text", "fourreal_view_text_mask"
@@ -20,7 +17,10 @@ VIEW_TEXT, VIEW_TEXT_MASK = "fourreal_view_text", "fourreal_view_text_mask"
 
 @dataclass(frozen=True)
 class HostCall:
-    """`function(*args, **kwargs)`: the host's forward pass of a grid, `[k V, C, T, h, w]` -> the same shape."""
+    """`function(*args, **kwargs)`: the host's forward pass of a grid, `[k V, C, T, h, w]` -> the same shape.
+
+    LTX-2 gives and takes `[video, sound]`, and only video where there is no sound. Frozen moments have none.
+    """
 
     function: Callable
     args: Sequence[Any]
@@ -31,7 +31,7 @@ class HostCall:
     def options(self) -> Arguments:
         return input_named("transformer_options", self.function, self.args, self.kwargs) or {}
 
-    def time_stream(self, hooks: Hooks, **options: Any) -> Tensor:
+    def time_stream(self, hooks: Hooks, **options: Any) -> Tensor | list[Tensor]:
         """The call as it came, with blocks replaced; a hook of another pack at the same block is called by ours."""
         replaced = self.options.get("patches_replace", {})
         dit = {**replaced.get("dit", {}), **hooks}
@@ -47,8 +47,12 @@ class HostCall:
         def change(name, value):
             if name == "transformer_options":
                 return own
-            if name == "time_dim_replace":
+            if name in ("time_dim_replace", "ref_audio"):
                 return None
+            if name == "x" and isinstance(value, (list, tuple)):
+                value = value[:1]
+            if name == "a_timestep":  # LTX-2's sound may have one per sound token, of which there are none here
+                value = value[:, :1] if value.ndim > 1 else value
             if name == "x" and known is not None:
                 value = value.clone()
                 value[:, : known.shape[1], : known.shape[2]] = known
@@ -65,27 +69,3 @@ class HostCall:
     def _run(self, change: Callable[[str, Any], Any]) -> Tensor:
         args, kwargs = map_inputs(self.function, self.args, self.kwargs, change)
         return self.function(*args, **{name: value for name, value in kwargs.items() if name not in (VIEW_TEXT, VIEW_TEXT_MASK)})
-
-
-@dataclass(frozen=True)
-class BlockTokens:
-    """Where a block keeps its video tokens, and the text that some blocks carry along.
-
-    name: the argument with video tokens; joined: text tokens precede them in the same tensor.
-    """
-
-    name: str
-    joined: bool
-
-    def read(self, arguments: Arguments, length: int) -> tuple[Tensor, Tensor | None]:
-        """(video tokens `[N, length, D]`, text tokens or None)"""
-        tokens = arguments[self.name]
-        if not self.joined:
-            return tokens, arguments.get("txt")
-        text_length = tokens.shape[1] - length
-        return tokens[:, text_length:], tokens[:, :text_length]
-
-    def write(self, arguments: Arguments, tokens: Tensor, text: Tensor | None) -> Arguments:
-        if self.joined:
-            return {**arguments, self.name: torch.cat([text, tokens], dim=1)}
-        return {**arguments, self.name: tokens, **({} if text is None else {"txt": text})}

@@ -14,6 +14,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+TIMESTEPS = ("timestep", "timesteps")  # may be one per video, per frame or per token
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -22,7 +24,11 @@ class Layout:
     chunks: int
     views: int
     times: int
-    frame_tokens: int
+    frame_size: tuple[int, int]  # (height, width) in tokens
+
+    @property
+    def frame_tokens(self) -> int:
+        return math.prod(self.frame_size)
 
     def grid_of_time(self, tokens_NLD: Tensor) -> Tensor:
         """Time stream `[k V, T S, D]` -> `[k, V, T, S, D]`, without a copy where tokens are contiguous."""
@@ -51,8 +57,8 @@ def layout_of(x_NCThw: Tensor, chunks: int, patch_size: tuple[int, int, int]) ->
             "two streams need a video latent with one video per view"
         )
     rows, _, times, height, width = x_NCThw.shape
-    frame_tokens = math.ceil(height / patch_size[1]) * math.ceil(width / patch_size[2])
-    return Layout(chunks, rows // chunks, times, frame_tokens)
+    frame_size = math.ceil(height / patch_size[1]), math.ceil(width / patch_size[2])
+    return Layout(chunks, rows // chunks, times, frame_size)
 
 
 def map_inputs(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], change: Callable[[str, Any], Any]) -> tuple:
@@ -86,7 +92,7 @@ def for_view_stream(name: str, value: Any, layout: Layout) -> Any:
         value = value.expand(k * V, -1, -1, -1, -1)
     if value.shape[0] != k * V:
         return value
-    if name == "timestep" and value.ndim > 1 and value.shape[1] in (T, T * layout.frame_tokens):
+    if name in TIMESTEPS and value.ndim > 1 and value.shape[1] in (T, T * layout.frame_tokens):
         return rearrange(value, "(k v) (t s) ... -> (k t) (v s) ...", k=k, t=T)
     if value.ndim == 5 and value.shape[2] == T:
         return rearrange(value, "(k v) c t h w -> (k t) c v h w", k=k)

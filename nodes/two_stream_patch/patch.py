@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
@@ -41,6 +42,7 @@ def patch_two_streams(model: Any, plan: TwoStreamPlan, models: Sequence[Any] = (
         )
     if plan.kind == "fused" and not backbone.fused:
         raise ValueError(f"fused works on Wan models without VACE only, got {backbone.name}: choose hard or sequential")
+    backbone.patch_size(network)
     plan.layers(len(backbone.keys(network)))
     clone = without_two_streams(model)
     clone.model_options["transformer_options"] = {**clone.model_options.get("transformer_options", {}), KEY: plan}
@@ -81,11 +83,13 @@ def within_range(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
     start, end = (base.model_sampling.percent_to_sigma(share) for share in options[KEY].percents)
     told = {**options, NOISE: (sigma_N, bool(end <= float(sigma_N.max()) <= start))}
     args, kwargs = map_inputs(function, args, kwargs, lambda name, value: told if name == "transformer_options" else value)
-    if backbone_of(base.diffusion_model).own_wrapper:
+    network = getattr(base.diffusion_model, "_orig_mod", base.diffusion_model)  # where torch.compile wraps the whole of it
+    if backbone_of(network).own_wrapper:
         return executor(*args, **kwargs)
-    return _innermost(executor, args, kwargs, base.diffusion_model)
+    return _innermost(executor, args, kwargs, network)
 
 
+@torch.compiler.disable  # hooks differ from call to call: all of it would be compiled again each time
 def two_streams(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
     """The wrapper around the host's network."""
     return _innermost(executor, args, kwargs, executor.class_obj)
@@ -113,14 +117,14 @@ def _predict(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], ne
     inputs = inputs_by_name(function, args, kwargs)
     options, backbone = inputs["transformer_options"], backbone_of(network)
     chunks = len(options.get("cond_or_uncond", (0,)))
-    layout = layout_of(inputs["x"], chunks, backbone.patch_size(network))
+    layout = layout_of(_video_of(inputs["x"]), chunks, backbone.patch_size(network))
     expect_grid_inputs(network, inputs)
     sigma_N, active = options[NOISE]
     plan = options[KEY] if active else replace(options[KEY], kind="off")
     return _run(plan, HostCall(function, args, kwargs, layout), backbone, network, sigma_N[:: layout.views])
 
 
-def _run(plan: TwoStreamPlan, call: HostCall, backbone: Backbone, network: Any, sigma_K: Tensor) -> Tensor:
+def _run(plan: TwoStreamPlan, call: HostCall, backbone: Backbone, network: Any, sigma_K: Tensor) -> Tensor | list[Tensor]:
     keys = backbone.keys(network)
     if plan.kind == "fused":
         return fused_pass(call, network, keys, plan.synchronized(len(keys)))
@@ -130,4 +134,11 @@ def _run(plan: TwoStreamPlan, call: HostCall, backbone: Backbone, network: Any, 
     if plan.kind == "off" and plan.output == "time only":
         return call.time_stream({})
     time, view = Parallel(call, backbone, network, plan.layers(len(keys)), sigma_K).run()
-    return {"mean": (time + view) / 2, "time only": time, "view only": view}[plan.output]
+    video = _video_of(time)
+    chosen = {"mean": (video + view) / 2, "time only": video, "view only": view}[plan.output]
+    return chosen if video is time else [chosen, *time[1:]]
+
+
+def _video_of(latents: Any) -> Any:
+    """LTX-2 gives and takes [video, sound]; sound is the time stream's alone."""
+    return latents[0] if isinstance(latents, (list, tuple)) else latents

@@ -103,6 +103,17 @@ def tiny_model(comfy_inside) -> str:
 
 
 @pytest.fixture
+def two_streams(comfy_inside):
+    """4Real Two-Stream as a function of a MODEL and its settings; hard unless told."""
+
+    def patch(model, **settings):
+        settings = {"sync": "hard", "strength": 1.0, "output": "mean"} | settings
+        return comfy_inside.call("FourRealTwoStream", model=model, **settings)[0]
+
+    return patch
+
+
+@pytest.fixture
 def videos() -> tuple[torch.Tensor, torch.Tensor]:
     """A fixed-view video [5, 16, 24, 3] and a freeze-time video [3, 16, 24, 3] that share their first frame."""
     picture = torch.rand(16, 36, 3, generator=torch.Generator().manual_seed(0))

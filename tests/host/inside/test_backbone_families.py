@@ -4,6 +4,8 @@ Letters and sizes: tests/host/inside/tiny_backbones.py. "Exact" is bit-equal to 
 """
 
 import dataclasses
+import importlib
+from types import SimpleNamespace
 
 import pytest
 import tiny_backbones as tiny
@@ -19,12 +21,25 @@ def pooled(width):
     return lambda seed: tiny.text(seed, pooled_output=torch.randn(1, width, generator=torch.Generator().manual_seed(seed)))
 
 
+def seen_and_written(seed):
+    """What HunyuanVideo 1.5 gets beside text: glyphs to write, and a picture."""
+    generator = torch.Generator().manual_seed(seed)
+    picture = SimpleNamespace(last_hidden_state=torch.randn(1, 5, 1152, generator=generator))
+    glyphs = torch.randn(1, 4, 1472, generator=generator)
+    return tiny.text(seed, pooled_output=None, conditioning_byt5small=glyphs, clip_vision_output=picture)
+
+
 FAMILIES = {
     "Wan": (tiny.wan, 16, tiny.text),
     "LTXV": (tiny.ltxv, 8, masked),
+    "LTX-2": (tiny.ltx2, 8, tiny.text),
     "HunyuanVideo": (tiny.hunyuan, 16, pooled(768)),
+    "HunyuanVideo 1.5": (tiny.hunyuan15, 32, seen_and_written),
     "Mochi": (tiny.mochi, 12, masked),
     "Kandinsky 5": (tiny.kandinsky, 16, pooled(8)),
+    "CogVideoX": (tiny.cogvideo, 16, tiny.text),
+    "Cosmos": (tiny.cosmos, 16, tiny.text),
+    "Cosmos Predict2": (tiny.cosmos_predict2, 16, tiny.text),
 }
 
 
@@ -33,15 +48,6 @@ def family(request, comfy_inside):
     """(MODEL, noise, keyword arguments of `sample`)"""
     make, channels, text = FAMILIES[request.param]
     return tiny.with_plain_attention(make()), tiny.noise(channels), {"positive": text(1), "negative": text(2)}
-
-
-@pytest.fixture
-def two_streams(comfy_inside):
-    def patch(model, **settings):
-        settings = {"sync": "hard", "strength": 1.0, "output": "mean"} | settings
-        return comfy_inside.call("FourRealTwoStream", model=model, **settings)[0]
-
-    return patch
 
 
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
@@ -61,6 +67,18 @@ def test_hard_sync_gives_one_grid_that_exchanges_with_its_axes(family, two_strea
         assert torch.allclose(sample(two_streams(model, output=stream), noise, **settings), hard, atol=2e-5)
     assert torch.allclose(exchanged(sample(two_streams(model), exchanged(noise), **settings)), hard, atol=2e-5)
     assert (hard - sample(model, noise, **settings)).abs().max() > 0.02
+
+
+@pytest.mark.parametrize("size", ["one view", "one time"])
+def test_a_grid_of_one_view_or_one_time(family, two_streams, size):
+    """Where both layouts are the same memory: blocks of LTXV write to the tokens that they get."""
+    model, noise, settings = family
+    noise = noise[:1] if size == "one view" else noise[:, :, :1]
+    over_time, over_views = sample(model, noise, **settings), exchanged(sample(model, exchanged(noise), **settings))
+    for stream, host in (("time only", over_time), ("view only", over_views)):
+        assert torch.equal(sample(two_streams(model, strength=0.0, output=stream), noise, **settings), host)
+    hard = sample(two_streams(model), noise, **settings)
+    assert torch.allclose(exchanged(sample(two_streams(model), exchanged(noise), **settings)), hard, atol=2e-5)
 
 
 def test_sequential_goes_along_views_and_then_along_time(family, two_streams):
@@ -135,13 +153,57 @@ def test_ranges_are_checked(two_streams, settings, message):
         two_streams(tiny.wan(layers=1), **settings)
 
 
-def test_other_models_get_one_sentence(comfy_inside, two_streams):
-    sizes = {"in_channels": 16, "out_channels": 16, "hidden_size": 32, "num_heads": 2, "depth": 1, "depth_single_blocks": 1}
-    more = {"patch_size": 2, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "mlp_ratio": 2.0, "guidance_embed": False}
-    text = {"context_in_dim": 16, "vec_in_dim": 8, "txt_ids_dims": []}
-    flux = tiny.of_family("Flux", image_model="flux", **sizes, **more, **text)
-    with pytest.raises(ValueError, match="expected a 4Real model or a video model of Wan, .* got Flux"):
-        two_streams(flux)
+def test_an_error_inside_a_block_leaves_the_model_as_it_was(family, two_streams):
+    class Stop(BaseException):
+        pass
+
+    calls = []
+
+    def attention(function, *args, **kwargs):
+        calls.append(args[0].shape)
+        if len(calls) == 4:
+            raise Stop
+        return attention_pytorch(*args, **kwargs)
+
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    model, noise, settings = family
+    before, hard = sample(model, noise, **settings), two_streams(model)
+    hard.model_options["transformer_options"]["optimized_attention_override"] = attention
+    with pytest.raises(Stop):
+        sample(hard, noise, **settings)
+    assert not any("forward" in vars(module) for module in model.model.diffusion_model.modules())
+    assert torch.equal(sample(model, noise, **settings), before)
+    assert torch.equal(sample(hard, noise, **settings), sample(two_streams(model), noise, **settings))
+
+
+OTHERS = {
+    "Flux": "flux.model",
+    "QwenImageTransformer2DModel": "qwen_image.model",
+    "MiniMaxH3Model": "minimax.model",
+    "NaDiT": "seedvr.model",
+    "Anima": "anima.model",
+    "AnimateWanModel": "wan.model_animate",
+    "CausalWanModel": "wan.ar_model",
+    "HumoWanModel": "wan.model",
+    "SCAILWanModel": "wan.model",
+    "SCAIL2WanModel": "wan.model",
+    "WanDancerModel": "wan.model_wandancer",
+    "WanModel_S2V": "wan.model",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_models_get_one_sentence(comfy_inside, name):
+    """Also those that are made of the same blocks: they add tokens or layers, or take one video only."""
+    kind = getattr(importlib.import_module(f"comfy.ldm.{OTHERS[name]}"), name)
+    with pytest.raises(ValueError, match=f"^expected a 4Real model or a video model of Wan, .* or Cosmos, got {name}: [^.]*$"):
+        comfy_inside.pack_nodes("two_stream_patch.backbones").backbone_of(kind.__new__(kind))
+
+
+def test_a_token_over_several_frames_gets_one_sentence(comfy_inside, two_streams):
+    with pytest.raises(ValueError, match="a token frame for each latent frame, got CogVideoX with one for every 2: two streams cannot"):
+        two_streams(tiny.cogvideo(patch_size_t=2))
 
 
 def test_a_host_that_ignores_patches_of_blocks_gets_one_sentence(comfy_inside, two_streams, monkeypatch):

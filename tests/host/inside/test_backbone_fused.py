@@ -24,7 +24,7 @@ def fused(comfy_inside):
 
 
 def test_attention_equals_dense_attention_with_a_mask(comfy_inside):
-    layout = comfy_inside.pack_nodes("two_stream_patch.layout").Layout(chunks=2, views=V, times=T, frame_tokens=4)
+    layout = comfy_inside.pack_nodes("two_stream_patch.layout").Layout(chunks=2, views=V, times=T, frame_size=(2, 2))
     fused_attention = comfy_inside.pack_nodes("two_stream_patch.fused").fused_attention
     q, k, v = torch.randn(3, 2 * V, T * 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     view, time, _ = (axis.flatten() for axis in torch.meshgrid(torch.arange(V), torch.arange(T), torch.arange(4), indexing="ij"))

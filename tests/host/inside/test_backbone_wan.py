@@ -17,15 +17,6 @@ def model(comfy_inside):
 
 
 @pytest.fixture
-def two_streams(comfy_inside):
-    def patch(model, **settings):
-        settings = {"sync": "hard", "strength": 1.0, "output": "mean"} | settings
-        return comfy_inside.call("FourRealTwoStream", model=model, **settings)[0]
-
-    return patch
-
-
-@pytest.fixture
 def expect_exact(two_streams):
     """Without sync, each stream is what the host gives for its layout of the same inputs."""
 
@@ -42,6 +33,21 @@ def expect_exact(two_streams):
     return check
 
 
+@pytest.fixture
+def expect_exchange(two_streams):
+    """With sync, the grid with views and times exchanged is the same grid, exchanged."""
+
+    def check(model, over_time, over_views, **settings):
+        over_time = dict(over_time)
+        noise = over_time.pop("noise")
+        hard = sample(two_streams(model), noise, **over_time, **settings)
+        turned = sample(two_streams(model), exchanged(noise), **over_views, **settings)
+        assert torch.allclose(exchanged(turned), hard, atol=5e-5)
+        assert (hard - sample(model, noise, **over_time, **settings)).abs().max() > 0.01
+
+    return check
+
+
 def random(*shape, seed=9):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -53,7 +59,7 @@ def known_cells():
     return mask
 
 
-@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral", "dpmpp_2m", "uni_pc", "res_multistep"])
+@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral", "dpmpp_2m", "uni_pc", "res_multistep", "heun"])
 @pytest.mark.parametrize("cfg", [1.0, 4.0])
 def test_samplers(model, expect_exact, sampler, cfg):
     expect_exact(model, {"noise": tiny.noise()}, sampler=sampler, cfg=cfg)
@@ -72,33 +78,41 @@ def test_prompts_of_different_lengths_run_one_by_one(model, expect_exact):
     expect_exact(model, {"noise": tiny.noise()}, {}, cfg=4.0, negative=text(2, length=9))
 
 
-def test_known_cells(model, expect_exact, two_streams):
+def test_known_cells(model, expect_exact, expect_exchange, two_streams):
     start, mask = random(V, 16, T, 4, 8), known_cells()
-    over_time = {"noise": tiny.noise(), "start": start, "mask": mask}
-    expect_exact(model, over_time, {"start": exchanged(start), "mask": exchanged(mask)}, cfg=4.0)
+    over_time, over_views = {"noise": tiny.noise(), "start": start, "mask": mask}, {"start": exchanged(start), "mask": exchanged(mask)}
+    expect_exact(model, over_time, over_views, cfg=4.0)
+    expect_exchange(model, over_time, over_views, cfg=4.0)
     hard = sample(two_streams(model), tiny.noise(), start=start, mask=mask)
     assert torch.allclose((hard * (1 - mask)), start * (1 - mask), atol=1e-5)
 
 
-def test_timesteps_per_frame(expect_exact):
-    """Wan 2.2 5B gives known frames a timestep of 0."""
-    model = tiny.wan(in_dim=48, out_dim=48)
-    assert type(model.model).__name__ == "WAN22"
-    start, mask = random(V, 48, T, 4, 8), known_cells()
-    over_time = {"noise": tiny.noise(48), "start": start, "mask": mask}
-    expect_exact(model, over_time, {"start": exchanged(start), "mask": exchanged(mask)}, cfg=4.0)
+PER_FRAME = {"Wan 2.2 5B": (lambda: tiny.wan(in_dim=48, out_dim=48), 48), "Cosmos Predict2": (lambda: tiny.cosmos_predict2(17), 16)}
 
 
-def test_timesteps_per_token(expect_exact):
+@pytest.mark.parametrize("make, channels", PER_FRAME.values(), ids=PER_FRAME)
+def test_timesteps_per_frame(comfy_inside, expect_exact, expect_exchange, make, channels):
+    """Known frames get a timestep of 0."""
+    model = make()
+    start, mask = random(V, channels, T, 4, 8), known_cells()
+    over_time = {"noise": tiny.noise(channels), "start": start, "mask": mask}
+    over_views = {"start": exchanged(start), "mask": exchanged(mask)}
+    expect_exact(model, over_time, over_views, cfg=4.0)
+    expect_exchange(model, over_time, over_views, cfg=4.0)
+
+
+def test_timesteps_per_token(expect_exact, expect_exchange):
     """LTXV gives every known token a timestep of 0."""
     start, mask = random(V, 8, T, 4, 8), known_cells()
     mask[1, :, 2, :2] = 0
     prompt = {name: text(seed, attention_mask=torch.ones(1, 6, dtype=torch.long)) for seed, name in enumerate(("positive", "negative"))}
-    over_time = {"noise": tiny.noise(8), "start": start, "mask": mask}
-    expect_exact(tiny.with_plain_attention(tiny.ltxv()), over_time, {"start": exchanged(start), "mask": exchanged(mask)}, cfg=4.0, **prompt)
+    over_time, over_views = {"noise": tiny.noise(8), "start": start, "mask": mask}, {"start": exchanged(start), "mask": exchanged(mask)}
+    model = tiny.with_plain_attention(tiny.ltxv())
+    expect_exact(model, over_time, over_views, cfg=4.0, **prompt)
+    expect_exchange(model, over_time, over_views, cfg=4.0, **prompt)
 
 
-def test_image_to_video(expect_exact):
+def test_image_to_video(expect_exact, expect_exchange):
     """Given frames in further channels: Wan 2.2 14B I2V, Fun-InP."""
     model, image, mask = tiny.wan(in_dim=36), random(V, 16, T, 4, 8), known_cells()
 
@@ -106,7 +120,9 @@ def test_image_to_video(expect_exact):
         given = {"concat_latent_image": image, "concat_mask": mask}
         return {"positive": text(1, **given), "negative": text(2, **given)}
 
-    expect_exact(model, {"noise": tiny.noise(), **prompts(image, mask)}, prompts(exchanged(image), exchanged(mask)), cfg=4.0)
+    over_time, over_views = {"noise": tiny.noise(), **prompts(image, mask)}, prompts(exchanged(image), exchanged(mask))
+    expect_exact(model, over_time, over_views, cfg=4.0)
+    expect_exchange(model, over_time, over_views, cfg=4.0)
 
 
 def test_image_embedding(expect_exact):
@@ -117,7 +133,7 @@ def test_image_embedding(expect_exact):
     expect_exact(model, {"noise": tiny.noise(), **prompts}, prompts, cfg=4.0)
 
 
-def test_vace(expect_exact, two_streams):
+def test_vace(expect_exact, expect_exchange):
     """The host adds VACE's hints between blocks, for each stream those of its own layout."""
     model = tiny.wan("vace", layers=4, vace_layers=2, vace_in_dim=96)
     frames, mask = random(V, 32, T, 4, 8), (random(V, 64, T, 4, 8, seed=8) > 0).float()
@@ -126,10 +142,9 @@ def test_vace(expect_exact, two_streams):
         hints = {"vace_frames": [frames], "vace_mask": [mask], "vace_strength": [0.8]}
         return {"positive": text(1, **hints), "negative": text(2, **hints)}
 
-    expect_exact(model, {"noise": tiny.noise(), **prompts(frames, mask)}, prompts(exchanged(frames), exchanged(mask)), cfg=4.0)
-    hard = sample(two_streams(model), tiny.noise(), **prompts(frames, mask))
-    turned = sample(two_streams(model), exchanged(tiny.noise()), **prompts(exchanged(frames), exchanged(mask)))
-    assert torch.allclose(exchanged(turned), hard, atol=2e-5)
+    over_time, over_views = {"noise": tiny.noise(), **prompts(frames, mask)}, prompts(exchanged(frames), exchanged(mask))
+    expect_exact(model, over_time, over_views, cfg=4.0)
+    expect_exchange(model, over_time, over_views)
 
 
 def test_vace_after_the_last_block(expect_exact):
@@ -139,10 +154,11 @@ def test_vace_after_the_last_block(expect_exact):
     expect_exact(model, {"noise": tiny.noise(), **over_time}, over_views)
 
 
-def test_camera(expect_exact):
+def test_camera(expect_exact, expect_exchange):
     model, camera = tiny.wan("camera_2.2", in_dim=36, in_dim_control_adapter=24), random(V, 24, T, 32, 64)
     over_time, over_views = ({"positive": text(1, camera_conditions=given)} for given in (camera, exchanged(camera)))
     expect_exact(model, {"noise": tiny.noise(), **over_time}, over_views)
+    expect_exchange(model, {"noise": tiny.noise(), **over_time}, over_views)
 
 
 @pytest.mark.parametrize("lora_first", [True, False])
@@ -162,7 +178,9 @@ def test_lora(comfy_inside, model, two_streams, lora_first):
 
     host = sample(with_lora(model), tiny.noise())
     assert not torch.allclose(host, sample(model, tiny.noise()), atol=1e-3)
-    assert torch.equal(sample(both(model, strength=0.0, output="time only"), tiny.noise()), host)
+    over_views = exchanged(sample(with_lora(model), exchanged(tiny.noise())))
+    for stream, expected in (("time only", host), ("view only", over_views)):
+        assert torch.equal(sample(both(model, strength=0.0, output=stream), tiny.noise()), expected)
     assert not torch.allclose(sample(both(model), tiny.noise()), sample(two_streams(model), tiny.noise()), atol=1e-3)
 
 

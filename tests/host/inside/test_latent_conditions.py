@@ -6,7 +6,7 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 32; L latent frames of a view, C 
 import pytest
 import tiny_backbones as tiny
 import torch
-from latent_fixtures import condition, sample, text, vae, videos, wan, wan_i2v, wan_vace, watched  # noqa: F401
+from latent_fixtures import codec, condition, sample, text, vae, videos, wan, wan_i2v, wan_vace, watched  # noqa: F401
 
 
 @pytest.fixture
@@ -45,6 +45,30 @@ def test_image_to_video_input_of_the_view_stream_is_that_of_the_exchanged_grid(w
         sample(model, condition(wan_i2v, grid=given, encoding="frame"), steps=1)
         seen.append(calls[0][0][: given.views, 16:])
     assert torch.equal(seen[0].transpose(0, 2), seen[1])
+
+
+def test_hunyuan_15_sees_known_cells_and_nothing_elsewhere(comfy_inside, codec, grid, two_streams):
+    """One kind of weights for text and for images; the host alone fails on a grid's noise mask."""
+    latents, model = comfy_inside.pack_nodes("latent_condition"), tiny.hunyuan15()
+    assert latents.needed_condition(model) == "image to video"
+    shown, mask = torch.randn(3, 32, 5, 4, 8, generator=torch.Generator().manual_seed(1)), torch.ones(3, 1, 5, 4, 8)
+    mask[0], mask[:, :, 0] = 0, 0
+    told = latents.known_cell_conditions(model, latents.LatentGrid(grid, "frame", codec), "image to video", shown, 1.0)
+    assert torch.equal(told["concat_latent_image"], shown * (1 - mask)) and torch.equal(told["concat_mask"], mask)
+    watching, calls = watched(model)
+    prompts = {name: tiny.text(1, pooled_output=None, **told) for name in ("positive", "negative")}
+    sampled = tiny.sample(two_streams(watching), tiny.noise(32), start=shown, mask=mask, **prompts)
+    assert torch.equal(calls[0][0][:3, 64:], 1 - mask) and torch.allclose(sampled[0], shown[0], atol=1e-5)
+
+
+def test_kandinsky_is_told_nothing_beside_the_noise_mask(comfy_inside, condition, sample, grid, two_streams):
+    """Where the host would make the noise mask an input of the network, with too many channels."""
+    model, pooled = tiny.kandinsky(), {"pooled_output": torch.ones(1, 8)}
+    conditioned = condition(model, positive=tiny.text(1, **pooled), negative=tiny.text(2, **pooled))
+    watching, calls = watched(model)
+    sampled = sample(two_streams(watching), conditioned)["samples"]
+    assert calls[0][0].shape[1] == 33 and not calls[0][0][:, 16:].any()
+    assert torch.allclose(sampled[0], conditioned[2]["samples"][0], atol=1e-5)
 
 
 def test_vace_weights_see_known_frames_grey_and_the_mask(wan_vace, vae, condition, sample, grid):

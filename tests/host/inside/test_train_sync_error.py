@@ -20,8 +20,8 @@ def vace_text(seed):
     return tiny.text(seed, **hints)
 
 
-# The host itself takes no noise mask for Kandinsky 5. VACE adds to the tokens between blocks, in place.
-MODELS = {name: parts for name, parts in FAMILIES.items() if name != "Kandinsky 5"}
+# The families that 4Real Train Sync takes. VACE adds to the tokens between blocks, in place.
+MODELS = {name: FAMILIES[name] for name in ("Wan", "LTXV", "HunyuanVideo", "Mochi")}
 MODELS["Wan VACE"] = (lambda: tiny.wan("vace", layers=4, vace_layers=2, vace_in_dim=96), 16, vace_text)
 
 

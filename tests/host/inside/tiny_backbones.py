@@ -28,7 +28,6 @@ def randomize(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
 def wan(model_type: str = "t2v", *, layers: int = 3, in_dim: int = 16, out_dim: int = 16, dim: int = 48, **more: Any):
     """A Wan MODEL from a state dict, as UNETLoader makes it; `model_type` as in the host's detection."""
     import comfy.ops
-    import comfy.sd
     from comfy.ldm.wan import model as wan_model
 
     classes = {"vace": wan_model.VaceWanModel, "camera_2.2": wan_model.CameraWanModel, "camera": wan_model.CameraWanModel}
@@ -45,7 +44,13 @@ def wan(model_type: str = "t2v", *, layers: int = 3, in_dim: int = 16, out_dim: 
         **WAN_SIZES,
         **more,
     )
-    return comfy.sd.load_diffusion_model_state_dict(dict(randomize(network).state_dict()), metadata=WAN_METADATA)
+    return load_wan(randomize(network).state_dict())
+
+
+def load_wan(weights: dict[str, torch.Tensor]):
+    import comfy.sd
+
+    return comfy.sd.load_diffusion_model_state_dict(dict(weights), metadata=WAN_METADATA)
 
 
 def of_family(name: str, **unet_config: Any):
@@ -84,6 +89,52 @@ def kandinsky():
     sizes = {"model_dim": 32, "ff_dim": 32, "time_dim": 16, "axes_dims": (4, 6, 6), "visual_embed_dim": 33 * 4}
     depth = {"num_text_blocks": 1, "num_visual_blocks": 3}
     return of_family("Kandinsky5", image_model="kandinsky5", in_text_dim=TEXT_WIDTH, in_text_dim2=8, **sizes, **depth)
+
+
+def hunyuan15():
+    """HunyuanVideo 1.5: image channels beside the latent's, glyphs (ByT5) and a picture (SigLIP) among the text."""
+    sizes = {"in_channels": 65, "out_channels": 32, "patch_size": [1, 1, 1], "hidden_size": 32, "num_heads": 2, "depth": 3}
+    text = {"context_in_dim": TEXT_WIDTH, "vec_in_dim": None, "byt5": True, "vision_in_dim": 1152, "use_cond_type_embedding": True}
+    more = {"depth_single_blocks": 0, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "guidance_embed": False}
+    flow = {"mlp_ratio": 2.0, "meanflow": False, "meanflow_sum": False}
+    return of_family("HunyuanVideo15", image_model="hunyuan_video", **sizes, **text, **more, **flow)
+
+
+def ltx2():
+    """LTX-2 makes sound with the video where the latent has both."""
+    video = {"in_channels": 8, "cross_attention_dim": 32, "attention_head_dim": 16, "num_attention_heads": 2, "num_layers": 3}
+    sound = {"audio_cross_attention_dim": 16, "audio_attention_head_dim": 8, "audio_num_attention_heads": 2}
+    connector = {"connector_attention_head_dim": 8, "connector_num_attention_heads": 2}
+    return of_family("LTXAV", image_model="ltxav", caption_channels=TEXT_WIDTH, **video, **sound, **connector)
+
+
+def cogvideo(**more: Any):
+    sizes = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 3, "time_embed_dim": 16, "in_channels": 16, "out_channels": 16}
+    text = {"text_embed_dim": TEXT_WIDTH, "max_text_seq_length": 6}
+    positions = {"sample_width": 8, "sample_height": 4, "use_rotary_positional_embeddings": True}
+    model = of_family("CogVideoX_T2V", image_model="cogvideox", **sizes, **text, **positions, **more)
+    for block in model.model.diffusion_model.blocks:
+        block.norm1.linear.bias.data.add_(1)  # a gate before the attention, which else does next to nothing
+    return model
+
+
+COSMOS_SIZES = {"model_channels": 32, "num_blocks": 3, "num_heads": 2, "crossattn_emb_channels": TEXT_WIDTH, "adaln_lora_dim": 8}
+COSMOS_GRID = {"max_img_h": 240, "max_img_w": 240, "max_frames": 128, "patch_spatial": 2, "patch_temporal": 1}
+COSMOS_POSITIONS = {"pos_emb_cls": "rope3d", "extra_per_block_abs_pos_emb": True, "use_adaln_lora": True}
+
+
+def cosmos():
+    """Cosmos 1 adds its learned positions to the tokens before each block."""
+    sizes = {**COSMOS_SIZES, **COSMOS_GRID, **COSMOS_POSITIONS, "in_channels": 16, "out_channels": 16}
+    more = {"block_x_format": "THWBD", "extra_per_block_abs_pos_emb_type": "learnable", "affline_emb_norm": True}
+    return of_family("CosmosT2V", image_model="cosmos", **sizes, **more)
+
+
+def cosmos_predict2(in_channels: int = 16):
+    """17 channels: from known frames to video, with a timestep of 0 for those."""
+    sizes = {**COSMOS_SIZES, **COSMOS_GRID, **COSMOS_POSITIONS, "in_channels": in_channels, "out_channels": 16}
+    name = "CosmosT2IPredict2" if in_channels == 16 else "CosmosI2VPredict2"
+    return of_family(name, image_model="cosmos_predict2", **sizes)
 
 
 def with_plain_attention(model: Any):
