@@ -93,11 +93,12 @@ function close(node) {
 
 /**
  * Take the place of the closed view of the same node. When undo makes all nodes anew, the Vue renderer keeps what it drew for a node of the same name,
- * with the old element in it; so a closed element stays where it is until the host removes it, or its successor comes.
+ * with the old element in it; so a closed element stays where it is until the host removes it, or its successor comes. The classic renderer gives
+ * each element a place of its own.
  */
 function takeOver(node, view) {
   const name = `${node.comfyClass} ${place(node)}`;
-  for (const closed of document.querySelectorAll("[data-closed]")) if (closed.dataset.closed === name) closed.replaceWith(view.element);
+  for (const closed of document.querySelectorAll(".lg-node [data-closed]")) if (closed.dataset.closed === name) closed.replaceWith(view.element);
 }
 
 /** The name of a node among all outputs: with that of its subgraph where it is in one. */
