@@ -24,11 +24,12 @@ MORE = {  # widths per token beside the common ones, in one stream and in two (c
     "Wan VACE": (3.0, 6.0),  # the hints that its own blocks leave
     "HunyuanVideo": (0.0, 2.5),  # text and video joined, and parted again
 }
+MEASURED = ("Wan", "Wan VACE", "LTXV", "HunyuanVideo", "Mochi", "Kandinsky 5")
 TIMESTEPS_PER_TOKEN = {"LTXV": (13.0, 21.0)}  # with known cells each token is modulated by itself
 
 
 def network_of(model, sync: str, masked: bool) -> VideoNetwork:
-    """The sizes of a MODEL. masked: some cells are known. ValueError when two streams cannot run on the model, or not this sync."""
+    """The sizes of a MODEL. masked: some cells are known. ValueError for models and kinds of sync whose memory was not measured."""
     network = model.get_model_object("diffusion_model")
     if isinstance(model.model, GridBaseModel):
         layers = network.sync[sync] if sync in network.sync else []
@@ -36,6 +37,11 @@ def network_of(model, sync: str, masked: bool) -> VideoNetwork:
         trained = sum(weight.numel() for name, weight in weights if weight.ndim == 2 and "modulation" not in name)
         return budget.of_grid_model(network.config, network.base.compute_dtype.itemsize, trained)
     backbone = backbone_of(network)
+    if backbone.name not in MEASURED:
+        raise ValueError(
+            f"expected a 4Real model or one of {', '.join(MEASURED)}, got {backbone.name}, whose memory was not measured: "
+            "sample a small grid and look at what it takes"
+        )
     if sync == "fused" and not backbone.fused:
         raise ValueError(f"fused works on Wan models without VACE only, got {backbone.name}: choose hard or sequential")
     _, width, depth = backbone.sizes(network)

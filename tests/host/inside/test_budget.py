@@ -194,6 +194,8 @@ def test_what_cannot_run_gets_one_sentence(comfy_inside):
         ask(comfy_inside, wan_like(), encoding="native", times=8)
     with pytest.raises(ValueError, match="fused works on Wan models without VACE only, got HunyuanVideo"):
         ask(comfy_inside, tiny.hunyuan(), sync="fused")
+    with pytest.raises(ValueError, match="got CogVideoX, whose memory was not measured: sample a small grid"):
+        ask(comfy_inside, tiny.cogvideo())
 
 
 def test_the_text_is_shown_on_the_node_and_kept_in_its_output(comfy_inside, tiny_model):
