@@ -24,6 +24,8 @@ export function addView(app, node, view, { name, output, size, leastHeight }) {
     onDraw: () => view.zoomed(),
   });
   widget.serialize = false;
+  // The host's properties panel gives every widget that it lists its own width, in the node too; without one a widget is as wide as the node.
+  Object.defineProperty(widget, "width", { get: () => undefined, set: () => {} });
   node.setSize([Math.max(node.size[0], size[0]), Math.max(node.size[1], size[1])]);
   forwardToGraph(app, view);
   follow(app, node, view, output);

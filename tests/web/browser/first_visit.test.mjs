@@ -62,11 +62,11 @@ for (const [renderer, vueNodes] of [["classic", false], ["vue", true]]) {
       await player.drag(picture(0.1, 0.5), picture(0.6, 0.5));
       const across = await note(grid, player);
       assert.ok(across.time > 0 && across.view === 0, JSON.stringify(across));
-      await player.drag(picture(0.5, 0.1), picture(0.5, 0.7));
+      await player.drag(picture(0.5, 0.1), picture(0.5, 0.4));
       const down = await note(grid, player);
       assert.ok(down.view > 0 && down.time === across.time, JSON.stringify(down));
-      await player.press("ArrowLeft", "ArrowDown");
-      assert.deepEqual(await note(grid, player), { view: down.view + 1, time: down.time - 1 });
+      await player.press("ArrowLeft", "ArrowUp");
+      assert.deepEqual(await note(grid, player), { view: down.view - 1, time: down.time - 1 });
       await player.press("End", "PageDown");
       await note(grid, player);
       await visit.saveGrid(id, `first_visit/${grid}`);

@@ -124,6 +124,22 @@ for (const [renderer, vueNodes] of [["classic", false], ["Vue nodes", true]]) {
   });
 }
 
+test("a player is as wide as its node while the properties panel lists it", async () => {
+  await editor.set("Comfy.VueNodes.Enabled", false);
+  await editor.load(playerWorkflow(FILE));
+  await editor.run();
+  const player = new Player(editor);
+  await player.waitShown("any");
+  const { width } = await player.box();
+  const toggle = editor.page.getByLabel("Toggle properties panel");
+  await toggle.click();
+  await player.click(0.3, 0.3);
+  await editor.page.getByText("player", { exact: true }).waitFor();
+  await editor.page.waitForTimeout(500);
+  assert.equal((await player.box()).width, width);
+  await toggle.last().click();
+});
+
 test("nothing went wrong on the page in all this", () => {
   assert.deepEqual(editor.problems, []);
 });
