@@ -46,12 +46,13 @@ def main() -> int:
 
 def needs_nothing(file: Path) -> bool:
     nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]
-    has_player = any(node["type"] == "FourRealGridPlayer" for node in nodes)
-    return has_player and not any(node["properties"].get("models") for node in nodes)
+    kinds = {node["type"] for node in nodes}
+    drawn = "FourRealPath" in kinds  # its path is no preset; its picture shows the editor
+    return "FourRealGridPlayer" in kinds and not drawn and not any(node["properties"].get("models") for node in nodes)
 
 
 def run(host, name: str) -> tuple:
-    """(the grid that the workflow's player shows, the name of the path of its video)."""
+    """(the grid that the workflow's player shows, the [view, time] positions of its video)."""
     from workflow_prompt import workflow_to_prompt
 
     from fourreal_core.storage import load_grid
@@ -61,16 +62,26 @@ def run(host, name: str) -> tuple:
     saved = {"grid": of_kind["FourRealGridPlayer"]["grid"], "filename_prefix": f"thumbnails/{name}"}
     outputs = host.run({**prompt, "thumbnail": {"class_type": "FourRealSaveGrid", "inputs": saved}})
     [file] = host.files({"thumbnail": outputs["thumbnail"]})
-    return load_grid(file), of_kind["FourRealGridToVideo"]["path"]
+    grid = load_grid(file)
+    return grid, positions(of_kind, (grid.views, grid.times))
 
 
-def picture(grid, path: str):
-    """A PIL image of `PICKED` x `PICKED` cells, evenly picked, with the path drawn over it."""
+def positions(of_kind: dict, shape: tuple[int, int]):
+    """[view, time] of every frame of the workflow's video: along the drawn path if there is one, else along the chosen preset."""
+    from fourreal_core import paths
+    from fourreal_core.camera_path import camera_positions
+    from fourreal_core.camera_path_text import parse_camera_path
+
+    if "FourRealPath" in of_kind:
+        return camera_positions(parse_camera_path(of_kind["FourRealPath"]["path"]), shape)
+    presets = {"bullet time": paths.bullet_time, "diagonal": paths.diagonal, "ping-pong": paths.ping_pong}
+    return presets[of_kind["FourRealGridToVideo"]["path"]](shape)
+
+
+def picture(grid, path):
+    """A PIL image of `PICKED` x `PICKED` cells, evenly picked, with the path, a list of [view, time], drawn over it."""
     from PIL import Image, ImageDraw
 
-    from fourreal_core import paths
-
-    presets = {"bullet time": paths.bullet_time, "diagonal": paths.diagonal, "ping-pong": paths.ping_pong}
     (width, height), shape = CELL, (grid.views, grid.times)
     sheet = Image.new("RGB", (width * PICKED, height * PICKED))
     draw = ImageDraw.Draw(sheet)
@@ -81,11 +92,12 @@ def picture(grid, path: str):
             sheet.paste(cell, (t * width, v * height))
             box = (t * width, v * height, (t + 1) * width - 1, (v + 1) * height - 1)
             draw.rectangle(box, outline=KNOWN if grid.known[view, time] else EDGE, width=2)
-    share = [(time / (grid.times - 1), view / (grid.views - 1)) for view, time in presets[path](shape)]
+    share = [(time / (grid.times - 1), view / (grid.views - 1)) for view, time in path]
     points = [((x * (PICKED - 1) + 0.5) * width, (y * (PICKED - 1) + 0.5) * height) for x, y in share]
     draw.line(points, fill=EDGE, width=10, joint="curve")
     draw.line(points, fill=LINE, width=5, joint="curve")
-    for (x, y), color in ((points[0], LINE), (max(points, key=sum), "white")):
+    end = points[-1] if points[-1] != points[0] else max(points, key=sum)  # where a path that comes back turns
+    for (x, y), color in ((points[0], LINE), (end, "white")):
         draw.ellipse((x - 9, y - 9, x + 9, y + 9), fill=color, outline=EDGE, width=3)
     return sheet
 
