@@ -9,7 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 PAPER, INK, GRID = (255, 255, 255), (40, 40, 44), (222, 222, 226)
-COLOURS = ((31, 90, 170), (214, 94, 20), (30, 140, 80), (150, 60, 160), (130, 130, 130), (190, 30, 50), (20, 150, 170), (200, 160, 20), (90, 60, 30))
+COLOURS = (
+    (31, 90, 170), (214, 94, 20), (30, 140, 80), (150, 60, 160), (130, 130, 130),
+    (190, 30, 50), (20, 150, 170), (200, 160, 20), (90, 60, 30), (240, 130, 170),
+)  # fmt: skip
 SHARPER = 2  # everything is drawn this much larger and scaled down, which smooths the lines
 Point = tuple[float, float]
 
