@@ -63,7 +63,7 @@ def test_the_cells_marked_in_the_browser_are_unknown_in_the_grid_that_came_out(r
 def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(run_in_browser: subprocess.CompletedProcess, host: Host) -> None:
     """Of all cells of the saved grid, the one that the player named looks most like what was on its canvas, and nearly the same."""
     report = json.loads((host.base / "shown.json").read_text())
-    assert len(report["shown"]) >= 5 * 2 * 3  # of each workflow in each renderer
+    assert len(report["shown"]) >= 5 * 2 * 4  # of each workflow in each renderer
     for shown in report["shown"]:
         [file] = (host.base / "output" / "first_visit").glob(f"{shown['grid']}_*")
         apart_VT = (blocks_of(load_grid(file).frames, report["edge"]) - torch.tensor(shown["blocks"]) / 255).abs().mean((-1, -2))
