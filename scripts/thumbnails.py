@@ -46,9 +46,8 @@ def main() -> int:
 
 def needs_nothing(file: Path) -> bool:
     nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]
-    kinds = {node["type"] for node in nodes}
-    drawn = "FourRealPath" in kinds  # its path is no preset; its picture shows the editor
-    return "FourRealGridPlayer" in kinds and not drawn and not any(node["properties"].get("models") for node in nodes)
+    has_player = any(node["type"] == "FourRealGridPlayer" for node in nodes)
+    return has_player and not any(node["properties"].get("models") for node in nodes)
 
 
 def run(host, name: str) -> tuple:
