@@ -165,7 +165,7 @@ def test_counting_operations_leaves_the_run_alone(store, tmp_path):
 
 
 def test_training_lowers_the_loss(store, tmp_path):
-    schedule = TrainingPlan(stage="base", steps=60, batch=4, crop=(16, 16), warmup=5, save_every=100)
+    schedule = TrainingPlan(stage="base", steps=60, batch=4, crop=(16, 16), warmup=5, save_every=100, learning_rate=1e-3, matrix_rate=0.004)
     state = start(fresh(), schedule, tmp_path)
     train(state, schedule, store, tmp_path, silent)
     ratio = lambda part: sum(row.model for row in part) / sum(row.guess for row in part)

@@ -27,7 +27,7 @@ def footage(comfy_inside):
     """Two videos of a striped square that moves over a shaded ground, in the host's input folder."""
     write = comfy_inside.core("video").write_video
     folder = comfy_inside.base / "input" / "footage"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # two modules train on it
     for number in range(2):
         frames = torch.linspace(0, 1, 96)[None, None, :, None].expand(9, 48, 96, 3).clone()
         for time, frame in enumerate(frames):
