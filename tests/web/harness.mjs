@@ -1,4 +1,4 @@
-// The editor of a real ComfyUI in a real Chromium, for tests of interactive nodes. One browser serves all tests of a run.
+// The editor of a real ComfyUI in a real Chromium, for tests of interactive nodes. One browser serves all editors that are open at once.
 //
 // Needs FOURREAL_HOST (address), FOURREAL_CHROMIUM and FOURREAL_NODE_MODULES; tests/host/test_in_browser.py sets them.
 
@@ -10,17 +10,12 @@ const HOST = process.env.FOURREAL_HOST;
 const WAIT_MS = 60_000;
 const OPEN_MS = 240_000; // the editor is large, and the machine may be busy
 
-let browser = null;
+let launched = null; // a promise of the browser
 
-async function theBrowser() {
+function theBrowser() {
   const options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--mute-audio"];
-  browser ??= await chromium.launch({ executablePath: process.env.FOURREAL_CHROMIUM, args: options });
-  return browser;
-}
-
-export async function closeBrowser() {
-  await browser?.close();
-  browser = null;
+  launched ??= chromium.launch({ executablePath: process.env.FOURREAL_CHROMIUM, args: options });
+  return launched;
 }
 
 /**
@@ -134,8 +129,13 @@ export class Editor {
     return this.page.evaluate((node) => window.app.graph.remove(window.app.graph.getNodeById(node)), id);
   }
 
+  /** The last editor to close takes the browser along. */
   async close() {
     await this.context.close();
+    const browser = await theBrowser();
+    if (browser.contexts().length) return;
+    launched = null;
+    await browser.close();
   }
 }
 

@@ -2,7 +2,7 @@
 //
 // From "executed" to the first frame and to the full-size one, frames per second while scrubbing, and bytes sent.
 
-import { closeBrowser, openEditor } from "./harness.mjs";
+import { openEditor } from "./harness.mjs";
 import { Player, playerWorkflow } from "./players.mjs";
 
 const SCRUB_MS = 3000;
@@ -79,4 +79,4 @@ console.log(
   }),
 );
 if (process.argv[4]) await editor.page.screenshot({ path: process.argv[4] });
-await closeBrowser();
+await editor.close();

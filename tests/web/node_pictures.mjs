@@ -4,7 +4,7 @@
 import { join } from "node:path";
 
 import { EXHIBITS, SOURCES } from "./exhibits.mjs";
-import { closeBrowser, openEditor } from "./harness.mjs";
+import { openEditor } from "./harness.mjs";
 
 const WIDTH = 380; // of a node, about that of the help panel
 const GAP = 44; // between a node and what it makes; its title is in it
@@ -33,7 +33,7 @@ for (const { kind, move } of exhibits) {
   await page.screenshot({ path: join(process.env.FOURREAL_PICTURES, `${kind}.png`), clip });
 }
 if (editor.problems.length) throw new Error(editor.problems.join("\n"));
-await closeBrowser();
+await editor.close();
 
 /** Nodes that stand alone, with inputs missing, take no part in the run. */
 async function setModes(ids, mode) {
