@@ -1,15 +1,18 @@
-"""What the browser tests need: node, a Chromium, and playwright-core, which is installed once into the cache folder."""
+"""What the browser tests need: node and a Chromium, which root gets from apt, and playwright-core, which is installed once into the cache folder."""
 
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from environment import cache_folder
 
 PLAYWRIGHT = "1.65.1"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PACKAGES = {"nodejs": ("node",), "npm": ("npm",), "chromium": CHROMIUMS}  # of Debian, and the commands that they bring
+APT_S = 600
 
 
 class BrowserProblem(RuntimeError):
@@ -27,8 +30,30 @@ class BrowserTools:
         return {**os.environ, "FOURREAL_CHROMIUM": str(self.chromium), "FOURREAL_NODE_MODULES": str(self.modules)}
 
 
+@cache
+def install_missing() -> None:
+    """As root on a machine with apt: install what lacks of Node.js, npm and Chromium. Elsewhere nothing happens; a failure is printed."""
+    missing = [package for package, commands in PACKAGES.items() if not any(map(shutil.which, commands))]
+    if "FOURREAL_CHROMIUM" in os.environ and "chromium" in missing:
+        missing.remove("chromium")
+    apt = shutil.which("apt-get")
+    if not missing or apt is None or os.geteuid() != 0:
+        return
+    print(f"Installing {', '.join(missing)} for the browser tests ...", flush=True)
+    for command in ([apt, "-q", "update"], [apt, "-qy", "install", "--no-install-recommends", *missing]):
+        try:
+            done = subprocess.run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True, timeout=APT_S)
+        except subprocess.TimeoutExpired:
+            print(f"{' '.join(command)} took more than {APT_S} s.")
+            return
+        if done.returncode:
+            print(f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}")
+            return
+
+
 def find_node() -> Path:
     """Raises BrowserProblem without Node.js 20 or newer."""
+    install_missing()
     found = shutil.which("node")
     if found is None:
         raise BrowserProblem("Node.js is missing: install Node.js 20 or newer (on Debian: apt install nodejs npm).")
@@ -39,7 +64,7 @@ def find_node() -> Path:
 
 
 def find_browser() -> BrowserTools:
-    """Raises BrowserProblem when something is missing and cannot be installed into the cache."""
+    """Raises BrowserProblem when something is missing and cannot be installed."""
     node = find_node()
     named = os.environ.get("FOURREAL_CHROMIUM")
     chromium = named or next(filter(None, map(shutil.which, CHROMIUMS)), None)
