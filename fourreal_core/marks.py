@@ -34,13 +34,13 @@ def _cells(text: str) -> list[tuple[int, int]]:
         return []
     try:
         cells = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{problem}, got text that is no JSON ({error.msg}): clear the marks in the player.") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{problem}, got text that is no JSON ({str(error)[:80]}): clear the marks in the player.") from error
     if not isinstance(cells, list):
         raise ValueError(f"{problem}, got {type(cells).__name__}: clear the marks in the player.")
     for cell in cells:
         if not isinstance(cell, list) or len(cell) != 2 or any(type(index) is not int or index < 0 for index in cell):
-            raise ValueError(f"{problem}, got {cell!r} in it: clear the marks in the player.")
+            raise ValueError(f"{problem}, got {str(cell)[:60]} in it: clear the marks in the player.")
     return [(view, time) for view, time in cells]
 
 
