@@ -7,7 +7,7 @@ file may come from a stranger: nothing in it is executed, and images outside of 
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ MAX_CHARACTERS = 2**28
 LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 NO_DISTORTION = 1e-6
+LARGEST_NUMBER = sys.float_info.max  # JSON's whole numbers have no limit
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _frame(folder: Path, described: Mapping, frame, number: int) -> tuple[tuple,
     if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
         raise ValueError(f"expected a file_path in {where}, got none.")
     file = folder / frame["file_path"]
-    if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
+    if not _is_file_inside(folder, file):
         raise ValueError(f"expected the image of {where} inside of the folder, found no {frame['file_path'][:80]!r} there.")
     merged = {**described, **frame}
     lens = tuple(_number(merged.get(name), name, where) for name in LENS)
@@ -99,8 +100,15 @@ def _frame(folder: Path, described: Mapping, frame, number: int) -> tuple[tuple,
     return (lens, _pose(frame.get("transform_matrix"), where)), _number(frame.get("time", 0), "time", where), file
 
 
+def _is_file_inside(folder: Path, file: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(folder.resolve()) and file.is_file()
+    except (OSError, ValueError):  # names that no disk can hold: too long, with a null byte
+        return False
+
+
 def _number(value, name: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST_NUMBER:
         raise ValueError(f"expected a number as {name} in {where}, got {str(value)[:40]}.")
     return float(value)
 

@@ -164,6 +164,16 @@ def test_what_is_no_grid_gets_one_clear_sentence(dataset, spoil):
     assert "\n" not in str(caught.value)
 
 
+UNHOLDABLE = [{"file_path": "images/\0.png"}, {"file_path": "n" * 5000}, {"file_path": "\ud800.png"}, {"time": 10**400}, {"w": 10**400}]
+
+
+@pytest.mark.parametrize("values", UNHOLDABLE, ids=range(len(UNHOLDABLE)))
+def test_names_and_numbers_that_no_machine_can_hold_get_one_clear_sentence(dataset, values):
+    change(dataset, lambda described: described["frames"][1].update(values))
+    with pytest.raises(ValueError, match="expected (the image|a number as (time|w))"):
+        read(dataset)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_is_no_description_gets_one_clear_sentence(dataset, content):
     (dataset / "transforms.json").write_bytes(content)
