@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .video import MAX_SIDE, fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_view, view_sources
+from .video import MAX_FPS, MAX_SIDE, check_range, fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_view, view_sources
 
 MAX_LENGTH = 1024  # views or times
 MAX_BYTES = 64 * 2**30  # of a grid read from a folder
-RANGE_TOLERANCE = 1e-3  # resamplers overshoot 0..1 a little; more than this means another value range
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,11 +191,7 @@ def float_frames(video, name: str) -> Tensor:
 
 
 def _in_range(frames: Tensor, name: str) -> Tensor:
-    low, high = (bound.item() for bound in torch.aminmax(frames))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"expected finite pixel values in {name}, got NaN or infinity: the step before this one went wrong.")
-    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
-        raise ValueError(f"expected pixel values in 0..1 in {name}, got {low:.4g}..{high:.4g}: rescale them (uint8 frames are taken as they are).")
+    low, high = check_range(frames, name)
     return frames if low >= 0 and high <= 1 else frames.clamp(0, 1)
 
 
@@ -228,8 +222,8 @@ def _checked_fps(fps) -> float:
         value = float(fps)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"expected fps (frames per second) as a number, got {str(fps)[:40]!r}.") from error
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"expected fps (frames per second) above 0, got {value}.")
+    if not 0 < value <= MAX_FPS:
+        raise ValueError(f"expected fps (frames per second) above 0 and at most {MAX_FPS:g}, got {value}.")
     return value
 
 

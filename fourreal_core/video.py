@@ -23,10 +23,12 @@ from torch import Tensor
 MAX_VIDEO_BYTES = 16 * 2**30
 MAX_VIEWS = 1024
 MAX_SIDE = 16384  # pixels
+MAX_FPS = 1e6  # video files count time in 32-bit numbers
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif"}
 IMAGE_FOLDER_FPS = 24.0
 FITS = ("crop", "pad", "stretch")
+RANGE_TOLERANCE = 1e-3  # resamplers overshoot 0..1 a little; more than this means another value range
 
 
 def frames_tensor(video, name: str) -> Tensor:
@@ -44,6 +46,16 @@ def frames_tensor(video, name: str) -> Tensor:
     if frames.dtype != torch.uint8 and not frames.is_floating_point():
         raise ValueError(f"expected {name} as uint8 (0..255) or float (0..1), got {frames.dtype}.")
     return frames
+
+
+def check_range(frames: Tensor, name: str) -> tuple[float, float]:
+    """(lowest, highest) value of float frames; ValueError when one is not finite or more than a little beyond 0..1, `name` is in the sentence."""
+    low, high = (bound.item() for bound in torch.aminmax(frames))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"expected finite pixel values in {name}, got NaN or infinity: the step before this one went wrong.")
+    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+        raise ValueError(f"expected pixel values in 0..1 in {name}, got {low:.4g}..{high:.4g}: rescale them (uint8 frames are taken as they are).")
+    return low, high
 
 
 def pick_stride(length: int, count: int) -> int:
@@ -70,9 +82,11 @@ def fit_frames(video, height: int, width: int, fit: str = "crop") -> Tensor:
     """`video` [N, H, W, 3] (numpy or torch; uint8 or float 0..1) brought to [N, height, width, 3] in its own dtype, always a copy.
 
     fit: "crop" fills the size and cuts what sticks out evenly, "pad" shows everything between black bars, "stretch" ignores the
-    aspect ratio. Antialiased bicubic, clamped. Raises ValueError on other shapes, sizes or fits.
+    aspect ratio. Antialiased bicubic, clamped. Raises ValueError on other shapes, values, sizes or fits.
     """
     frames = frames_tensor(video, "the video to resize")
+    if frames.is_floating_point():
+        check_range(frames, "the video to resize")  # clamping would hide another value range
     box, inner = _fit_boxes(*frames.shape[1:3], height, width, fit)
     top, left, crop_height, crop_width = box
     fitted_NHWC = torch.zeros(len(frames), height, width, 3, dtype=frames.dtype, device=frames.device)
@@ -170,7 +184,7 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
     """Write `frames` [N, H, W, 3] (numpy or torch; uint8 or float 0..1) as H.264 (.mp4, .mov or .mkv), or lossless FFV1 RGB (.mkv).
 
     H.264 stores colour at half size (about 35 dB): never measure or train on it. Nothing is left at `path` when writing fails.
-    Raises ValueError on other frames or endings, odd sizes without `lossless`, fps not above 0, or a folder that does not exist.
+    Raises ValueError on other frames or endings, odd sizes without `lossless`, fps not above 0 or above a million, or a folder that does not exist.
     """
     path = Path(path)
     frames_NHWC = frames_tensor(frames, "the video to write")
@@ -180,8 +194,8 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
         raise ValueError(f"expected a {'lossless ' if lossless else ''}video name ending in {', '.join(endings)}, got {path.name}.")
     if not lossless and (height % 2 or width % 2):
         raise ValueError(f"expected an even width and height for H.264, got {width}x{height}: crop one pixel or write it lossless.")
-    if not (math.isfinite(fps) and fps > 0):
-        raise ValueError(f"expected fps (frames per second) above 0, got {fps}.")
+    if not 0 < fps <= MAX_FPS:
+        raise ValueError(f"expected fps (frames per second) above 0 and at most {MAX_FPS:g}, got {fps}.")
     if not path.parent.is_dir():
         raise ValueError(f"expected the folder {path.parent} to exist: create it first.")
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")

@@ -115,7 +115,7 @@ def test_views_of_different_length_are_refused_with_both_sizes():
     ({"frames": torch.full((V, T, H, W, 3), 2.0)}, r"0\.\.1"),
     ({"known": torch.zeros(T, V, dtype=torch.bool)}, "known as a bool tensor"),
     ({"known": torch.zeros(V, T)}, "known as a bool tensor"),
-    ({"fps": 0}, "fps"), ({"fps": math.nan}, "fps"), ({"fps": "fast"}, "fps"), ({"fps": 10**400}, "fps"),
+    ({"fps": 0}, "fps"), ({"fps": math.nan}, "fps"), ({"fps": "fast"}, "fps"), ({"fps": 10**400}, "fps"), ({"fps": 1e30}, "at most 1e"),
     ({"provenance": {"when": object()}}, "provenance of plain JSON"),
     ({"provenance": {"loss": math.nan}}, "provenance of plain JSON"),
     ({"cameras": Cameras(torch.eye(4)[None], torch.eye(3)[None])}, r"one camera per view \(3\), got 1"),

@@ -120,7 +120,7 @@ def test_videos_larger_than_memory_are_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name, frames, fps, lossless, sentence", [
     ("a.mp4", noise(2, 9, 17), 24, False, "even width and height for H.264, got 17x9"), ("a.mp4", noise(), 24, True, "lossless video name ending in .mkv"),
-    ("a.exe", noise(), 24, False, "ending in .mp4, .mov, .mkv, got a.exe"), ("a.mp4", noise(), 0, False, "fps"), ("a.mp4", noise(), float("nan"), False, "fps"),
+    ("a.exe", noise(), 24, False, "ending in .mp4, .mov, .mkv, got a.exe"), ("a.mp4", noise(), 0, False, "fps"), ("a.mp4", noise(), float("nan"), False, "fps"), ("a.mkv", noise(), 1e30, True, "at most 1e"),
     ("b/a.mp4", noise(), 24, False, "folder .* to exist"), ("a.mp4", noise()[..., :1], 24, False, "shape"), ("a.mp4", noise()[:0], 24, False, "frames and pixels"),
 ])
 def test_what_cannot_be_written_leaves_nothing_behind(name, frames, fps, lossless, sentence, tmp_path):
@@ -207,6 +207,14 @@ def test_bad_fits_are_refused():
             fit_frames(noise(), *size)
     with pytest.raises(ValueError, match="uint8 .* or float"):
         frames_tensor(noise().numpy().astype(np.int64), "the video")
+
+
+@pytest.mark.parametrize("change, sentence", [
+    (lambda video: video * 2 - 1, "values in 0..1"), (lambda video: video * 255, "values in 0..1"), (lambda video: video / 0, "finite"),
+])
+def test_another_value_range_is_not_clamped_away_by_fitting(change, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        fit_frames(change(noise().float() / 255), 4, 4)
 
 
 def test_folders_of_images_in_natural_order(tmp_path):
