@@ -74,7 +74,7 @@ def shape_inputs() -> list[io.Input]:
 def read_clip(value, name: str) -> Clip:
     """A VIDEO or IMAGE -> Clip. `name` says which one in the messages; ValueError for anything that is no video."""
     if isinstance(value, torch.Tensor):
-        return Clip(_opaque(value, name), IMAGE_FPS)
+        return Clip(_opaque(_filled(value, name), name), IMAGE_FPS)
     if not isinstance(value, Input.Video):
         raise ValueError(f"expected {name} as a VIDEO or an IMAGE batch, got {type(value).__name__}")
     if _is_whole_file(value):
@@ -122,6 +122,12 @@ def cell_size(clip: Clip, width: int, height: int) -> tuple[int, int]:
 def fitted(clip: Clip, size: tuple[int, int], fit: str) -> torch.Tensor:
     """The clip's frames at (height, width)."""
     return clip.frames if tuple(clip.frames.shape[1:3]) == size else fit_frames(clip.frames, *size, fit)
+
+
+def _filled(frames: torch.Tensor, name: str) -> torch.Tensor:
+    if frames.numel() == 0:
+        raise ValueError(f"expected {name} to have frames and pixels, got an image batch of shape {list(frames.shape)}: check the node before")
+    return frames
 
 
 def _opaque(frames: torch.Tensor, name: str) -> torch.Tensor:

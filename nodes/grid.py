@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ..fourreal_core.grid import FrameGrid, first_frame_difference
 from ..fourreal_core.storage import load_grid, save_grid
 from .clips import cell_size, fitted, picked, read_clip, shape_inputs, video_or_images
+from .output_place import output_place
 from .types import GRID_TOOLTIP, Grid, expect_grid, tell
 
 CATEGORY = "4Real/grid"
@@ -187,10 +188,8 @@ class FourRealSaveGrid(io.ComfyNode):
     @classmethod
     def execute(cls, grid, filename_prefix) -> io.NodeOutput:
         grid = expect_grid(grid)
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory(), grid.width, grid.height
-        )
-        file = f"{name}_{counter:05}_{SUFFIX}"
-        save_grid(grid, os.path.join(folder, file))
-        saved = {"filename": file, "subfolder": subfolder, "type": "output"}
-        return io.NodeOutput(ui={"fourreal_grid": [saved], "text": (os.path.join(subfolder, file),)})
+        place = output_place(filename_prefix, grid.width, grid.height)
+        file = f"{place.name}_{SUFFIX}"
+        save_grid(grid, os.path.join(place.folder, file))
+        saved = {"filename": file, "subfolder": place.subfolder, "type": "output"}
+        return io.NodeOutput(ui={"fourreal_grid": [saved], "text": (os.path.join(place.subfolder, file),)})

@@ -1,7 +1,6 @@
 """Grids from folders of recordings, and into folders of videos, images or datasets, inside the host's own folders only."""
 
 import os
-from pathlib import Path
 
 import folder_paths
 from comfy_api.latest import io
@@ -11,6 +10,7 @@ from ..fourreal_core.exchange.nerfstudio import write_nerfstudio
 from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
 from ..fourreal_core.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from .clips import FITS
+from .output_place import output_place
 from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 
 CATEGORY = "4Real/grid"
@@ -186,10 +186,7 @@ class FourRealSaveGridFolder(io.ComfyNode):
     @classmethod
     def execute(cls, grid, layout, filename_prefix) -> io.NodeOutput:
         grid = expect_grid(grid)
-        parent, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory(), grid.width, grid.height
-        )
-        folder = f"{name}_{counter:05}"
+        place = output_place(filename_prefix, grid.width, grid.height)
         settings = {setting: value for setting, value in layout.items() if setting != "layout"}
-        WRITERS[layout["layout"]](grid, Path(parent) / folder, on_file=counting_progress(), **settings)
-        return io.NodeOutput(ui={"text": (os.path.join(subfolder, folder),)})
+        WRITERS[layout["layout"]](grid, place.path, on_file=counting_progress(), **settings)
+        return io.NodeOutput(ui={"text": (os.path.join(place.subfolder, place.name),)})

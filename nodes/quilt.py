@@ -1,14 +1,12 @@
 """4Real Light-Field Quilt: all views of one time in one picture, for Looking Glass displays."""
 
-import os
-
-import folder_paths
 from comfy_api.latest import io, ui
 
 from ..fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, write_quilts
 from ..fourreal_core.exchange.stereo import EVERY, stands_right_of
 from ..fourreal_core.grid import FrameGrid
 from .clips import FITS
+from .output_place import output_place
 from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
 
 EVERY_VIEW, OWN = "one tile per view", "own"
@@ -125,9 +123,7 @@ def _wrong_way(grid: FrameGrid, views: range, right_to_left: bool) -> bool:
 
 def _save(quilts_NHWC, layout: QuiltLayout, fps: float, filename_prefix: str):
     """Write the quilts into the output folder; what the node shows of them."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        filename_prefix, folder_paths.get_output_directory(), layout.width, layout.height
-    )
-    file = write_quilts(os.path.join(folder, f"{name}_{counter:05}"), quilts_NHWC, layout, fps)
-    saved = ui.SavedResult(file.name, subfolder, io.FolderType.output)
+    place = output_place(filename_prefix, layout.width, layout.height)
+    file = write_quilts(place.path, quilts_NHWC, layout, fps)
+    saved = ui.SavedResult(file.name, place.subfolder, io.FolderType.output)
     return {"images": [saved]} if file.suffix == ".png" else ui.PreviewVideo([saved])

@@ -82,7 +82,7 @@ def test_a_dataset_needs_cameras_and_leaves_nothing_without(comfy_inside, whole,
 
 
 def test_saving_outside_the_output_folder_is_refused(comfy_inside, whole):
-    with pytest.raises(Exception, match="outside the output folder"):
+    with pytest.raises(ValueError, match="outside the output folder"):
         comfy_inside.call("FourRealSaveGridFolder", grid=whole, layout=LOSSLESS, filename_prefix="../escaped")
     assert not list(comfy_inside.base.glob("escaped*"))
 

@@ -116,8 +116,37 @@ def test_a_saved_grid_loads_bit_exact(comfy_inside, grid):
     assert torch.equal(loaded.frames, grid.frames) and torch.equal(loaded.known, grid.known) and loaded.fps == grid.fps
 
 
+BAD_PREFIXES = {
+    "outside": ("kept/../../x", "lies outside the output folder"),
+    "no name": ("  /..", "end in a name"),
+    "too long": ("n" * 200, "at most 160 bytes"),
+    "null byte": ("a\0b", "printable"),
+    "half a letter": ("\ud800", "printable"),
+    "below a file": ("a_file/x", "the disk refuses"),
+    "folder too long": ("n" * 300 + "/x", "the disk refuses"),
+}
+SAVERS = {
+    "FourRealSaveGrid": {},
+    "FourRealSaveGridFolder": {"layout": {"layout": "images", "kind": "jpg"}},
+    "FourRealQuilt": {
+        "layout": {"layout": "one tile per view"}, "first_view": 0, "views": 0, "time": 0, "right_to_left": False, "between": "repeat", "fit": "crop",
+    },  # fmt: skip
+}
+
+
+@pytest.mark.parametrize("saver", SAVERS)
+@pytest.mark.parametrize("name", BAD_PREFIXES)
+def test_a_place_where_nothing_can_be_saved_gets_one_clear_sentence(comfy_inside, grid, name, saver):
+    prefix, sentence = BAD_PREFIXES[name]
+    (comfy_inside.base / "output" / "a_file").touch()
+    before = set(comfy_inside.base.rglob("*"))
+    with pytest.raises(ValueError, match=f"expected .*{sentence}") as caught:
+        comfy_inside.call(saver, grid=grid, filename_prefix=prefix, **SAVERS[saver])
+    assert "\n" not in str(caught.value) and set(comfy_inside.base.rglob("*")) == before
+
+
 def test_saving_outside_the_output_folder_is_refused(comfy_inside, grid):
-    with pytest.raises(Exception, match="outside the output folder"):
+    with pytest.raises(ValueError, match="outside the output folder"):
         comfy_inside.call("FourRealSaveGrid", grid=grid, filename_prefix="../escaped")
     assert not list(comfy_inside.base.glob("escaped*"))
 
@@ -219,6 +248,12 @@ def test_bad_videos_get_one_clear_sentence(comfy_inside, videos, name):
 def test_a_single_image_gets_one_clear_sentence(comfy_inside, videos):
     with pytest.raises(ValueError, match="fixed-view video to have at least 2 frames, got 1"):
         build(comfy_inside, videos[0][:1], videos[1], times=0)
+
+
+@pytest.mark.parametrize("shape", [(0, 16, 24, 4), (3, 16, 0, 3), (3, 0, 24, 4)])
+def test_an_empty_image_batch_gets_one_clear_sentence(comfy_inside, videos, shape):
+    with pytest.raises(ValueError, match="expected the fixed-view video to have frames and pixels, got an image batch of shape"):
+        build(comfy_inside, torch.zeros(shape), videos[1], times=0, width=12)
 
 
 BAD_FILES = {"empty.mp4": b"", "text.mp4": b"not a video at all", "zeros.mp4": bytes(4096)}
