@@ -19,7 +19,7 @@ from torch import Tensor
 from .video import MAX_FPS, MAX_SIDE, check_range, fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_view, view_sources
 
 MAX_LENGTH = 1024  # views or times
-MAX_BYTES = 64 * 2**30  # of a grid read from a folder
+MAX_BYTES = 64 * 2**30  # of a grid's frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +105,7 @@ class FrameGrid:
         for video, name in ((fixed_THWC, "fixed-view"), (freeze_VHWC, "freeze-time")):
             if len(video) < 2:
                 raise ValueError(f"expected the {name} video to have at least 2 frames, got 1: a still image spans no grid.")
+        check_bytes(len(freeze_VHWC), *fixed_THWC.shape[:3])
         frames = torch.zeros(len(freeze_VHWC), *fixed_THWC.shape)
         frames[:, 0] = freeze_VHWC
         frames[0] = fixed_THWC
@@ -117,6 +118,7 @@ class FrameGrid:
             raise ValueError("expected at least one video to build a grid from, got none.")
         first = float_frames(videos[0], "the video of view 0")
         _check_lengths(len(videos), len(first))
+        check_bytes(len(videos), *first.shape[:3])
         frames = torch.empty(len(videos), *first.shape)
         for view, video in enumerate(videos):
             video_THWC = first if view == 0 else float_frames(video, f"the video of view {view}")
@@ -143,9 +145,7 @@ class FrameGrid:
             stride = 1 if times is None else pick_stride(len(video_NHWC), times)
             picked = video_NHWC if times is None else pick_frames(video_NHWC, times)
             videos.append(picked if size is None else fit_frames(picked, *size, "crop"))
-            if len(sources) * videos[0].numel() * 4 > MAX_BYTES:
-                raise ValueError(f"expected a grid of at most {MAX_BYTES // 2**30} GiB, {len(sources)} views of {_size(videos[0])} need "
-                                 f"{len(sources) * videos[0].numel() * 4 / 2**30:.0f}: pick fewer frames or give a smaller size.")
+            check_bytes(len(sources), *videos[0].shape[:3])
             read_fps = source_fps / stride if read_fps is None else read_fps
         return cls.from_views(videos, fps=read_fps if fps is None else fps).replace(provenance={"folder": Path(folder).name})
 
@@ -172,6 +172,14 @@ def task_known(views: int, times: int) -> Tensor:
     known = torch.zeros(views, times, dtype=torch.bool)
     known[0], known[:, 0] = True, True
     return known
+
+
+def check_bytes(views: int, times: int, height: int, width: int) -> None:
+    """ValueError when the frames of such a grid need more than 64 GiB: call it before memory is asked for."""
+    needed = views * times * height * width * 3 * 4
+    if needed > MAX_BYTES:
+        raise ValueError(f"expected a grid of at most {MAX_BYTES // 2**30} GiB, {views} views and {times} times of {width}x{height} need "
+                         f"{needed / 2**30:.0f}: pick fewer frames or give a smaller size.")
 
 
 def first_frame_difference(fixed_view, freeze_time) -> float:

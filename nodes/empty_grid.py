@@ -3,7 +3,7 @@
 import torch
 from comfy_api.latest import io
 
-from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.grid import FrameGrid, check_bytes
 from .types import Grid
 
 
@@ -28,5 +28,6 @@ class FourRealEmptyGrid(io.ComfyNode):
 
     @classmethod
     def execute(cls, views, times, width, height, fps) -> io.NodeOutput:
+        check_bytes(views, times, height, width)
         unknown = torch.zeros(views, times, dtype=torch.bool)
         return io.NodeOutput(FrameGrid(torch.zeros(views, times, height, width, 3), unknown, fps=fps))

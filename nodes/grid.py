@@ -5,7 +5,7 @@ import os
 import folder_paths
 from comfy_api.latest import io
 
-from ..fourreal_core.grid import FrameGrid, first_frame_difference
+from ..fourreal_core.grid import FrameGrid, check_bytes, first_frame_difference
 from ..fourreal_core.storage import load_grid, save_grid
 from .clips import cell_size, fitted, picked, read_clip, shape_inputs, video_or_images
 from .output_place import output_place
@@ -57,6 +57,7 @@ class FourRealBuildGrid(io.ComfyNode):
         fixed = picked(read_clip(fixed_view, FIXED_VIEW), times, pick, FIXED_VIEW)
         freeze = picked(read_clip(freeze_time, FREEZE_TIME), views, pick, FREEZE_TIME)
         size = cell_size(fixed, width, height)
+        check_bytes(len(freeze.frames), len(fixed.frames), *size)
         fixed_THWC, freeze_VHWC = fitted(fixed, size, fit), fitted(freeze, size, fit)
         grid = FrameGrid.from_videos(fixed_THWC, freeze_VHWC, fps=fps or fixed.fps)
         message = _first_frame_message(first_frame_difference(fixed_THWC, freeze_VHWC))
@@ -111,6 +112,7 @@ class FourRealAssembleGrid(io.ComfyNode):
         names = [f"the video of view {view}" for view in range(len(ordered))]
         clips = [picked(read_clip(videos[key], name), times, pick, name) for key, name in zip(ordered, names)]
         size = cell_size(clips[0], width, height)
+        check_bytes(len(clips), len(clips[0].frames), *size)
         return io.NodeOutput(FrameGrid.from_views([fitted(clip, size, fit) for clip in clips], fps=fps or clips[0].fps))
 
 

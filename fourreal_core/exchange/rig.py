@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..grid import MAX_BYTES, MAX_LENGTH, Cameras, FrameGrid
+from ..grid import MAX_LENGTH, Cameras, FrameGrid, check_bytes
 from ..video import fit_frames, fit_scale_and_shift, pick_frames
 from .nerfstudio_reading import TRANSFORMS, Dataset, read_dataset
 from .recordings import Recording, count_frames, folder_recordings, read_frames
@@ -139,7 +139,7 @@ def read_rig(plan: RigPlan, height: int = 0, width: int = 0, fit: str = "crop", 
     for view, (recording, wanted) in enumerate(zip(plan.recordings, plan.frames), start=1):
         video_THWC, rate = read_frames(recording, wanted)
         size = size or _cell_size(video_THWC.shape[1:3], height, width)
-        _check_bytes(len(plan.recordings), len(wanted), size)
+        check_bytes(len(plan.recordings), len(wanted), *size)
         fits.append((video_THWC.shape[1:3], size, fit))
         videos.append(video_THWC if video_THWC.shape[1:3] == size else fit_frames(video_THWC, *size, fit))
         rates.append(rate)
@@ -171,13 +171,6 @@ def _cell_size(source_size: Sequence[int], height: int, width: int) -> tuple[int
     if height == 0 and width == 0:
         return source_height, source_width
     return height or max(1, round(width * source_height / source_width)), width or max(1, round(height * source_width / source_height))
-
-
-def _check_bytes(views: int, times: int, size: tuple[int, int]) -> None:
-    needed = views * times * size[0] * size[1] * 3 * 4
-    if needed > MAX_BYTES:
-        raise ValueError(f"expected a grid of at most {MAX_BYTES // 2**30} GiB, {views} views and {times} times of {size[1]}x{size[0]} need "
-                         f"{needed / 2**30:.0f}: pick fewer frames or give a smaller size.")
 
 
 def _check_rates(recordings: Sequence[Recording], rates: Sequence[float]) -> None:

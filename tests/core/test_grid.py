@@ -195,8 +195,12 @@ def test_a_folder_of_videos_in_natural_order(tmp_path):
         FrameGrid.from_folder(tmp_path, views=4)
 
 
-def test_a_folder_that_is_too_large_is_refused(tmp_path, monkeypatch):
+def test_a_grid_that_is_too_large_is_refused(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mkv", torch.zeros(T, H, W, 3), 24, lossless=True)
     monkeypatch.setattr("fourreal_core.grid.MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match="1 views of 5 frames of 16x8 need"):
+    with pytest.raises(ValueError, match="1 views and 5 times of 16x8 need"):
         FrameGrid.from_folder(tmp_path)
+    video_THWC = torch.zeros(T, H, W, 3)
+    for make in (lambda: FrameGrid.from_videos(video_THWC, video_THWC[:V]), lambda: FrameGrid.from_views([video_THWC] * V)):
+        with pytest.raises(ValueError, match="3 views and 5 times of 16x8 need"):
+            make()

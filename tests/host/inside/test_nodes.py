@@ -250,6 +250,16 @@ def test_a_single_image_gets_one_clear_sentence(comfy_inside, videos):
         build(comfy_inside, videos[0][:1], videos[1], times=0)
 
 
+def test_a_grid_that_no_machine_can_hold_is_refused_before_memory_is_asked_for(comfy_inside, videos):
+    with pytest.raises(ValueError, match="1024 views and 1024 times of 8192x8192 need .*: pick fewer frames or give a smaller size"):
+        comfy_inside.call("FourRealEmptyGrid", views=1024, times=1024, width=8192, height=8192, fps=12.0)
+    many = torch.zeros(500, 1, 1, 3)
+    with pytest.raises(ValueError, match="500 views and 500 times of 8192x8192 need"):
+        build(comfy_inside, many, many, views=0, times=0, width=8192)
+    with pytest.raises(ValueError, match="1 views and 500 times of 8192x8192 need"):
+        comfy_inside.call("FourRealAssembleGrid", videos={"video0": many}, times=0, width=8192, height=0, fit="crop", pick="even", fps=0.0)
+
+
 @pytest.mark.parametrize("shape", [(0, 16, 24, 4), (3, 16, 0, 3), (3, 0, 24, 4)])
 def test_an_empty_image_batch_gets_one_clear_sentence(comfy_inside, videos, shape):
     with pytest.raises(ValueError, match="expected the fixed-view video to have frames and pixels, got an image batch of shape"):
