@@ -23,6 +23,7 @@ from torch import Tensor
 MAX_VIDEO_BYTES = 16 * 2**30
 MAX_VIEWS = 1024
 MAX_SIDE = 16384  # pixels
+MIN_FPS = 1e-3  # less would be written as 0, and play at a player's own rate
 MAX_FPS = 1e6  # video files count time in 32-bit numbers
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif"}
@@ -184,7 +185,7 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
     """Write `frames` [N, H, W, 3] (numpy or torch; uint8 or float 0..1) as H.264 (.mp4, .mov or .mkv), or lossless FFV1 RGB (.mkv).
 
     H.264 stores colour at half size (about 35 dB): never measure or train on it. Nothing is left at `path` when writing fails.
-    Raises ValueError on other frames or endings, odd sizes without `lossless`, fps not above 0 or above a million, or a folder that does not exist.
+    Raises ValueError on other frames or endings, odd sizes without `lossless`, fps outside of 0.001 to a million, or a folder that does not exist.
     """
     path = Path(path)
     frames_NHWC = frames_tensor(frames, "the video to write")
@@ -194,18 +195,24 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
         raise ValueError(f"expected a {'lossless ' if lossless else ''}video name ending in {', '.join(endings)}, got {path.name}.")
     if not lossless and (height % 2 or width % 2):
         raise ValueError(f"expected an even width and height for H.264, got {width}x{height}: crop one pixel or write it lossless.")
-    if not 0 < fps <= MAX_FPS:
-        raise ValueError(f"expected fps (frames per second) above 0 and at most {MAX_FPS:g}, got {fps}.")
+    rate = frame_rate(fps)
     if not path.parent.is_dir():
         raise ValueError(f"expected the folder {path.parent} to exist: create it first.")
     part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
     try:
-        _encode(part, frames_NHWC, Fraction(fps).limit_denominator(1001), lossless)
+        _encode(part, frames_NHWC, rate, lossless)
         os.replace(part, path)
     except (av.error.FFmpegError, OSError) as error:
         raise ValueError(f"expected to write {path.name}, writing failed: {error}.") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def frame_rate(fps: float) -> Fraction:
+    """Frames per second as video files hold them: a fraction with a denominator of at most 1001. ValueError outside of 0.001 to a million."""
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise ValueError(f"expected fps (frames per second) of a video of {MIN_FPS:g} to {MAX_FPS:g}, got {fps:g}: choose another frame rate.")
+    return Fraction(fps).limit_denominator(1001)
 
 
 def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool) -> None:

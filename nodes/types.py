@@ -5,7 +5,6 @@ Letters: N frames of one video, H W pixels, C colours.
 
 import logging
 from collections.abc import Mapping
-from fractions import Fraction
 
 import comfy.model_management
 import comfy.utils
@@ -15,6 +14,7 @@ from server import PromptServer
 
 from ..fourreal_core.camera_path import CameraPath
 from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.video import frame_rate
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,7 @@ def frames_to_video(frames_NHWC: torch.Tensor, fps: float) -> InputImpl.VideoFro
     height, width = frames_NHWC.shape[1:3]
     frames_NHWC = torch.cat([frames_NHWC, frames_NHWC[:, -1:]], dim=1) if height % 2 else frames_NHWC
     frames_NHWC = torch.cat([frames_NHWC, frames_NHWC[:, :, -1:]], dim=2) if width % 2 else frames_NHWC
-    rate = Fraction(fps).limit_denominator(1001)
-    return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames_NHWC, frame_rate=rate))
+    return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames_NHWC, frame_rate=frame_rate(fps)))
 
 
 def expect_grid(value, name: str = "grid") -> FrameGrid:

@@ -120,7 +120,7 @@ def test_videos_larger_than_memory_are_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name, frames, fps, lossless, sentence", [
     ("a.mp4", noise(2, 9, 17), 24, False, "even width and height for H.264, got 17x9"), ("a.mp4", noise(), 24, True, "lossless video name ending in .mkv"),
-    ("a.exe", noise(), 24, False, "ending in .mp4, .mov, .mkv, got a.exe"), ("a.mp4", noise(), 0, False, "fps"), ("a.mp4", noise(), float("nan"), False, "fps"), ("a.mkv", noise(), 1e30, True, "at most 1e"),
+    ("a.exe", noise(), 24, False, "ending in .mp4, .mov, .mkv, got a.exe"), ("a.mp4", noise(), 0, False, "fps"), ("a.mp4", noise(), float("nan"), False, "fps"), ("a.mkv", noise(), 1e30, True, "0.001 to 1e"), ("a.mp4", noise(), 1e-5, False, "0.001 to 1e"),
     ("b/a.mp4", noise(), 24, False, "folder .* to exist"), ("a.mp4", noise()[..., :1], 24, False, "shape"), ("a.mp4", noise()[:0], 24, False, "frames and pixels"),
 ])
 def test_what_cannot_be_written_leaves_nothing_behind(name, frames, fps, lossless, sentence, tmp_path):

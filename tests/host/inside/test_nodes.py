@@ -279,6 +279,12 @@ def test_bad_video_files_get_one_clear_sentence(comfy_inside, videos, name):
         build(comfy_inside, InputImpl.VideoFromFile(str(file)), videos[1])
 
 
+@pytest.mark.parametrize("fps", [1e-5, float("nan")])
+def test_a_frame_rate_that_no_video_can_have_gets_one_clear_sentence(comfy_inside, grid, fps):
+    with pytest.raises(ValueError, match="expected fps .* of a video of 0.001 to 1e"):
+        comfy_inside.call("FourRealGridToVideo", grid=grid, path={"path": "diagonal"}, fps=fps)
+
+
 BAD_PATHS = {
     "view outside": ({"path": "fixed view", "view": 7.0}, "view in 0..2, got 7"),
     "time outside": ({"path": "bullet time", "freeze_at": 9.0}, "time in 0..4, got 9"),
