@@ -29,7 +29,7 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif"}
 IMAGE_FOLDER_FPS = 24.0
 FITS = ("crop", "pad", "stretch")
-RANGE_TOLERANCE = 1e-3  # resamplers overshoot 0..1 a little; more than this means another value range
+RANGE_TOLERANCE = 0.25  # bicubic resizing, as the host does it, overshoots 0..1; more than this means another value range
 
 
 def frames_tensor(video, name: str) -> Tensor:

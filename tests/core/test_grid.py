@@ -69,13 +69,13 @@ def test_whole_views_are_all_known():
     assert torch.equal(grid.frames[:, 2, 3, 4, 0], torch.tensor([0, 1 / 3, 2 / 3]))
 
 
-def test_small_overshoot_is_clamped_and_more_is_refused():
+def test_what_a_resizer_overshoots_is_clamped_and_more_is_refused():
     fixed_THWC, freeze_VHWC = random_videos()
-    fixed_THWC[1, 0, 0, 0], fixed_THWC[2, 0, 0, 0] = 1.0009, -0.0009
+    fixed_THWC[1, 0, 0, 0], fixed_THWC[2, 0, 0, 0] = 1.2, -0.2
     grid = FrameGrid.from_videos(fixed_THWC, freeze_VHWC)
     assert grid.frames.min() == 0 and grid.frames.max() == 1
-    fixed_THWC[1, 0, 0, 0] = 1.1
-    with pytest.raises(ValueError, match=r"0\.\.1 in the fixed-view video, got .*\.\.1\.1"):
+    fixed_THWC[1, 0, 0, 0] = 1.3
+    with pytest.raises(ValueError, match=r"0\.\.1 in the fixed-view video, got .*\.\.1\.3"):
         FrameGrid.from_videos(fixed_THWC, freeze_VHWC)
 
 
