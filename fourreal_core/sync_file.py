@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from .atomic import write_tensors
 from .model.config import LARGEST
 from .model.sync import build_two_stream_sync
-from .model.weights import CheckpointError, check_tensors, checkpoint_hash
+from .model.weights import CheckpointError, check_tensors, checkpoint_hash, expect_finite
 
 FORMAT = "fourreal-sync-1"
 KINDS = ("soft", "hard")
@@ -119,7 +119,7 @@ def save_sync(
     """
     file = Path(file)
     state = {key: tensor.to(dtype or tensor.dtype) for key, tensor in layers.state_dict().items()}
-    _expect_finite(file, state)
+    expect_finite(file, state)
     try:
         described = json.dumps(dict(layers.about if about is None else about), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -154,7 +154,7 @@ def load_sync(
             state = {key: opened.get_tensor(key).to(dtype=dtype) for key in opened.keys()}
     except SafetensorError as error:
         raise CheckpointError(f"{file.name} is not a complete safetensors file ({error}): download or train it again") from error
-    _expect_finite(file, state)
+    expect_finite(file, state)
     layers.load_state_dict(state, assign=True)
     layers.file_hash = checkpoint_hash(file)
     return layers.to(device=device).eval().requires_grad_(False)
@@ -174,9 +174,3 @@ def _read_header(file: Path, metadata: Mapping[str, str]) -> tuple[SyncConfig, d
         return SyncConfig(**values), about
     except ValueError as error:
         raise CheckpointError(f"{file.name} cannot be used: {error}") from error
-
-
-def _expect_finite(file: Path, state: Mapping[str, Tensor]) -> None:
-    for key, tensor in state.items():
-        if not tensor.isfinite().all():
-            raise CheckpointError(f"{file.name}: {key!r} should hold finite numbers only: its training diverged, use a lower learning rate")

@@ -127,7 +127,7 @@ class FourRealTrainSync(io.ComfyNode):
         encoder = _encoder(model, vae, tiled, encoding, times)
         places = [footage_paths(text, kind) for text, kind in zip((videos, captures, grids), KINDS_OF_FOOTAGE)]
         if not any(places):
-            raise ValueError("expected a folder of videos, captures or grids to train on, got none: name one that lies in the input folder")
+            raise ValueError("expected a folder of videos, captures or grids to train on, got none: name one that lies in the input or output folder")
         jobs = footage(*places, shape, grids_per_source)
         prompts = _prompts(positive, negative or positive, positive_view, negative_view)
         run.make_folders()

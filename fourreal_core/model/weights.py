@@ -59,6 +59,7 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], ModelCo
             state = {key: file.get_tensor(key) for key in file.keys()}
     except SafetensorError as error:
         raise CheckpointError(f"{path.name} is not a complete safetensors file ({error}): download it again") from error
+    expect_finite(path, state)
     return state, config, metadata
 
 
@@ -94,3 +95,10 @@ def check_tensors(path: Path, file: safe_open, expected: Mapping[str, Tensor]) -
             raise CheckpointError(f"{path.name}: {key!r} should have shape {wanted[key]}, got {list(part.get_shape())}")
         if part.get_dtype() not in ("F32", "BF16", "F16"):
             raise CheckpointError(f"{path.name}: {key!r} should hold floating point numbers, got {part.get_dtype()}")
+
+
+def expect_finite(path: Path, state: Mapping[str, Tensor]) -> None:
+    """CheckpointError when a tensor holds NaN or infinity."""
+    for key, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path.name}: {key!r} should hold finite numbers only: its training diverged, use a lower learning rate")

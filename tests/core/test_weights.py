@@ -74,6 +74,17 @@ def test_files_that_are_no_checkpoints(model, file, tmp_path):
             load_checkpoint(path)
 
 
+def test_weights_of_a_training_that_diverged(model, tmp_path):
+    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    key = max(state)
+    state[key].view(-1)[-1] = float("nan")
+    broken = GridModel(model.config)
+    broken.load_state_dict(state)
+    save_checkpoint(tmp_path / "a.safetensors", broken)
+    with pytest.raises(CheckpointError, match=f"{key}' should hold finite numbers only"):
+        load_model(tmp_path / "a.safetensors")
+
+
 def test_saving_leaves_no_part_file(model, tmp_path):
     with pytest.raises(OSError):
         save_checkpoint(tmp_path / "nowhere" / "model.safetensors", model)
