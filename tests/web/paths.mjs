@@ -107,8 +107,8 @@ export class PathEditor extends Player {
     return this.inElement((element) => element.querySelector(".fourreal-path-message").textContent);
   }
 
-  choose(name, value) {
-    return this.inElement(
+  async choose(name, value) {
+    await this.inElement(
       (element, setting, chosen) => {
         const select = element.querySelector(`select[data-setting="${setting}"]`);
         select.value = chosen;
@@ -117,10 +117,11 @@ export class PathEditor extends Player {
       name,
       value,
     );
+    await this.editor.settle();
   }
 
-  type(name, value) {
-    return this.inElement(
+  async type(name, value) {
+    await this.inElement(
       (element, number, typed) => {
         const input = element.querySelector(`input[data-number="${number}"]`);
         input.value = typed;
@@ -129,6 +130,7 @@ export class PathEditor extends Player {
       name,
       value,
     );
+    await this.editor.settle();
   }
 
   /** Mean colour [r, g, b] of every picture that node 4 showed in the last run. */
