@@ -1,4 +1,4 @@
-"""4Real-Video in pure PyTorch: a view x time grid from two videos. Start at grid.py; the model is in model/, the method in sampling.py.
+"""4Real-Video in pure PyTorch: a view x time grid from two videos. Start at grid.py; the model is in model/, the method in sampling/.
 
 The names in __all__ are the public API and stay stable. The model's are resolved on first use, so that grids open quickly.
 """
@@ -6,13 +6,16 @@ The names in __all__ are the public API and stay stable. The model's are resolve
 import importlib
 
 from .grid import FrameGrid
+from .grid_file import load_grid, save_grid
+from .moved import keep_old_names
 from .paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
-from .storage import load_grid, save_grid
 
 __all__ = ["FrameGrid", "load_model", "sample_grid", "slice_grid", "save_grid", "load_grid", "fixed_view", "freeze_time", "bullet_time",
            "diagonal", "ping_pong", "transport_fill"]
 
 _LAZY = {"load_model": ".model.weights", "sample_grid": ".sampling", "transport_fill": ".transport"}
+
+keep_old_names()
 
 
 def __getattr__(name: str):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .video import MAX_FPS, MAX_SIDE, check_range, fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_view, view_sources
+from .files.video import MAX_FPS, MAX_SIDE, check_range, fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_view, view_sources
 
 MAX_LENGTH = 1024  # views or times
 MAX_BYTES = 64 * 2**30  # of a grid's frames

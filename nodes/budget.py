@@ -1,4 +1,4 @@
-"""4Real Budget: what sampling a grid will take, before it runs. The numbers are made in fourreal_core/budget.py."""
+"""4Real Budget: what sampling a grid will take, before it runs. The numbers are made in fourreal_core/sampling/budget.py."""
 
 import re
 
@@ -6,14 +6,14 @@ import comfy.model_management
 from comfy_api.latest import io, ui
 from server import PromptServer
 
-from ..fourreal_core import budget
-from ..fourreal_core.budget import GridSize, Plan, VideoNetwork
-from ..fourreal_core.latents import ENCODINGS
-from .host_model import OPTIONS_KEY, GridBaseModel
+from ..fourreal_core.sampling import budget
+from ..fourreal_core.sampling.budget import GridSize, Plan, VideoNetwork
+from ..fourreal_core.sampling.latents import ENCODINGS
+from ..host.model import OPTIONS_KEY, GridBaseModel
 from .load import SYNC_KINDS
-from .two_stream_patch.backbones import backbone_of
-from .two_stream_patch.patch import plan_of
-from .types import Grid, expect_grid
+from ..host.two_stream.backbones import backbone_of
+from ..host.two_stream.patch import plan_of
+from ..host.types import Grid, expect_grid
 
 AS_SET = "as the model is set"
 GIB = 2**30

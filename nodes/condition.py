@@ -8,15 +8,15 @@ Letters: V views, T times, H W pixels, C condition or latent channels, L latent 
 import torch
 from comfy_api.latest import io
 
-from ..fourreal_core.conditioning import grid_condition, lean_towards, unconditional
+from ..fourreal_core.model.condition import grid_condition, lean_towards, unconditional
 from ..fourreal_core.flow import from_model, to_model
 from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.latents import ENCODINGS, decode_frames
-from .host_model import CONDITION_KEY
-from .latent_vae import vae_codec
+from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
+from ..host.model import CONDITION_KEY
+from ..host.vae import vae_codec
 from .load import expect_grid_model
 from .transport import transport_guess
-from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, with_provenance
+from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, with_provenance
 
 LATENT_KEY = "fourreal"
 AS_CONDITIONED = "as conditioned"

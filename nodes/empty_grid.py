@@ -4,7 +4,7 @@ import torch
 from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid, check_bytes
-from .types import Grid
+from ..host.types import Grid
 
 
 class FourRealEmptyGrid(io.ComfyNode):

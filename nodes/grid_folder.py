@@ -8,10 +8,10 @@ from comfy_api.latest import io
 from ..fourreal_core.exchange.folders import IMAGE_KINDS, write_images, write_time_videos, write_view_videos
 from ..fourreal_core.exchange.nerfstudio import write_nerfstudio
 from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
-from ..fourreal_core.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from .clips import FITS
-from .output_place import output_place
-from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
+from ..fourreal_core.files.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ..host.clips import FITS
+from ..host.places import output_place
+from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 
 CATEGORY = "4Real/grid"
 ROOTS = ("input", "output")

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 from ..fourreal_core.exchange.batch import ORDERS, grid_from_images, grid_images, grid_like
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.redo import cells_from_mask
-from .clips import IMAGE_FPS
-from .types import GRID_TOOLTIP, Grid, expect_grid
+from ..host.clips import IMAGE_FPS
+from ..host.types import GRID_TOOLTIP, Grid, expect_grid
 
 CATEGORY = "4Real/grid"
 ORDER_TOOLTIP = "view by view: all times of view 0 first. time by time: all views of time 0 first."

@@ -14,13 +14,13 @@ import torch
 from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.latents import ENCODINGS, GREY, Codec, cell_flags, encode_frames, latent_cells, redo_mask
+from ..fourreal_core.sampling.latents import ENCODINGS, GREY, Codec, cell_flags, encode_frames, latent_cells, redo_mask
 from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP, check_guess
-from .host_model import GridBaseModel
-from .latent_stages import KNOWN_LATENTS
-from .latent_vae import vae_codec
-from .two_stream_patch.host_call import VIEW_TEXT, VIEW_TEXT_MASK
-from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
+from ..host.model import GridBaseModel
+from ..host.stages import KNOWN_LATENTS
+from ..host.vae import vae_codec
+from ..host.two_stream.host_call import VIEW_TEXT, VIEW_TEXT_MASK
+from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 
 MASK_ONLY, IMAGE_TO_VIDEO, VACE = "noise mask only", "image to video", "vace"
 KNOWN_CELLS = ["auto", MASK_ONLY, IMAGE_TO_VIDEO, VACE]

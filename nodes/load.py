@@ -10,8 +10,8 @@ from comfy_api.latest import io
 
 from ..fourreal_core.model.precision import fast_dtype
 from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint, load_checkpoint
-from .host_model import OPTIONS_KEY, GridBaseModel, GridModelConfig
-from .preview import attach_grid_preview
+from ..host.model import OPTIONS_KEY, GridBaseModel, GridModelConfig
+from ..host.preview import attach_grid_preview
 
 MODEL_FOLDER = "fourreal"
 BUNDLED = "bundled (default)"

@@ -8,8 +8,8 @@ import comfy.ops
 import folder_paths
 from comfy_api.latest import io
 
-from ..fourreal_core.sync_file import SyncLayers, load_sync
-from .types import Sync
+from ..fourreal_core.model.sync_file import SyncLayers, load_sync
+from ..host.types import Sync
 
 SYNC_FOLDER = "fourreal_sync"
 

@@ -2,9 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..fourreal_core.camera_path_text import FIRST, camera_path_text, parse_camera_path
+from ..fourreal_core.paths.drawn_text import FIRST, camera_path_text, parse_camera_path
 from .player import player_files
-from .types import DrawnPath, Grid, expect_grid
+from ..host.types import DrawnPath, Grid, expect_grid
 
 
 class FourRealPath(io.ComfyNode):

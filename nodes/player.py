@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 import folder_paths
 from comfy_api.latest import io
 
-from ..fourreal_core.atlas import GridAtlases, Layout, grid_atlases
+from ..fourreal_core.show.atlas import GridAtlases, Layout, grid_atlases
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.marks import parse_marks, with_marks_unknown
-from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
+from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 
 FOLDER = "fourreal_player"  # inside the host's temp folder
 OVERVIEW = "overview.jpg"

@@ -5,9 +5,9 @@ from comfy_api.latest import io, ui
 from ..fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, write_quilts
 from ..fourreal_core.exchange.stereo import EVERY, stands_right_of
 from ..fourreal_core.grid import FrameGrid
-from .clips import FITS
-from .output_place import output_place
-from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
+from ..host.clips import FITS
+from ..host.places import output_place
+from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
 
 EVERY_VIEW, OWN = "one tile per view", "own"
 BETWEEN = ["repeat", "blend"]

@@ -9,8 +9,8 @@ from ..fourreal_core.flow import cell_noise
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
 from .condition import GUESS_TOOLTIP, LATENT_KEY, condition_grid, decode_grid
 from .load import STRENGTH_TOOLTIP, SYNC_KINDS, SYNC_TOOLTIP, expect_grid_model
-from .synchronize import resynchronized, sync_facts
-from .types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
+from ..host.synchronize import resynchronized, sync_facts
+from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 
 REDO_TOOLTIP = (
     "Cells to sample again, from marked of 4Real Grid Player or as a mask of your own: one per cell, view by view. All other "

@@ -2,10 +2,10 @@
 
 from comfy_api.latest import io
 
-from ..fourreal_core import paths
-from ..fourreal_core.camera_path import camera_positions
-from ..fourreal_core.contact_sheet import contact_sheet
-from .types import GRID_TOOLTIP, DrawnPath, Grid, expect_drawn_path, expect_grid, frames_to_video
+from ..fourreal_core.paths import presets as paths
+from ..fourreal_core.paths.drawn import camera_positions
+from ..fourreal_core.show.contact_sheet import contact_sheet
+from ..host.types import GRID_TOOLTIP, DrawnPath, Grid, expect_drawn_path, expect_grid, frames_to_video
 
 CATEGORY = "4Real/view"
 MIDDLE = -1

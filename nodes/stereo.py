@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..fourreal_core.exchange.stereo import EVERY, VIEWINGS, stands_right_of, stereo_video
 from ..fourreal_core.grid import FrameGrid
-from .types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video, tell
+from ..host.types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video, tell
 
 EYES_EXCHANGED = "the cameras say that the right eye's view stands to the left: change the sign of spacing, or near and far are exchanged"
 

@@ -5,22 +5,22 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..fourreal_core.latents import ENCODINGS, latent_cells
-from ..fourreal_core.sync_file import KINDS, SyncConfig
-from ..fourreal_core.training.sync_examples import Encoder, LatentStore, encode_footage, footage
+from ..fourreal_core.sampling.latents import ENCODINGS, latent_cells
+from ..fourreal_core.model.sync_file import KINDS, SyncConfig
+from ..fourreal_core.training.footage.sync_examples import Encoder, LatentStore, encode_footage, footage
 from ..fourreal_core.training.sync_loop import SyncTraining
 from .condition import ENCODING_TOOLTIP, TILED_TOOLTIP
-from .host_model import GridBaseModel
+from ..host.model import GridBaseModel
 from .latent_condition import MASK_ONLY, needed_condition, patch_of, with_view_prompt
-from .latent_vae import vae_codec
+from ..host.vae import vae_codec
 from .load_sync import load_sync_patcher
-from .train_sync_host.error import Prompts
-from .train_sync_host.footage import Run, footage_paths
-from .train_sync_host.pictures import sheet
-from .train_sync_host.session import Outcome, Settings, run_training
-from .train_sync_host.trainee import PRECISIONS, name_of_weights
-from .two_stream_patch.backbones import backbone_of
-from .types import Sync, counting_progress, tell
+from ..host.training.error import Prompts
+from ..host.training.footage import Run, footage_paths
+from ..host.training.pictures import sheet
+from ..host.training.session import Outcome, Settings, run_training
+from ..host.training.trainee import PRECISIONS, name_of_weights
+from ..host.two_stream.backbones import backbone_of
+from ..host.types import Sync, counting_progress, tell
 
 KINDS_OF_FOOTAGE = ("videos", "captures", "grids")
 TRIED = ("wan", "ltxv", "hunyuan_video", "mochi")

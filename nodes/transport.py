@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.transport import TransportGuess, transport, transport_fill
-from .types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
+from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 
 _latest: WeakKeyDictionary[FrameGrid, TransportGuess] = WeakKeyDictionary()
 

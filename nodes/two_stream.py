@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..fourreal_core.model.two_stream import OUTPUTS
 from .load import SYNC_KINDS
-from .synchronize import synchronized
-from .two_stream_patch.trained import AUTO, plan_for
-from .types import Sync, tell
+from ..host.synchronize import synchronized
+from ..host.two_stream.trained import AUTO, plan_for
+from ..host.types import Sync, tell
 
 SYNC_TOOLTIP = (
     "How the time stream and the view stream agree after every layer. auto: trained layers where there are any, else hard. "

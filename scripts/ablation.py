@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from fourreal_core.ablation import Job, Results, jobs, large_jobs, missing, run
+from fourreal_core.evaluation.compare import Job, Results, jobs, large_jobs, missing, run
 from fourreal_core.data.shards import iterate_grids
 from fourreal_core.grid import FrameGrid
 from fourreal_core.model.weights import load_model
-from fourreal_core.report import tables, write_figures, write_sheets
+from fourreal_core.evaluation.report import tables, write_figures, write_sheets
 
 FIGURE_GRIDS = 4  # enough for distances between streams, which hardly differ from grid to grid
 

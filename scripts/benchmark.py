@@ -16,12 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from fourreal_core import baselines
-from fourreal_core.benchmark import Score, matrix_peak, measure, model_flops
+from fourreal_core.evaluation import baselines
+from fourreal_core.evaluation.measure import Score, matrix_peak, measure, model_flops
 from fourreal_core.data.shards import iterate_grids
 from fourreal_core.grid import FrameGrid
 from fourreal_core.model.weights import load_model
-from fourreal_core.sampling import sample_grid
+from fourreal_core.sampling.sample import sample_grid
 from fourreal_core.transport import transport_fill
 
 

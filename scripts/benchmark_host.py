@@ -62,7 +62,7 @@ def patched_by_the_pack() -> Callable[[Any, str], Any]:
     """4Real Two-Stream as a function of a MODEL and a kind."""
     spec = importlib.util.spec_from_file_location("fourreal_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)])
     sys.modules["fourreal_pack"] = importlib.util.module_from_spec(spec)
-    module, plan = (importlib.import_module(f"fourreal_pack.nodes.two_stream_patch.{name}") for name in ("patch", "plan"))
+    module, plan = (importlib.import_module(f"fourreal_pack.host.two_stream.{name}") for name in ("patch", "plan"))
     return lambda model, kind: module.patch_two_streams(model, plan.TwoStreamPlan(kind))
 
 

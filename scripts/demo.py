@@ -49,7 +49,7 @@ def main() -> int:
     try:
         environment = enter()
         import demo_run  # needs the environment's packages
-        from host import HostProblem, RunProblem
+        from comfyui import HostProblem, RunProblem
 
         try:
             for file in demo_run.run(arguments, environment):

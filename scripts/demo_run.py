@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 
 from environment import PACK, Environment
-from host import Event, Host, RunProblem, running_host
+from comfyui import Event, Host, RunProblem, running_host
 from workflow_prompt import Prompt, WorkflowProblem, set_inputs, workflow_to_prompt
 
 sys.path.insert(0, str(PACK))
 
 import torch  # noqa: E402
 
-from fourreal_core.paths import fixed_view, slice_grid  # noqa: E402
-from fourreal_core.storage import load_grid  # noqa: E402
-from fourreal_core.video import read_video, write_video  # noqa: E402
+from fourreal_core.paths.presets import fixed_view, slice_grid  # noqa: E402
+from fourreal_core.grid_file import load_grid  # noqa: E402
+from fourreal_core.files.video import read_video, write_video  # noqa: E402
 
 WORKFLOW = PACK / "workflows" / "two_videos_to_bullet_time.json"
 RESULTS = {".png": "contact_sheet.png", ".mp4": "bullet_time.mp4", ".safetensors": "grid.grid.safetensors"}

@@ -111,7 +111,7 @@ def main() -> int:
     except EnvironmentProblem as problem:
         print(problem, file=sys.stderr)
         return 3
-    from host import running_host
+    from comfyui import running_host
 
     with running_host(environment) as host:
         nodes = {name: info for name, info in host.object_info().items() if name.startswith("FourReal")}

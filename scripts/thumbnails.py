@@ -32,7 +32,7 @@ def main() -> int:
         print(problem, file=sys.stderr)
         return 3
     sys.path.insert(0, str(PACK))
-    from host import HostProblem, RunProblem, running_host
+    from comfyui import HostProblem, RunProblem, running_host
 
     try:
         with running_host(environment) as host:
@@ -54,7 +54,7 @@ def run(host, name: str) -> tuple:
     """(the grid that the workflow's player shows, the [view, time] positions of its video)."""
     from workflow_prompt import workflow_to_prompt
 
-    from fourreal_core.storage import load_grid
+    from fourreal_core.grid_file import load_grid
 
     prompt = workflow_to_prompt(json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")), host.object_info())
     of_kind = {node["class_type"]: node["inputs"] for node in prompt.values()}
@@ -67,9 +67,9 @@ def run(host, name: str) -> tuple:
 
 def positions(of_kind: dict, shape: tuple[int, int]):
     """[view, time] of every frame of the workflow's video: along the drawn path if there is one, else along the chosen preset."""
-    from fourreal_core import paths
-    from fourreal_core.camera_path import camera_positions
-    from fourreal_core.camera_path_text import parse_camera_path
+    from fourreal_core.paths import presets as paths
+    from fourreal_core.paths.drawn import camera_positions
+    from fourreal_core.paths.drawn_text import parse_camera_path
 
     if "FourRealPath" in of_kind:
         return camera_positions(parse_camera_path(of_kind["FourRealPath"]["path"]), shape)

@@ -17,11 +17,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fourreal_core.model import config as configs
-from fourreal_core.training import prepare as sources
+from fourreal_core.training.footage import prepare as sources
 from fourreal_core.training import run
 from fourreal_core.training.interrupt import stop_on_signal
 from fourreal_core.training.loop import PRECISIONS, STAGES, TrainingPlan
-from fourreal_core.training.mixture import ExampleFolder
+from fourreal_core.training.footage.mixture import ExampleFolder
 from fourreal_core.training.state import TrainingState
 
 

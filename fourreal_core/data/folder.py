@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from ..video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, fit_frames, read_view, view_sources
+from ..files.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, fit_frames, read_view, view_sources
 
 LONGEST_STRIDE = 3  # frames
 

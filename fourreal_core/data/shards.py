@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from ..atomic import write_tensors
+from ..files.atomic import write_tensors
 from ..grid import Cameras, FrameGrid
 
 FORMAT = "fourreal-shard-1"

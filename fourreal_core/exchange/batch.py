@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..grid import Cameras, FrameGrid, float_frames
-from ..video import fit_scale_and_shift
+from ..files.video import fit_scale_and_shift
 
 ORDERS = ("view by view", "time by time")
 

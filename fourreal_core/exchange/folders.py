@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..grid import FrameGrid
-from ..video import write_video
+from ..files.video import write_video
 from .whole_folder import whole_folder
 
 IMAGE_KINDS = {"png": {"compress_level": 4}, "jpg": {"quality": 95, "subsampling": 0}}

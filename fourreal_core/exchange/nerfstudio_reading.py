@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from ..grid import MAX_LENGTH, Cameras
-from ..video import natural_key
+from ..files.video import natural_key
 from .nerfstudio import OPENGL_FROM_OPENCV
 from .recordings import Recording
 

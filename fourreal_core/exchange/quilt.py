@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
-from ..paths import MAX_SLICE_BYTES, slice_grid
-from ..video import MAX_SIDE, fit_frames, write_video
+from ..paths.presets import MAX_SLICE_BYTES, slice_grid
+from ..files.video import MAX_SIDE, fit_frames, write_video
 from .folders import even_sized, write_image
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..video import IMAGE_FOLDER_FPS, check_decoded, image_files, read_image, upright_rgb, view_sources
+from ..files.video import IMAGE_FOLDER_FPS, check_decoded, image_files, read_image, upright_rgb, view_sources
 
 
 @dataclass(frozen=True)

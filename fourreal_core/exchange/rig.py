@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..grid import MAX_LENGTH, Cameras, FrameGrid, check_bytes
-from ..video import fit_frames, fit_scale_and_shift, pick_frames
+from ..files.video import fit_frames, fit_scale_and_shift, pick_frames
 from .nerfstudio_reading import TRANSFORMS, Dataset, read_dataset
 from .recordings import Recording, count_frames, folder_recordings, read_frames
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..grid import Cameras, FrameGrid
-from ..paths import Path, diagonal, fixed_view, freeze_time, slice_grid
-from ..video import fit_frames
+from ..paths.presets import Path, diagonal, fixed_view, freeze_time, slice_grid
+from ..files.video import fit_frames
 
 EVERY = -1  # all views or times in turn
 VIEWINGS = ("parallel", "cross-eyed")

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..atomic import write_tensors
+from ..files.atomic import write_tensors
 from .config import ModelConfig
 from .precision import fast_dtype
 from .two_stream import GridModel

@@ -20,10 +20,10 @@ from ..model.precision import fast_dtype
 from ..model.prior import Prior
 from ..model.two_stream import GridModel
 from .distributed import ALONE, Processes
-from .examples import Batch, grid_batch, sequence_batch
+from .footage.examples import Batch, grid_batch, sequence_batch
 from .loss import balanced, squared_error
 from .masks import sample_sigma
-from .mixture import Mixture
+from .footage.mixture import Mixture
 from .optimizers import build_optimizers, optimizer_step
 from .state import FrozenBase, Losses, TrainingState, restore_state, save_state, update_ema
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..atomic import write_tensors
+from ..files.atomic import write_tensors
 
 PART_BYTES = 15_900_000  # of tensors in one file: with its header it stays below 16 MB
 

@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.func import functional_call
 
-from ..contact_sheet import contact_sheet
+from ..show.contact_sheet import contact_sheet
 from ..flow import cell_noise, from_model, x0_from_velocity
-from ..metrics import psnr
-from .examples import Batch, whole_batch
+from ..evaluation.image import psnr
+from .footage.examples import Batch, whole_batch
 from .loop import TrainingPlan, autocast, guessed_frames
 from .state import Losses, TrainingState
-from .store import StoredGrid
+from .footage.store import StoredGrid
 
 PAPER, INK, FAINT = (250, 250, 248), (40, 40, 40), (215, 215, 212)
 MODEL, GUESS = (200, 70, 30), (90, 120, 160)

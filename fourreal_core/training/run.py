@@ -17,7 +17,7 @@ from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import load_checkpoint, save_checkpoint
 from .distributed import Processes, choose_device, joined_processes
 from .loop import STAGES, Report, TrainingPlan, start, train
-from .mixture import ExampleFolder, load_examples
+from .footage.mixture import ExampleFolder, load_examples
 from .pictures import draw_pictures
 from .speed import Speed, measure_speed
 from .state import FrozenBase, TrainingState, another_base, part, read_ema, saved_header, shape_of, weights_hash

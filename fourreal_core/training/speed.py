@@ -9,12 +9,12 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..benchmark import matrix_peak
+from ..evaluation.measure import matrix_peak
 from ..model.precision import fast_dtype
 from .distributed import ALONE, Processes
 from .loop import TrainingPlan, autocast, draw, like, predict
 from .loss import velocity_loss
-from .mixture import Mixture
+from .footage.mixture import Mixture
 from .state import TrainingState
 
 

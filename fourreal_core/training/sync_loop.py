@@ -1,7 +1,7 @@
 """Training of synchronization layers beside a frozen backbone that only the caller knows: here is all but the backbone's own call.
 
 Everything random in a step follows from the seed and the step's number, so a run that was stopped anywhere, even inside a step, goes on
-bit for bit as one that was not (tested). The backbone's side is `error_of`, in ComfyUI `nodes/train_sync_host/`.
+bit for bit as one that was not (tested). The backbone's side is `error_of`, in ComfyUI `host/training/`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Generator, Tensor, nn
 
-from ..atomic import write_tensors
-from ..sync_file import SyncLayers
+from ..files.atomic import write_tensors
+from ..model.sync_file import SyncLayers
 from .optimizers import build_optimizers, optimizer_step
 from .state import optimizer_tensors, part, restore_optimizers, update_ema
 

@@ -6,14 +6,15 @@ import math
 import pytest
 import torch
 
-from fourreal_core import ablation, report
-from fourreal_core.ablation import CONDITIONS, LARGE, TASK, Results, jobs, known_cells, large_jobs, missing, psnr_by_distance, run, stream_distances, ways
-from fourreal_core.benchmark import hide
-from fourreal_core.figures import line_plot, ticks
+from fourreal_core.evaluation import compare as ablation
+from fourreal_core.evaluation import report
+from fourreal_core.evaluation.compare import CONDITIONS, LARGE, TASK, Results, jobs, known_cells, large_jobs, missing, psnr_by_distance, run, stream_distances, ways
+from fourreal_core.evaluation.measure import hide
+from fourreal_core.evaluation.plots import line_plot, ticks
 from fourreal_core.grid import FrameGrid
 from fourreal_core.model.config import ModelConfig, tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.sampling import sample_grid
+from fourreal_core.sampling.sample import sample_grid
 from fourreal_core.transport import transport, transport_fill
 
 V, T, H, W = 3, 4, 16, 24

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fourreal_core import atlas
+from fourreal_core.show import atlas
 from fourreal_core.grid import FrameGrid, task_known
 
 V, T, H, W = 3, 5, 20, 36

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fourreal_core.baselines import additive_fill, copy_fill, copy_time_fill
+from fourreal_core.evaluation.baselines import additive_fill, copy_fill, copy_time_fill
 from fourreal_core.grid import FrameGrid
 
 V, T, H, W = 3, 5, 8, 16

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fourreal_core.budget import (
+from fourreal_core.sampling.budget import (
     FACTOR,
     VIDEOS,
     GridSize,

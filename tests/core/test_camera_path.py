@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fourreal_core import paths
-from fourreal_core.camera_path import CameraPath, ControlPoint, camera_positions
-from fourreal_core.camera_path_text import FIRST, camera_path_text, parse_camera_path
+from fourreal_core.paths import presets as paths
+from fourreal_core.paths.drawn import CameraPath, ControlPoint, camera_positions
+from fourreal_core.paths.drawn_text import FIRST, camera_path_text, parse_camera_path
 
 V, T = 3, 5
 TABLE = json.loads((Path(__file__).resolve().parents[1] / "camera_path_cases.json").read_text())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fourreal_core.contact_sheet import BACKGROUND, KNOWN_MARK, contact_sheet
+from fourreal_core.show.contact_sheet import BACKGROUND, KNOWN_MARK, contact_sheet
 from fourreal_core.grid import FrameGrid
 
 V, T, H, W = 3, 5, 8, 16

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from fourreal_core.conditioning import guess_channels
+from fourreal_core.model.condition import guess_channels
 from fourreal_core.flow import from_model
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.model.config import tiny
 from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
 from fourreal_core.model.prior import look_up
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.training.examples import Look, _channel_first, _fields, _line_fields, first_known, grid_batch, sequence_batch, whole_batch
+from fourreal_core.training.footage.examples import Look, _channel_first, _fields, _line_fields, first_known, grid_batch, sequence_batch, whole_batch
 from fourreal_core.training.loop import TrainingPlan, start, train
-from fourreal_core.training.mixture import ExampleFolder, Mixture, load_examples
-from fourreal_core.training.store import ENDING, StoredGrid, store_grid, write_examples
+from fourreal_core.training.footage.mixture import ExampleFolder, Mixture, load_examples
+from fourreal_core.training.footage.store import ENDING, StoredGrid, store_grid, write_examples
 from fourreal_core.transport import transport
 
 V, T, H, W = 3, 5, 16, 24

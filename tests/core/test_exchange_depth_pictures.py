@@ -9,7 +9,7 @@ import torch
 from fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, view_positions, write_quilts
 from fourreal_core.exchange.stereo import EVERY, stands_right_of, stereo_paths, stereo_video
 from fourreal_core.grid import Cameras, FrameGrid
-from fourreal_core.video import read_image, read_video
+from fourreal_core.files.video import read_image, read_video
 
 V, T, H, W = 4, 5, 8, 16
 

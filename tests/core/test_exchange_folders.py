@@ -14,7 +14,7 @@ from fourreal_core.exchange.folders import write_images, write_time_videos, writ
 from fourreal_core.exchange.nerfstudio import opengl_camera_to_world, write_nerfstudio
 from fourreal_core.exchange.rig import RigPick, plan_rig, read_rig
 from fourreal_core.grid import Cameras, FrameGrid, task_known
-from fourreal_core.video import read_image, read_video
+from fourreal_core.files.video import read_image, read_video
 
 V, T, H, W = 3, 5, 8, 16
 

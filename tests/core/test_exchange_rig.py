@@ -12,7 +12,7 @@ from PIL import Image
 from fourreal_core.exchange.recordings import Recording, count_frames, read_frames
 from fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
 from fourreal_core.grid import FrameGrid
-from fourreal_core.video import write_video
+from fourreal_core.files.video import write_video
 
 V, N, H, W = 3, 13, 8, 16
 

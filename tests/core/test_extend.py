@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from fourreal_core.extend import sample_large_grid, spans, tile_order
+from fourreal_core.sampling.tiles import sample_large_grid, spans, tile_order
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.sampling import sample_grid
+from fourreal_core.sampling.sample import sample_grid
 
 V, T, H, W = 4, 7, 8, 16
 

@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from fourreal_core.data.gltf import clean_weights, load_glb, vertex_normals
-from fourreal_core.data.skinning import pose, rotation_matrix, slerp, world_matrices
+from fourreal_core.data.rendered.gltf import clean_weights, load_glb, vertex_normals
+from fourreal_core.data.rendered.skinning import pose, rotation_matrix, slerp, world_matrices
 
 HALF = np.sqrt(0.5)
 TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}

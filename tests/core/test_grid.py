@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fourreal_core.grid import Cameras, FrameGrid, first_frame_difference
-from fourreal_core.video import write_video
+from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 5, 8, 16
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from fourreal_core.latents import Codec, cell_flags, decode_frames, encode_frames, latent_cells, redo_mask
+from fourreal_core.sampling.latents import Codec, cell_flags, decode_frames, encode_frames, latent_cells, redo_mask
 
 PACKED, PIXELS = 2, 4
 

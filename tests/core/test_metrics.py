@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fourreal_core.grid import FrameGrid
-from fourreal_core.metrics import grid_psnr, grid_ssim, moving_pixels, psnr, ssim
+from fourreal_core.evaluation.image import grid_psnr, grid_ssim, moving_pixels, psnr, ssim
 
 V, T, H, W = 3, 5, 8, 16
 

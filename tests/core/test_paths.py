@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from fourreal_core import paths
+from fourreal_core.paths import presets as paths
 from fourreal_core.grid import FrameGrid
-from fourreal_core.paths import bullet_time, diagonal, fixed_view, freeze_time, parse_path, ping_pong, slice_grid
+from fourreal_core.paths.presets import bullet_time, diagonal, fixed_view, freeze_time, parse_path, ping_pong, slice_grid
 
 V, T, H, W = 3, 5, 8, 16
 

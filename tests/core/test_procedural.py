@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from fourreal_core import FrameGrid
-from fourreal_core.data import procedural, procedural_render
-from fourreal_core.data.procedural import procedural_frame_grids, procedural_grids, random_scenes
-from fourreal_core.data.procedural_render import camera_rays, render_scenes
-from fourreal_core.data.procedural_shapes import MISS, Solids, box_hits, cone_hits, first_hits
+from fourreal_core.data.invented import scenes as procedural
+from fourreal_core.data.invented import render as procedural_render
+from fourreal_core.data.invented.scenes import procedural_frame_grids, procedural_grids, random_scenes
+from fourreal_core.data.invented.render import camera_rays, render_scenes
+from fourreal_core.data.invented.shapes import MISS, Solids, box_hits, cone_hits, first_hits
 
 SIZE = {"views": 3, "times": 5, "height": 18, "width": 32}
 
@@ -61,7 +62,7 @@ def test_dropping_solids_per_tile_loses_no_hit(monkeypatch):
     rays = camera_rays(scenes.pose_NV44, scenes.intrinsics_NV33, SIZE["height"], SIZE["width"], 2)
     distance, solid = first_hits(rays, scenes.solids)
     everything = scenes.solids.shown_NP[:, None, None, None].expand(-1, 3, 5, rays.axis_NGS3.shape[2], -1)
-    monkeypatch.setattr("fourreal_core.data.procedural_shapes._touching", lambda rays, solids: everything)
+    monkeypatch.setattr("fourreal_core.data.invented.shapes._touching", lambda rays, solids: everything)
     all_distance, all_solid = first_hits(rays, scenes.solids)
     assert torch.equal(solid, all_solid) and torch.equal(distance, all_distance)
 

@@ -7,7 +7,7 @@ from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.redo import after_redo, cells_from_mask, redo_task
-from fourreal_core.sampling import sample_grid
+from fourreal_core.sampling.sample import sample_grid
 
 V, T, H, W = 3, 5, 8, 16
 

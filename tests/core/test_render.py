@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from fourreal_core.data.actors import actor_surfaces
-from fourreal_core.data.camera_arc import in_the_way, random_arc
-from fourreal_core.data.render import Renderer, RendererUnavailable, Stage, Surface, look_at, projection
-from fourreal_core.data.scenes import random_scene, render_grid
-from fourreal_core.data.shapes import SOLIDS, ball, box, hue_matrix, noise_picture, tile_picture
-from fourreal_core.data.sky import brightest_direction, harmonics, irradiance_harmonics, panorama_directions, read_hdr
+from fourreal_core.data.rendered.actors import actor_surfaces
+from fourreal_core.data.rendered.camera_arc import in_the_way, random_arc
+from fourreal_core.data.rendered.render import Renderer, RendererUnavailable, Stage, Surface, look_at, projection
+from fourreal_core.data.rendered.scenes import random_scene, render_grid
+from fourreal_core.data.rendered.shapes import SOLIDS, ball, box, hue_matrix, noise_picture, tile_picture
+from fourreal_core.data.rendered.sky import brightest_direction, harmonics, irradiance_harmonics, panorama_directions, read_hdr
 
 V, T, H, W = 3, 5, 36, 64
 

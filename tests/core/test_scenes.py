@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fourreal_core.data.camera_arc import random_approach, random_arc, way_across_the_edge
-from fourreal_core.data.scenes import random_sky_tint
+from fourreal_core.data.rendered.camera_arc import random_approach, random_arc, way_across_the_edge
+from fourreal_core.data.rendered.scenes import random_sky_tint
 
 H, W = 36, 64
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from fourreal_core.grid import Cameras, FrameGrid
-from fourreal_core.storage import GridFileError, load_grid, save_grid
+from fourreal_core.grid_file import GridFileError, load_grid, save_grid
 
 V, T, H, W = 3, 5, 8, 16
 METADATA = {"format": "fourreal.grid", "version": "1", "grid": '{"fps": 24.0, "provenance": {}}'}
@@ -84,7 +84,7 @@ def test_a_failed_save_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monk
         part.write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("fourreal_core.atomic.save_file", disk_full)
+    monkeypatch.setattr("fourreal_core.files.atomic.save_file", disk_full)
     with pytest.raises(GridFileError, match="No space left on device"):
         save_grid(float_grid(), file)
     assert list(tmp_path.iterdir()) == [file] and torch.equal(load_grid(file).frames, byte_grid().frames)

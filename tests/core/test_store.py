@@ -9,12 +9,12 @@ from PIL import Image
 from fourreal_core.data.folder import find_captures, find_videos, random_stretch
 from fourreal_core.data.shards import write_shard
 from fourreal_core.grid import Cameras, FrameGrid
-from fourreal_core.storage import save_grid
-from fourreal_core.training import prepare as sources
-from fourreal_core.training.mixture import load_examples
-from fourreal_core.training.prepare import prepare
-from fourreal_core.training.store import ENDING, read_examples, store_grid, write_examples
-from fourreal_core.video import write_video
+from fourreal_core.grid_file import save_grid
+from fourreal_core.training.footage import prepare as sources
+from fourreal_core.training.footage.mixture import load_examples
+from fourreal_core.training.footage.prepare import prepare
+from fourreal_core.training.footage.store import ENDING, read_examples, store_grid, write_examples
+from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 5, 16, 24
 SHAPE = (V, T, H, W)

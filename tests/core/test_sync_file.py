@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from fourreal_core.model.sync import average, view_by_view
 from fourreal_core.model.weights import CheckpointError
-from fourreal_core.sync_file import SyncConfig, SyncLayers, load_sync, save_sync
+from fourreal_core.model.sync_file import SyncConfig, SyncLayers, load_sync, save_sync
 
 SHAPES = [("soft", 0), ("soft", 4), ("hard", 0), ("hard", 4)]
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from fourreal_core.grid import FrameGrid, task_known
-from fourreal_core.latents import Codec
-from fourreal_core.storage import save_grid
-from fourreal_core.sync_file import SyncConfig, SyncLayers
-from fourreal_core.training import sync_examples, sync_loop
+from fourreal_core.sampling.latents import Codec
+from fourreal_core.grid_file import save_grid
+from fourreal_core.model.sync_file import SyncConfig, SyncLayers
+from fourreal_core.training import sync_loop
+from fourreal_core.training.footage import sync_examples
 from fourreal_core.training.sync_loop import SyncTraining
-from fourreal_core.video import write_video
+from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 5, 16, 32
 SHAPE = (V, T, H, W)

@@ -10,15 +10,15 @@ from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.model.weights import load_model
 from fourreal_core.training import loop, run
-from fourreal_core.training.examples import grid_batch, sequence_batch
+from fourreal_core.training.footage.examples import grid_batch, sequence_batch
 from fourreal_core.training.loop import STAGES, TrainingPlan, draw, guess_error, predict, start, train, trained_parameters
 from fourreal_core.training.loss import SMALLEST_GUESS_ERROR, balanced, squared_error, velocity_loss
 from fourreal_core.training.masks import sample_sigma, sequence_known
 from fourreal_core.training.speed import step_flops
-from fourreal_core.training.mixture import Mixture, load_examples
-from fourreal_core.training.prepare import prepare, pseudo_jobs
-from fourreal_core.training.store import ENDING, store_grid
-from fourreal_core.video import write_video
+from fourreal_core.training.footage.mixture import Mixture, load_examples
+from fourreal_core.training.footage.prepare import prepare, pseudo_jobs
+from fourreal_core.training.footage.store import ENDING, store_grid
+from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 4, 16, 24
 

@@ -15,10 +15,10 @@ from fourreal_core.grid import Cameras, FrameGrid
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.model.weights import load_model
-from fourreal_core.sampling import sample_grid
+from fourreal_core.sampling.sample import sample_grid
 from fourreal_core.training import run
 from fourreal_core.training.parts import find_set, read_set
-from fourreal_core.video import write_video
+from fourreal_core.files.video import write_video
 
 SCRIPT = str(Path(__file__).resolve().parents[2] / "scripts" / "train.py")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -14,9 +14,9 @@ from fourreal_core.training.loop import TrainingPlan, start
 from fourreal_core.training.optimizers import optimizer_step
 from fourreal_core.training.parts import find_set, read_set, write_set
 from fourreal_core.training.state import Losses, save_state
-from fourreal_core.training.prepare import prepare, pseudo_jobs
-from fourreal_core.training.store import ENDING
-from fourreal_core.video import write_video
+from fourreal_core.training.footage.prepare import prepare, pseudo_jobs
+from fourreal_core.training.footage.store import ENDING
+from fourreal_core.files.video import write_video
 
 
 @pytest.fixture(scope="module")

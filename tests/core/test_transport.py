@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from fourreal_core.grid import FrameGrid
-from fourreal_core.metrics import psnr
+from fourreal_core.evaluation.image import psnr
 from fourreal_core.transport import TransportGuess, blend_predictions, transport, transport_fill
 from fourreal_core.transport.fill import nearest_ells, prediction_order
 from fourreal_core.transport.foreshorten import foreshortening

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fourreal_core.video import (fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_images, read_video, read_view,
+from fourreal_core.files.video import (fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_images, read_video, read_view,
                                  view_sources, write_video)
 
 N, H, W = 7, 10, 18
@@ -113,7 +113,7 @@ def test_phone_videos_are_turned_upright(tmp_path):
 
 def test_videos_larger_than_memory_are_refused(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mkv", noise(), 10, lossless=True)
-    monkeypatch.setattr("fourreal_core.video.MAX_VIDEO_BYTES", H * W * 3 * 4)
+    monkeypatch.setattr("fourreal_core.files.video.MAX_VIDEO_BYTES", H * W * 3 * 4)
     check_refused(tmp_path / "a.mkv", "more than 4 frames of 18x10")
     assert len(read_video(tmp_path / "a.mkv", frames=4)[0]) == 4
 
@@ -136,7 +136,7 @@ def test_a_cancelled_write_leaves_the_old_file(tmp_path, monkeypatch):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fourreal_core.video._encode", cancelled)
+    monkeypatch.setattr("fourreal_core.files.video._encode", cancelled)
     with pytest.raises(KeyboardInterrupt):
         write_video(tmp_path / "a.mkv", noise(), 10, lossless=True)
     assert [file.name for file in tmp_path.iterdir()] == ["a.mkv"] and len(read_video(tmp_path / "a.mkv")[0]) == N

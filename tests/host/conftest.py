@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 from environment import TOOLS, Environment, find_or_build
-from host import Host, running_host
+from comfyui import Host, running_host
 
 from fourreal_core.model.config import ModelConfig
 from fourreal_core.model.two_stream import GridModel
 from fourreal_core.model.weights import save_checkpoint
-from fourreal_core.video import write_video
+from fourreal_core.files.video import write_video
 
 TINY = "tiny.safetensors"
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 from environment import PACK
-from host import Host
+from comfyui import Host
 from workflow_prompt import Prompt, set_inputs, workflow_to_prompt
 
-from fourreal_core.camera_path import CameraPath, camera_positions
-from fourreal_core.camera_path_text import parse_camera_path
+from fourreal_core.paths.drawn import CameraPath, camera_positions
+from fourreal_core.paths.drawn_text import parse_camera_path
 from fourreal_core.grid import FrameGrid
-from fourreal_core.paths import slice_grid
-from fourreal_core.storage import load_grid
-from fourreal_core.video import read_video
+from fourreal_core.paths.presets import slice_grid
+from fourreal_core.grid_file import load_grid
+from fourreal_core.files.video import read_video
 
 FILE = PACK / "workflows" / "two_videos_drawn_path.json"
 V, T = 3, 5

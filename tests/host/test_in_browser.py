@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from browser import BrowserProblem, BrowserTools, find_browser
 from environment import PACK
-from host import Host
+from comfyui import Host
 
 from fourreal_core.grid import FrameGrid, task_known
-from fourreal_core.storage import load_grid, save_grid
+from fourreal_core.grid_file import load_grid, save_grid
 
 V, T, H, W = 3, 5, 72, 128
 FOLDER = PACK / "tests" / "web" / "browser"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from environment import PACK
-from host import FOLDER, Host
+from comfyui import FOLDER, Host
 
 NODE_IDS = list(json.loads((PACK / "tests" / "pack" / "node_contract.json").read_text()))
 HOSTS_OWN_WARNINGS = ("User settings have been changed", "For multi-user setups")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from host import Event, Host, RunInterrupted, RunProblem
+from comfyui import Event, Host, RunInterrupted, RunProblem
 from workflow_prompt import Prompt, set_inputs
 
 from fourreal_core.grid import FrameGrid
-from fourreal_core.storage import load_grid
+from fourreal_core.grid_file import load_grid
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:

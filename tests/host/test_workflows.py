@@ -10,11 +10,11 @@ import comfyui_workflow_templates
 import pytest
 import torch
 from environment import PACK, Environment
-from host import FOLDER, Host, install_pack
+from comfyui import FOLDER, Host, install_pack
 from workflow_prompt import Prompt, set_inputs, workflow_to_prompt
 
 from fourreal_core.grid import FrameGrid
-from fourreal_core.storage import save_grid
+from fourreal_core.grid_file import save_grid
 
 WORKFLOWS = sorted((PACK / "workflows").glob("*.json"))
 SMALL = {

@@ -86,7 +86,7 @@ def test_every_workflow_has_a_picture_and_a_note(file):
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_workflows_open_with_the_examples(file):
-    """Those that nodes/examples.py lays into the input folder: any other name would be missing on a fresh install."""
+    """Those that host/examples.py lays into the input folder: any other name would be missing on a fresh install."""
     laid_out = {"4real_" + example.name for example in (PACK / "example_inputs").iterdir() if example.suffix in (".mp4", ".png")}
     opened = {node["widgets_values"][0] for node in json.loads(file.read_text())["nodes"] if node["type"] in ("LoadVideo", "LoadImage")}
     assert opened <= laid_out

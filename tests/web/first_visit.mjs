@@ -2,7 +2,7 @@
 
 import { readFileSync, readdirSync } from "node:fs";
 
-const PACK = "ComfyUI-4Real-Video"; // the folder that scripts/host.py installs the pack under
+const PACK = "ComfyUI-4Real-Video"; // the folder that scripts/comfyui.py installs the pack under
 const WORKFLOWS = new URL("../../workflows/", import.meta.url);
 const RUN_MS = 300_000;
 

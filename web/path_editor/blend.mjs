@@ -1,4 +1,4 @@
-// Which cells a frame between cells is made of: the same bilinear blend as slice_grid in fourreal_core/paths.py. Pure.
+// Which cells a frame between cells is made of: the same bilinear blend as slice_grid in fourreal_core/paths/presets.py. Pure.
 
 /** [{view, time, weight}, ...] of a place: one to four cells, their weights together 1. */
 export function blendedCells(place) {

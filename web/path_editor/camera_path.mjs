@@ -1,4 +1,4 @@
-// The positions that a drawn path visits, one per frame: the same sums as in fourreal_core/camera_path.py, which is the one that counts.
+// The positions that a drawn path visits, one per frame: the same sums as in fourreal_core/paths/drawn.py, which is the one that counts.
 // tests/camera_path_cases.json holds both to the same numbers. Pure. A place is {view, time} in cells; a shape is {views, times}.
 
 const CURVE_STEPS = 12; // straight pieces of half a rounded corner

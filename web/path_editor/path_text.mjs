@@ -1,4 +1,4 @@
-// A drawn path from the JSON text in the node's widget, checked, and back. The same rules and sentences as fourreal_core/camera_path_text.py. Pure.
+// A drawn path from the JSON text in the node's widget, checked, and back. The same rules and sentences as fourreal_core/paths/drawn_text.py. Pure.
 
 import { BETWEENS, EASES, LOOPS } from "./camera_path.mjs";
 

@@ -49,6 +49,9 @@ class InsideHost:
     def pack_nodes(self, name: str) -> ModuleType:
         return importlib.import_module(f"{self.package}.nodes.{name}")
 
+    def pack_host(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{self.package}.host.{name}")
+
     def call(self, node: str, **inputs: Any) -> tuple:
         """Execute one node as the host does, and return its outputs."""
         kind = self.node_classes[node]

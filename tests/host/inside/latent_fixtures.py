@@ -43,7 +43,7 @@ def vae(comfy_inside):
 
 @pytest.fixture(scope="module")
 def codec(comfy_inside, vae):
-    return comfy_inside.pack_nodes("latent_vae").vae_codec(vae)
+    return comfy_inside.pack_host("vae").vae_codec(vae)
 
 
 @pytest.fixture(scope="module")

@@ -198,7 +198,7 @@ def test_other_models_get_one_sentence(comfy_inside, name):
     """Also those that are made of the same blocks: they add tokens or layers, or take one video only."""
     kind = getattr(importlib.import_module(f"comfy.ldm.{OTHERS[name]}"), name)
     with pytest.raises(ValueError, match=f"^expected a 4Real model or a video model of Wan, .* or Cosmos, got {name}: [^.]*$"):
-        comfy_inside.pack_nodes("two_stream_patch.backbones").backbone_of(kind.__new__(kind))
+        comfy_inside.pack_host("two_stream.backbones").backbone_of(kind.__new__(kind))
 
 
 def test_a_token_over_several_frames_gets_one_sentence(comfy_inside, two_streams):
@@ -207,7 +207,7 @@ def test_a_token_over_several_frames_gets_one_sentence(comfy_inside, two_streams
 
 
 def test_a_host_that_ignores_patches_of_blocks_gets_one_sentence(comfy_inside, two_streams, monkeypatch):
-    backbones = comfy_inside.pack_nodes("two_stream_patch.backbones")
+    backbones = comfy_inside.pack_host("two_stream.backbones")
     unknown_hooks = dataclasses.replace(backbones.WAN, blocks=(("other_block", "blocks"),))
     monkeypatch.setitem(backbones.FAMILIES, "WanModel", unknown_hooks)
     with pytest.raises(ValueError, match="got one that ignores patches of its other_blocks"):

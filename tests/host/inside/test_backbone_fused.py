@@ -24,8 +24,8 @@ def fused(comfy_inside):
 
 
 def test_attention_equals_dense_attention_with_a_mask(comfy_inside):
-    layout = comfy_inside.pack_nodes("two_stream_patch.layout").Layout(chunks=2, views=V, times=T, frame_size=(2, 2))
-    fused_attention = comfy_inside.pack_nodes("two_stream_patch.fused").fused_attention
+    layout = comfy_inside.pack_host("two_stream.layout").Layout(chunks=2, views=V, times=T, frame_size=(2, 2))
+    fused_attention = comfy_inside.pack_host("two_stream.fused").fused_attention
     q, k, v = torch.randn(3, 2 * V, T * 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     view, time, _ = (axis.flatten() for axis in torch.meshgrid(torch.arange(V), torch.arange(T), torch.arange(4), indexing="ij"))
     seen = (view[:, None] == view) | (time[:, None] == time)
@@ -93,7 +93,7 @@ def test_scaled_positions_of_the_host_are_kept(model, fused):
 def test_a_prompt_per_stream_gets_one_sentence(comfy_inside, model, fused):
     import comfy.conds
 
-    name = comfy_inside.pack_nodes("two_stream_patch.host_call").VIEW_TEXT
+    name = comfy_inside.pack_host("two_stream.host_call").VIEW_TEXT
     [[positive, _]], [[of_views, _]] = text(1), text(4)
     both = [[positive, {"model_conds": {name: comfy.conds.CONDRegular(of_views)}}]]
     with pytest.raises(ValueError, match="expected one prompt with fused"):

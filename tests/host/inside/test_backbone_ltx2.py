@@ -81,7 +81,7 @@ def test_a_prompt_per_stream_gets_one_sentence(comfy_inside, model, two_streams,
     """The host prepares LTX-2's text before sampling, and would not prepare the view stream's."""
     import comfy.conds
 
-    name = comfy_inside.pack_nodes("two_stream_patch.host_call").VIEW_TEXT
+    name = comfy_inside.pack_host("two_stream.host_call").VIEW_TEXT
     [[positive, _]], [[of_views, _]] = text(1), text(4)
     each = [[positive, {"model_conds": {name: comfy.conds.CONDRegular(of_views)}}]]
     with pytest.raises(ValueError, match="expected one prompt for both streams with LTX-2"):

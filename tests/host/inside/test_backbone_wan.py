@@ -270,7 +270,7 @@ def test_the_range_of_sampling(model, two_streams):
 
 
 def test_the_range_of_layers(comfy_inside, model, two_streams):
-    plan = comfy_inside.pack_nodes("two_stream_patch.plan").TwoStreamPlan
+    plan = comfy_inside.pack_host("two_stream.plan").TwoStreamPlan
     assert plan(first_layer=0.5).synchronized(30) == range(15, 30)
     assert plan(first_layer=0.99).synchronized(3) == range(2, 3)
     assert plan(last_layer=0.01).synchronized(3) == range(0, 1)
@@ -296,7 +296,7 @@ def test_reference_latents_matter_only_where_the_model_uses_them(model, two_stre
 def test_a_prompt_per_stream(comfy_inside, model, expect_exact):
     import comfy.conds
 
-    name = comfy_inside.pack_nodes("two_stream_patch.host_call").VIEW_TEXT
+    name = comfy_inside.pack_host("two_stream.host_call").VIEW_TEXT
     [[positive, _]] = text(1)
     [[of_views, _]] = text(4, length=9)
     both = [[positive, {"model_conds": {name: comfy.conds.CONDRegular(of_views)}}]]
@@ -308,7 +308,7 @@ def test_a_masked_prompt_per_stream(comfy_inside, expect_exact, make, channels):
     """LTXV and Mochi mask the padding of their text; the view stream gets its own mask."""
     import comfy.conds
 
-    names = comfy_inside.pack_nodes("two_stream_patch.host_call")
+    names = comfy_inside.pack_host("two_stream.host_call")
     mask, mask_of_views = torch.tensor([[1, 1, 1, 1, 0, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0]])
     [[positive, _]], [[of_views, _]] = text(1), text(4)
     own = {names.VIEW_TEXT: comfy.conds.CONDRegular(of_views), names.VIEW_TEXT_MASK: comfy.conds.CONDRegular(mask_of_views)}
@@ -332,7 +332,7 @@ def test_trained_layers_attach(comfy_inside, model):
         layer.initialize(averaging=True)
     cpu = torch.device("cpu")
     patcher = comfy.model_patcher.ModelPatcher(layers, load_device=cpu, offload_device=cpu)
-    patch, plan = comfy_inside.pack_nodes("two_stream_patch.patch"), comfy_inside.pack_nodes("two_stream_patch.plan").TwoStreamPlan
+    patch, plan = comfy_inside.pack_host("two_stream.patch"), comfy_inside.pack_host("two_stream.plan").TwoStreamPlan
     soft = patch.patch_two_streams(model, plan("soft", trained=tuple(layers)), models=[patcher])
     hard = patch.patch_two_streams(model, plan("hard"))
     assert soft.get_additional_models_with_key(patch.KEY) == [patcher]

@@ -41,7 +41,7 @@ MODELS = {  # how to make it, latent channels, its text, whether cells can be kn
 
 @pytest.fixture(scope="module")
 def budget(comfy_inside):
-    return comfy_inside.core("budget")
+    return comfy_inside.core("sampling.budget")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_it_holds_at_the_width_of_wan_14b_in_bfloat16(comfy_inside, budget, node
     config = comfy.supported_models.WAN21_T2V({"image_model": "wan2.1", "model_type": "t2v", **WIDE})
     config.set_inference_dtype(torch.bfloat16, None)
     model = config.get_model({}, "", device="meta")
-    patch, plans = comfy_inside.pack_nodes("two_stream_patch.patch"), comfy_inside.pack_nodes("two_stream_patch.plan")
+    patch, plans = comfy_inside.pack_host("two_stream.patch"), comfy_inside.pack_host("two_stream.plan")
     options = {
         "optimized_attention_override": lambda function, q, k, v, *args, **kwargs: torch.empty_like(q),
         "cond_or_uncond": [0],

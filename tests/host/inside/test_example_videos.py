@@ -10,7 +10,7 @@ NAMES = ["first_frame.png", "fixed_view.mp4", "freeze_time.mp4"]
 
 @pytest.fixture
 def examples(comfy_inside):
-    return comfy_inside.pack_nodes("examples")
+    return comfy_inside.pack_host("examples")
 
 
 def bytes_of(name):

@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 from fourreal_core.exchange.folders import write_view_videos
-from fourreal_core.video import read_image, read_video, write_video
+from fourreal_core.files.video import read_image, read_video, write_video
 
 V, T, H, W = 3, 5, 16, 24
 LOAD = {"views": 0, "times": 0, "first_frame": 0, "stride": 1, "width": 0, "height": 0, "fit": "crop", "offsets": "", "fps": 0.0}
@@ -111,7 +111,7 @@ def test_a_rig_is_loaded_through_the_whole_host(comfy_inside):
         }
     )
     [saved] = outputs["2"]["fourreal_grid"]
-    grid = comfy_inside.core("storage").load_grid(comfy_inside.base / "output" / saved["filename"])
+    grid = comfy_inside.core("grid_file").load_grid(comfy_inside.base / "output" / saved["filename"])
     assert grid.frames.shape == (2, 5, 8, 12, 3) and grid.fps == 30 and grid.known.all()
     assert torch.allclose(grid.frames.mean((2, 3, 4)), (torch.arange(5) / 10).expand(2, -1), atol=0.003)
     assert any("from 6 (cam1.mkv) to 8 (cam0.mkv) frames: the grid has the 5 times" in text for text in texts(comfy_inside))

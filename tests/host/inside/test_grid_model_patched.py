@@ -27,7 +27,7 @@ def two_streams(comfy_inside):
 @pytest.fixture
 def through_blocks(comfy_inside):
     """The MODEL with its two streams made by the patch for host models, whatever the plan."""
-    patch, trained = comfy_inside.pack_nodes("two_stream_patch.patch"), comfy_inside.pack_nodes("two_stream_patch.trained")
+    patch, trained = comfy_inside.pack_host("two_stream.patch"), comfy_inside.pack_host("two_stream.trained")
 
     def run(model, sync, **settings):
         return patch.patch_two_streams(model, trained.plan_for(model, sync, None, **settings))
@@ -83,14 +83,14 @@ def test_strength_and_guidance_too(bundled, grid, two_streams, through_blocks, s
 
 def test_without_a_checkpoints_layers_hard_averages_both_ways(comfy_inside, bundled, grid, two_streams, through_blocks, sampled):
     """Plain averaging is another result than the checkpoint's trained hard layers, and equal both ways as well."""
-    core, plan = comfy_inside.core("ablation"), comfy_inside.pack_nodes("two_stream_patch.plan").TwoStreamPlan
-    patch = comfy_inside.pack_nodes("two_stream_patch.patch")
+    core, plan = comfy_inside.core("evaluation.compare"), comfy_inside.pack_host("two_stream.plan").TwoStreamPlan
+    patch = comfy_inside.pack_host("two_stream.patch")
     averaged = sampled(patch.patch_two_streams(bundled, plan("hard")), grid)
     assert (averaged - sampled(two_streams(bundled, sync="hard"), grid)).abs().max() > 1e-4
     model = comfy_inside.core("model.weights").load_model(dtype=torch.float32)
-    expected = comfy_inside.core("sampling").sample_grid(core.without_training(model), grid, "hard", steps=2, seed=3)
+    expected = comfy_inside.core("sampling.sample").sample_grid(core.without_training(model), grid, "hard", steps=2, seed=3)
     settings = {"strength": 1.0, "seed": 3, "steps": 2, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
-    zero = comfy_inside.core("sync_file").SyncLayers(layers_config(comfy_inside, bundled, kind="hard", rank=4)).initialize()
+    zero = comfy_inside.core("model.sync_file").SyncLayers(layers_config(comfy_inside, bundled, kind="hard", rank=4)).initialize()
     attached = two_streams(bundled, sync_layers=comfy_inside.pack_nodes("load_sync").sync_patcher(zero, "averages"))
     grid_of_nodes = comfy_inside.call("FourRealSampler", model=attached, grid=grid, sync="hard", **settings)[0]
     assert torch.allclose(grid_of_nodes.frames, expected.frames, atol=1e-5)
@@ -98,11 +98,11 @@ def test_without_a_checkpoints_layers_hard_averages_both_ways(comfy_inside, bund
 
 def layers_config(comfy_inside, model, **options):
     config = model.model.diffusion_model.config
-    return comfy_inside.core("sync_file").SyncConfig("fourreal", config.width, config.depth, **options)
+    return comfy_inside.core("model.sync_file").SyncConfig("fourreal", config.width, config.depth, **options)
 
 
 def test_a_file_of_the_checkpoints_own_layers_gives_what_the_checkpoint_gives(comfy_inside, bundled, grid, two_streams, sampled):
-    network, sync_file = bundled.model.diffusion_model, comfy_inside.core("sync_file")
+    network, sync_file = bundled.model.diffusion_model, comfy_inside.core("model.sync_file")
     config = layers_config(comfy_inside, bundled, kind="soft", rank=network.config.sync_rank, sigma_width=network.config.sync_sigma_width)
     layers = sync_file.SyncLayers(config)
     layers.load_state_dict(network.sync["soft"].state_dict())

@@ -33,7 +33,7 @@ def test_known_cells_come_back_bit_exact_and_unknown_ones_from_the_sampler(comfy
 
 @pytest.mark.parametrize(("encoding", "seen"), [("frame", {2}), ("hold", {2, 3, 4}), ("native", {1})])
 def test_latents_depend_on_cells_of_their_own_view_that_are_not_later(comfy_inside, codec, grid, encoding, seen):
-    encode = comfy_inside.core("latents").encode_frames
+    encode = comfy_inside.core("sampling.latents").encode_frames
     changed = grid.frames.clone()
     changed[1, 2] = 1 - changed[1, 2]
     difference = cell_difference(encode(changed, encoding, codec), encode(grid.frames, encoding, codec))
@@ -42,14 +42,14 @@ def test_latents_depend_on_cells_of_their_own_view_that_are_not_later(comfy_insi
 
 @pytest.mark.parametrize("encoding", ["hold", "frame", "native"])
 def test_a_view_encoded_up_to_its_last_known_cell_has_the_same_latents(comfy_inside, codec, grid, encoding):
-    encode = comfy_inside.core("latents").encode_frames
+    encode = comfy_inside.core("sampling.latents").encode_frames
     whole, part = encode(grid.frames, encoding, codec), encode(grid.frames, encoding, codec, grid.known)
     assert torch.allclose(part[0], whole[0], atol=1e-6) and torch.allclose(part[:, :, 0], whole[:, :, 0], atol=1e-6)
     assert not part[1:, :, 1:].any()
 
 
 def test_frame_encoding_exchanges_with_views_and_times(comfy_inside, codec, grid):
-    encode = comfy_inside.core("latents").encode_frames
+    encode = comfy_inside.core("sampling.latents").encode_frames
     exchanged = encode(grid.swapped().frames, "frame", codec)
     assert torch.equal(encode(grid.frames, "frame", codec).transpose(0, 2), exchanged)
     held = encode(grid.frames, "hold", codec)
@@ -214,7 +214,7 @@ def test_ltx_latents_go_through_two_streams_as_well(comfy_inside, condition, sam
     generator = torch.Generator().manual_seed(2)
     videos = torch.rand(times, 64, 96, 3, generator=generator), torch.rand(2, 64, 96, 3, generator=generator)
     grid = comfy_inside.core("grid").FrameGrid.from_videos(*videos)
-    encode, codec = comfy_inside.core("latents").encode_frames, comfy_inside.pack_nodes("latent_vae").vae_codec(vae)
+    encode, codec = comfy_inside.core("sampling.latents").encode_frames, comfy_inside.pack_host("vae").vae_codec(vae)
     changed = grid.frames.clone()
     changed[0, -1] = 1 - changed[0, -1]
     difference = cell_difference(encode(changed, encoding, codec), encode(grid.frames, encoding, codec))

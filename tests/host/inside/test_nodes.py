@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fourreal_core.video import write_video
+from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 5, 16, 24
 
@@ -102,7 +102,7 @@ def test_assemble_grid_keeps_the_order_of_views(comfy_inside):
     prompt["assemble"] = node("FourRealAssembleGrid", **videos, **shape)
     prompt["save"] = node("FourRealSaveGrid", grid=["assemble", 0], filename_prefix="assembled")
     [saved] = comfy_inside.run(prompt)["save"]["fourreal_grid"]
-    grid = comfy_inside.core("storage").load_grid(comfy_inside.base / "output" / saved["filename"])
+    grid = comfy_inside.core("grid_file").load_grid(comfy_inside.base / "output" / saved["filename"])
     assert grid.known.all() and grid.frames.shape == (count, T, H, W, 3)
     assert torch.allclose(grid.frames.mean((1, 2, 3, 4)), torch.arange(count) / 16, atol=0.01)
 
@@ -170,7 +170,7 @@ def test_load_grid_refuses_other_paths(comfy_inside, file):
 
 def test_load_grid_says_what_is_wrong_with_a_broken_file(comfy_inside, grid):
     file = comfy_inside.base / "input" / "broken.grid.safetensors"
-    comfy_inside.core("storage").save_grid(grid, file)
+    comfy_inside.core("grid_file").save_grid(grid, file)
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"broken\.grid\.safetensors"):
         comfy_inside.call("FourRealLoadGrid", file="broken.grid.safetensors [input]")

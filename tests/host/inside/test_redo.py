@@ -88,7 +88,7 @@ def test_without_marks_the_grid_goes_on_as_it_came_and_the_node_says_so(comfy_in
 
 
 def test_marked_cells_are_redone_through_the_whole_host(comfy_inside, tiny_model, sampled):
-    storage = comfy_inside.core("storage")
+    storage = comfy_inside.core("grid_file")
     storage.save_grid(sampled, comfy_inside.base / "input" / "to_mark.grid.safetensors")
     outputs = comfy_inside.run(
         {

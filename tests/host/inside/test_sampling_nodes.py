@@ -48,7 +48,7 @@ def ksample(comfy_inside, model, grid, **changes):
 @pytest.mark.parametrize("denoise", [1.0, 0.5])
 @pytest.mark.parametrize("sync", ["off", "hard", "soft", "sequential", "fused"])
 def test_the_sampler_node_gives_what_the_core_gives(comfy_inside, model, core_model, grid, sync, denoise):
-    expected = comfy_inside.core("sampling").sample_grid(core_model, grid, sync, steps=4, seed=3, denoise=denoise)
+    expected = comfy_inside.core("sampling.sample").sample_grid(core_model, grid, sync, steps=4, seed=3, denoise=denoise)
     sampled = sample(comfy_inside, model, grid, sync=sync, denoise=denoise)
     assert torch.allclose(sampled.frames, expected.frames, atol=1e-5)
 

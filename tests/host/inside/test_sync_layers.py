@@ -51,7 +51,7 @@ def two_streams(comfy_inside):
 
 @pytest.fixture
 def new_layers(comfy_inside):
-    core = comfy_inside.core("sync_file")
+    core = comfy_inside.core("model.sync_file")
 
     def make(sizes=("wan", 48, 3), kind="soft", rank=4, seed=None, **start):
         """Fresh layers; with a seed, ones whose every weight does something."""
@@ -73,7 +73,7 @@ def load(comfy_inside):
     def save_and_load(layers, name="layers.safetensors", **options):
         folder = comfy_inside.base / "models" / "fourreal_sync"
         folder.mkdir(exist_ok=True)
-        comfy_inside.core("sync_file").save_sync(layers, folder / name, {"steps": 7}, **options)
+        comfy_inside.core("model.sync_file").save_sync(layers, folder / name, {"steps": 7}, **options)
         return comfy_inside.call("FourRealLoadSync", file=name)[0]
 
     return save_and_load
@@ -131,7 +131,7 @@ def test_exchanging_views_and_times_exchanges_the_result(family, two_streams, ne
 
 def test_a_file_gives_what_its_layers_give(comfy_inside, wan, two_streams, new_layers, load):
     """Attached from a file with the host's operations, and as plain modules without one."""
-    patch, plan = comfy_inside.pack_nodes("two_stream_patch.patch"), comfy_inside.pack_nodes("two_stream_patch.plan").TwoStreamPlan
+    patch, plan = comfy_inside.pack_host("two_stream.patch"), comfy_inside.pack_host("two_stream.plan").TwoStreamPlan
     layers = new_layers(seed=3)
     plain = patch.patch_two_streams(wan, plan("soft", trained=tuple(layers)))
     of_file = two_streams(wan, sync_layers=load(layers))
@@ -242,7 +242,7 @@ def test_memory_of_both_streams_is_announced(wan, two_streams, new_layers, load,
 
 
 def test_patching_again_replaces_and_clones_run_side_by_side(comfy_inside, wan, two_streams, new_layers, load):
-    key, noise = comfy_inside.pack_nodes("two_stream_patch.patch").KEY, tiny.noise()
+    key, noise = comfy_inside.pack_host("two_stream.patch").KEY, tiny.noise()
     before = sample(wan, noise)
     first, second = load(new_layers(seed=1), "first.safetensors"), load(new_layers(seed=2), "second.safetensors")
     models = [two_streams(wan, sync_layers=first), two_streams(wan, sync_layers=second), two_streams(wan)]
@@ -349,7 +349,7 @@ def test_a_file_that_is_not_there_gets_one_sentence(comfy_inside):
 def test_a_prompt_from_a_file_to_a_grid(comfy_inside, tiny_model, grid, new_layers, load):
     """The nodes as a workflow connects them, on a 4Real model; the grid says which layers made it."""
     network = comfy_inside.core("model.config").tiny()
-    comfy_inside.core("storage").save_grid(grid, comfy_inside.base / "input" / "known.grid.safetensors")
+    comfy_inside.core("grid_file").save_grid(grid, comfy_inside.base / "input" / "known.grid.safetensors")
     layers = load(new_layers(("fourreal", network.width, network.depth), seed=1), "tiny.safetensors")
     sampling = {"sync": "soft", "strength": 1.0, "seed": 3, "steps": 1, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
     prompt = {
@@ -367,5 +367,5 @@ def test_a_prompt_from_a_file_to_a_grid(comfy_inside, tiny_model, grid, new_laye
     comfy_inside.run(prompt)
     assert ("text", "sync soft: trained layers of tiny.safetensors") in comfy_inside.events
     [file] = (comfy_inside.base / "output").rglob("synced*.safetensors")
-    provenance = comfy_inside.core("storage").load_grid(file).provenance
+    provenance = comfy_inside.core("grid_file").load_grid(file).provenance
     assert provenance["sync_layers"] == {"file": "tiny.safetensors", "hash": layers.model.file_hash} and provenance["sync_trained"]

@@ -25,7 +25,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def footage(comfy_inside):
     """Two videos of a striped square that moves over a shaded ground, in the host's input folder."""
-    write = comfy_inside.core("video").write_video
+    write = comfy_inside.core("files.video").write_video
     folder = comfy_inside.base / "input" / "footage"
     folder.mkdir(exist_ok=True)  # two modules train on it
     for number in range(2):
@@ -86,7 +86,7 @@ def test_training_lowers_the_error_on_a_grid_that_was_kept_aside(comfy_inside, t
     # nothing but the file, the state and the latents has changed
     assert all(torch.equal(weight, before[name]) for name, weight in model.model.state_dict().items())
     assert not any(weight.requires_grad for weight in model.model.parameters())
-    assert not comfy_inside.pack_nodes("train_sync_host.trainee").comfy.model_management.in_training
+    assert not comfy_inside.pack_host("training.trainee").comfy.model_management.in_training
     assert name == "learns.safetensors"
     # the layers work in Two-Stream at once, and as they come out of the file
     [patched] = comfy_inside.call("FourRealTwoStream", model=model, sync="auto", strength=1.0, output="mean", sync_layers=layers)
@@ -100,7 +100,7 @@ def test_training_lowers_the_error_on_a_grid_that_was_kept_aside(comfy_inside, t
 def test_a_cancelled_run_goes_on_bit_for_bit(comfy_inside, train, loaded_wan, place, monkeypatch):
     import comfy.model_management
 
-    session = comfy_inside.pack_nodes("train_sync_host.session")
+    session = comfy_inside.pack_host("training.session")
     train(loaded_wan(), name="whole", sync="hard")
     shown = session.LossPreview.__call__
 
@@ -228,7 +228,7 @@ def test_a_file_from_elsewhere_is_never_overwritten(train, place):
 
 
 def test_the_curve_of_the_loss_shows_means(comfy_inside, monkeypatch):
-    pictures, drawn = comfy_inside.pack_nodes("train_sync_host.pictures"), []
+    pictures, drawn = comfy_inside.pack_host("training.pictures"), []
     monkeypatch.setattr(pictures, "line_plot", lambda lines, **texts: drawn.append(lines))
     pictures.loss_curve([3.0, 1.0])
     pictures.loss_curve([float(step % 2) for step in range(120)] + [7.0])  # what does not fill a mean waits
@@ -239,7 +239,7 @@ def test_the_curve_of_the_loss_shows_means(comfy_inside, monkeypatch):
 
 def test_the_host_that_closes_waits_for_the_step(comfy_inside, monkeypatch):
     """What runs at the end of the host's process asks the training to stop, and returns when it has."""
-    session, waiting = comfy_inside.pack_nodes("train_sync_host.session"), []
+    session, waiting = comfy_inside.pack_host("training.session"), []
     monkeypatch.setattr(session.atexit, "register", waiting.append)
     with session._closing_host() as closing:
         end = threading.Thread(target=waiting[0])

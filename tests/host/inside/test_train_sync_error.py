@@ -28,9 +28,9 @@ MODELS["Wan VACE"] = (lambda: tiny.wan("vace", layers=4, vace_layers=2, vace_in_
 @pytest.fixture(scope="module")
 def parts(comfy_inside):
     """The modules of the pack that a training is made of."""
-    names = {name: comfy_inside.pack_nodes(f"train_sync_host.{name}") for name in ("trainee", "error", "session")}
+    names = {name: comfy_inside.pack_host(f"training.{name}") for name in ("trainee", "error", "session")}
     core = {name: comfy_inside.core(f"training.{name}") for name in ("sync_examples", "sync_loop")}
-    return type("Parts", (), {**names, **core, "latents": comfy_inside.core("latents"), "sync_file": comfy_inside.core("sync_file")})
+    return type("Parts", (), {**names, **core, "latents": comfy_inside.core("sampling.latents"), "sync_file": comfy_inside.core("model.sync_file")})
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def trainee(comfy_inside, parts):
 
     def make(model, text, *, sync="soft", checkpointing=False, codec=None, encoding="hold", precision="auto"):  # noqa: F811
         network = model.model.diffusion_model
-        sizes = comfy_inside.pack_nodes("two_stream_patch.backbones").backbone_of(network).sizes(network)
+        sizes = comfy_inside.pack_host("two_stream.backbones").backbone_of(network).sizes(network)
         layers = parts.session.fresh_layers(parts.sync_file.SyncConfig(*sizes, sync, 4), 0)
         copy = parts.trainee.training_copy(model, layers, checkpointing=checkpointing, precision=precision)
         codec = codec or parts.latents.Codec(None, None, model.model.latent_format.latent_channels, 4, 8, 2)
@@ -129,7 +129,7 @@ def test_untrained_layers_err_as_plain_averaging(comfy_inside, parts, trainee, e
     draw = parts.sync_loop.Draw(0, 0.3, False, 7)
     with parts.trainee.outside_inference(), torch.no_grad():
         model, _ = trainee(tiny.wan(), tiny.text, sync=sync)
-        patch, plan = comfy_inside.pack_nodes("two_stream_patch.patch"), comfy_inside.pack_nodes("two_stream_patch.plan")
+        patch, plan = comfy_inside.pack_host("two_stream.patch"), comfy_inside.pack_host("two_stream.plan")
         averaging = parts.error.Trainee(patch.patch_two_streams(tiny.wan(), plan.TwoStreamPlan("hard")), model.prompts, "hold", model.codec)
         errors = []
         for each in (model, averaging):

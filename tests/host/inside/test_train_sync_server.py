@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from environment import Environment
-from host import HostProblem, RunInterrupted, RunProblem, running_host
+from comfyui import HostProblem, RunInterrupted, RunProblem, running_host
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file

@@ -1,0 +1,1 @@
+"""Grids of invented scenes, drawn without models or OpenGL. Start at scenes.py."""

@@ -1,0 +1,1 @@
+"""Grids rendered from animated 3D models with OpenGL. Start at scenes.py."""

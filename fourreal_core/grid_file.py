@@ -1,0 +1,143 @@
+"""Grids on disk: one safetensors file, lossless, self-describing, safe to open from a stranger. Name it `something.grid.safetensors`.
+
+Layout: tensors `frames` (uint8 where that is exact, else float32) [V, T, H, W, 3], `known` uint8 [V, T] and, with cameras, float32
+`world_to_camera` [V, 4, 4] and `intrinsics` [V, 3, 3]; header metadata `format`, `version`, and `grid`: JSON with fps and provenance.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .files.atomic import write_tensors
+from .grid import MAX_LENGTH, Cameras, FrameGrid
+from .files.video import MAX_SIDE
+
+FORMAT = "fourreal.grid"
+VERSION = "1"
+MAX_METADATA = 2**20  # characters of JSON
+MAX_HEADER = 2 * MAX_METADATA + 65536  # bytes; JSON inside JSON escapes its quotes
+REQUIRED = {"frames": ("U8", "F32"), "known": ("U8",)}
+OPTIONAL = {"world_to_camera": ("F32",), "intrinsics": ("F32",)}
+
+
+class GridFileError(ValueError):
+    """A grid file that cannot be read or written; the message is one sentence for the user."""
+
+
+def save_grid(grid: FrameGrid, file: str | Path) -> None:
+    """Write `grid` losslessly to `file`, all or nothing: an older file stays as it was when writing fails.
+
+    Raises GridFileError when the folder is missing, the disk refuses, or the provenance exceeds 1 MB as JSON.
+    """
+    file = Path(file)
+    described = json.dumps({"fps": grid.fps, "provenance": grid.provenance}, allow_nan=False)
+    if len(described) > MAX_METADATA:
+        raise GridFileError(f"expected provenance of at most {MAX_METADATA} characters as JSON, got {len(described)}: store less of it.")
+    if not file.parent.is_dir():
+        raise GridFileError(f"expected the folder {file.parent} to exist: create it before saving {file.name}.")
+    if file.is_dir():
+        raise GridFileError(f"expected a file name to save the grid to, got the folder {file}.")
+    tensors = {"frames": _smallest_exact(grid.frames), "known": grid.known.to(torch.uint8)}
+    if grid.cameras is not None:
+        tensors |= {"world_to_camera": grid.cameras.world_to_camera, "intrinsics": grid.cameras.intrinsics}
+    try:
+        write_tensors(file, tensors, {"format": FORMAT, "version": VERSION, "grid": described})
+    except (OSError, SafetensorError) as error:
+        raise GridFileError(f"expected to write the grid to {file}, writing failed: {error}.") from error
+
+
+def load_grid(file: str | Path) -> FrameGrid:
+    """The grid in `file`, exactly as it was saved.
+
+    Nothing is allocated before header, names, dtypes and shapes have been checked against each other and the file's size, and nothing
+    in the file is executed. Raises GridFileError with one sentence on anything else than a whole, valid grid file.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise GridFileError(f"expected a grid file at {file}, found none: check the name.")
+    try:
+        _check_header_length(file)
+        with safe_open(file, framework="pt", device="cpu") as opened:
+            fps, provenance = _read_description(opened.metadata() or {}, file.name)
+            _check_tensors(opened, file.name)
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    except (OSError, SafetensorError) as error:
+        raise GridFileError(f"expected a grid file in {file.name}, reading failed ({error}): it is broken, cut short, or another kind of file.") from error
+    try:
+        return _grid(tensors, fps, provenance)
+    except ValueError as error:
+        raise GridFileError(f"{file.name} holds no valid grid: {error}") from error
+
+
+def _smallest_exact(frames: Tensor) -> Tensor:
+    """uint8 if dividing it by 255 gives `frames` back bit for bit, else `frames`."""
+    frames_uint8 = torch.empty(frames.shape, dtype=torch.uint8)
+    for view_THWC, stored_THWC in zip(frames, frames_uint8):
+        stored_THWC.copy_((view_THWC * 255).round())
+        if not torch.equal(stored_THWC.float() / 255, view_THWC):
+            return frames
+    return frames_uint8
+
+
+def _check_header_length(file: Path) -> None:
+    with open(file, "rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+    if not 2 <= length <= min(MAX_HEADER, file.stat().st_size - 8):
+        raise GridFileError(f"expected a grid file in {file.name}, its first bytes announce a header of {length} bytes in a file of "
+                            f"{file.stat().st_size}: it is broken, cut short, or another kind of file.")
+
+
+def _read_description(metadata: dict[str, str], name: str) -> tuple[float, dict]:
+    if metadata.get("format") != FORMAT:
+        raise GridFileError(f"expected a grid file, {name} is a safetensors file of another kind (format {metadata.get('format', 'not given')!r:.60}).")
+    if metadata.get("version") != VERSION:
+        raise GridFileError(f"expected grid format version {VERSION}, {name} has version {metadata.get('version')!r:.60}: update the pack to open it.")
+    described = metadata.get("grid", "")
+    if len(described) > MAX_METADATA:
+        raise GridFileError(f"expected a description of at most {MAX_METADATA} characters in {name}, got {len(described)}.")
+    try:
+        description = json.loads(described, parse_constant=_refuse_constant)
+        fps, provenance = description["fps"], description["provenance"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise GridFileError(f"expected fps and provenance as JSON in {name}, got something else ({str(error)[:80]}).") from error
+    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not isinstance(provenance, dict):
+        raise GridFileError(f"expected a number as fps and an object as provenance in {name}, got {type(fps).__name__} and {type(provenance).__name__}.")
+    return fps, provenance
+
+
+def _refuse_constant(constant: str):
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _check_tensors(opened, name: str) -> None:
+    """Names, dtypes and shapes, from the header alone."""
+    names = set(opened.keys())
+    allowed = REQUIRED | OPTIONAL
+    if not set(REQUIRED) <= names <= set(allowed) or len(names & set(OPTIONAL)) == 1:
+        raise GridFileError(f"expected the tensors frames, known and, with cameras, world_to_camera and intrinsics in {name}, got "
+                            f"{', '.join(sorted(names))[:200] or 'none'}.")
+    parts = {part: opened.get_slice(part) for part in names}
+    shape = parts["frames"].get_shape()
+    if len(shape) != 5 or not (1 <= min(shape) and max(shape[:2]) <= MAX_LENGTH and max(shape[2:4]) <= MAX_SIDE and shape[4] == 3):
+        raise GridFileError(f"expected frames of shape [views, times, height, width, 3] with at most {MAX_LENGTH} views and times and "
+                            f"{MAX_SIDE} pixels a side in {name}, got {str(shape)[:100]}.")
+    expected = {"frames": shape, "known": shape[:2], "world_to_camera": [shape[0], 4, 4], "intrinsics": [shape[0], 3, 3]}
+    for part, header in parts.items():
+        if header.get_dtype() not in allowed[part] or header.get_shape() != expected[part]:
+            raise GridFileError(f"expected {part} as {' or '.join(allowed[part])} {expected[part]} in {name}, got {header.get_dtype()} "
+                                f"{str(header.get_shape())[:100]}.")
+
+
+def _grid(tensors: dict[str, Tensor], fps: float, provenance: dict) -> FrameGrid:
+    if tensors["known"].max() > 1:
+        raise ValueError(f"expected 0 or 1 for every known cell, got {tensors['known'].max().item()}.")
+    frames = tensors["frames"]
+    # Copied, so that the grid does not stay mapped to the file.
+    frames = frames.float() / 255 if frames.dtype == torch.uint8 else frames.clone()
+    cameras = Cameras(tensors["world_to_camera"], tensors["intrinsics"]) if "intrinsics" in tensors else None
+    return FrameGrid(frames, tensors["known"].bool(), fps=fps, cameras=cameras, provenance=provenance)

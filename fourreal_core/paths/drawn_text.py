@@ -1,0 +1,121 @@
+"""A drawn path from the JSON text that the path editor keeps, checked; what the values mean is in camera_path.py.
+
+web/path_editor/path_text.mjs checks the same and says the same sentences; tests/camera_path_cases.json holds both to them.
+"""
+
+from __future__ import annotations
+
+import json
+from numbers import Real
+
+from .drawn import BETWEENS, EASES, LOOPS, MAX_FRAMES, MAX_POINTS, MAX_SIDE, MAX_TEXT, CameraPath, ControlPoint
+
+REMEDY = "correct it, or choose a preset in 4Real Path to start anew."
+PATH_NAMES = ("version", "views", "times", "frames", "fps", "loop", "between", "points")
+POINT_NAMES = ("view", "time", "hold", "speed", "ease", "rounding")
+
+FIRST = CameraPath(8, 8, 49, 24.0, "no", "blend", (ControlPoint(0, 0), ControlPoint(0, 4), ControlPoint(7, 4), ControlPoint(7, 7)))  # bullet time
+
+
+def parse_camera_path(text: str) -> CameraPath:
+    """The path in a JSON text. Raises ValueError with one sentence on anything else."""
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"expected the path as a JSON text of at most {MAX_TEXT} characters, got {len(text)}: {REMEDY}")
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"expected the path as JSON that the path editor wrote, got text that is no JSON: {REMEDY}") from error
+    _expect_object(data, "the path", PATH_NAMES)
+    _check(data.get("version") == 1 and not isinstance(data["version"], bool), "version of the path", "1", data, "version")
+    views = _whole(data, "views", "of the path", 1, MAX_SIDE)
+    times = _whole(data, "times", "of the path", 1, MAX_SIDE)
+    frames = _whole(data, "frames", "of the path", 1, MAX_FRAMES)
+    fps = _number(data, "fps", "of the path", 1, 240)
+    loop = _one_of(data, "loop", "of the path", LOOPS, "no")
+    blending = _one_of(data, "between", "of the path", BETWEENS, "blend")
+    points = data.get("points")
+    _check(isinstance(points, list) and 1 <= len(points) <= MAX_POINTS, "points of the path", f"a list of 1 to {MAX_POINTS} points", data, "points")
+    path = CameraPath(views, times, frames, fps, loop, blending, tuple(_point(point, index, views, times) for index, point in enumerate(points)))
+    _check_holds(path)
+    return path
+
+
+def camera_path_text(path: CameraPath) -> str:
+    """The shortest text that parse_camera_path takes back to this path: values at their defaults are left out."""
+    points = []
+    for point in path.points:
+        rest = {name: _plain(getattr(point, name)) for name in POINT_NAMES[2:] if getattr(point, name) != getattr(ControlPoint, name)}
+        points.append({"view": _plain(point.view), "time": _plain(point.time), **rest})
+    data = {name: _plain(getattr(path, name)) for name in PATH_NAMES[1:-1]}
+    return json.dumps({"version": 1, **data, "points": points}, separators=(",", ":"))
+
+
+def _plain(value):
+    """Whole numbers without ".0", as JavaScript writes them."""
+    return int(value) if _is_number(value) and value == int(value) else value
+
+
+def _point(data, index: int, views: int, times: int) -> ControlPoint:
+    where = f"of point {index}"
+    _expect_object(data, f"point {index} of the path", POINT_NAMES)
+    return ControlPoint(
+        view=_number(data, "view", where, 0, views - 1),
+        time=_number(data, "time", where, 0, times - 1),
+        hold=_whole(data, "hold", where, 0, MAX_FRAMES, 0),
+        speed=_number(data, "speed", where, 0.05, 20, 1),
+        ease=_one_of(data, "ease", where, tuple(EASES), "linear"),
+        rounding=_number(data, "rounding", where, 0, 1, 0),
+    )
+
+
+def _check_holds(path: CameraPath) -> None:
+    """Something has to be left to move in, in the video as a whole: with loop "back" the points between the ends are held twice."""
+    twice = path.points[1:-1] if path.loop == "back" else ()
+    held = sum(point.hold for point in path.points) + sum(point.hold for point in twice)
+    if held and held > path.frames - 2:
+        raise ValueError(f"expected the holds of the path to leave at least 2 of its {path.frames} frames, got holds of {held} frames: "
+                         "make the video longer or the holds shorter.")
+
+
+def _expect_object(data, what: str, names: tuple[str, ...]) -> None:
+    if not isinstance(data, dict):
+        raise ValueError(f"expected {what} to be a JSON object, got {_shown(data)}: {REMEDY}")
+    unknown = next((name for name in data if name not in names), None)
+    if unknown is not None:
+        raise ValueError(f"expected {what} to have {', '.join(names)}, got {_shown(unknown)}: {REMEDY}")
+
+
+def _whole(data: dict, name: str, where: str, least: int, most: int, default: int | None = None) -> int:
+    value = data.get(name, default)
+    fits = _is_number(value) and least <= value <= most and value == int(value)
+    _check(fits, f"{name} {where}", f"a whole number in {least}..{most}", data, name)
+    return int(value)
+
+
+def _number(data: dict, name: str, where: str, least: float, most: float, default: float | None = None) -> float:
+    value = data.get(name, default)
+    _check(_is_number(value) and least <= value <= most, f"{name} {where}", f"a number in {least}..{most}", data, name)
+    return float(value)
+
+
+def _one_of(data: dict, name: str, where: str, allowed: tuple[str, ...], default: str) -> str:
+    value = data.get(name, default)
+    _check(isinstance(value, str) and value in allowed, f"{name} {where}", f"one of {', '.join(allowed)}", data, name)
+    return value
+
+
+def _check(fits: bool, what: str, wanted: str, data: dict, name: str) -> None:
+    if not fits:
+        raise ValueError(f"expected {what} to be {wanted}, got {_shown(data[name]) if name in data else 'nothing'}: {REMEDY}")
+
+
+def _shown(value) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)[:40]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _refuse(constant: str):
+    raise ValueError(f"{constant} is no JSON")

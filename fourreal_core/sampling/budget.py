@@ -1,0 +1,190 @@
+"""What a grid will take before it is sampled: tokens, memory at the peak and work, for any video transformer; and what would fit.
+
+Memory is counted in tensors that live at once inside one model call, in widths (D numbers) per token:
+
+    self-attention     7           the layer's input and its caller's, normalized input, q, k, v, result
+    MLP                3 + 2 W/D   the inputs and what the widest layer makes, before and after its activation
+    two streams        + 2         the other stream, and one stream's result while the other goes through the block
+
+read off the models' code and held to counted tensors by tests/host/inside/test_budget.py, within `FACTOR`. What kernels use inside
+is left out: attention kernels keep no scores. Work is counted in multiplications, of weights and of attention scores.
+
+Letters: V views, T times, L latent frames of a view, S tokens per frame, D width, W width of the widest layer, k prompts in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from .latents import latent_cells
+from ..model.config import PATCH, ModelConfig
+
+VIDEOS = "none"  # V separate videos: no second stream at all
+FACTOR = 1.25  # an estimate of memory is within this factor of what was counted; a plan fits when this many times it is free
+ATTENTION, MLP = 7.0, 3.0  # widths per token that are alive in a block
+FUSED = 10.0  # the same in fused attention, beside the keys and values that a view's frames see
+SMALLEST_CELL = 4  # tokens on a cell's shorter side, at least, in suggestions
+
+
+@dataclass(frozen=True)
+class GridSize:
+    """A grid that is to be sampled: views, times, pixels of a cell. encoding: one of `latents.ENCODINGS`, "" for models of pixels."""
+
+    views: int
+    times: int
+    height: int
+    width: int
+    encoding: str = ""
+
+
+@dataclass(frozen=True)
+class VideoNetwork:
+    """What of a video transformer decides how much memory and work it takes.
+
+    width D, widest W; depth: blocks. weights: of all blocks, as far as every video token is multiplied with them; sync_weights: of
+    trained synchronization, the same per token of the grid; frame_weights: (before, after) the blocks, per token.
+    number_bytes: of one number in the network. pixels_per_token: on a side; frames_per_latent: frames in a latent frame after the first.
+    kept_bytes: per token, what sampling keeps beside the blocks (latents, conditions, masks). frame_numbers: per token, alive before or
+    after the blocks. more: further widths per token in a block (one stream, two streams). both_at_once: streams go through a block
+    together when V = T.
+    """
+
+    width: int
+    widest: int
+    depth: int
+    weights: int
+    number_bytes: int
+    pixels_per_token: int
+    frames_per_latent: int = 1
+    sync_weights: int = 0
+    frame_weights: tuple[int, int] = (0, 0)
+    kept_bytes: float = 0.0
+    frame_numbers: float = 0.0
+    more: tuple[float, float] = (0.0, 0.0)
+    both_at_once: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way to sample a grid. sync: one of `two_stream.SYNC_KINDS`, or VIDEOS. prompts: prompts that go through the model in one call (2 with cfg)."""
+
+    size: GridSize
+    sync: str
+    prompts: int = 1
+
+
+def frames_and_tokens(network: VideoNetwork, size: GridSize) -> tuple[int, int]:
+    """(L latent frames of a view, S tokens per frame). ValueError when `native` cannot hold that many times."""
+    frames = len(latent_cells(size.encoding, size.times, network)) if size.encoding else size.times
+    return frames, -(-size.height // network.pixels_per_token) * -(-size.width // network.pixels_per_token)
+
+
+def tokens(network: VideoNetwork, size: GridSize) -> int:
+    """Video tokens of the whole grid."""
+    frames, frame_tokens = frames_and_tokens(network, size)
+    return size.views * frames * frame_tokens
+
+
+def peak_bytes(network: VideoNetwork, plan: Plan) -> int:
+    """Memory of one model call at its peak, without the weights; good to `FACTOR`."""
+    frames, _ = frames_and_tokens(network, plan.size)
+    in_blocks = network.width * _widths_alive(network, plan.sync, plan.size.views, frames)
+    per_token = network.number_bytes * max(in_blocks, network.frame_numbers) + network.kept_bytes
+    return round(plan.prompts * tokens(network, plan.size) * per_token)
+
+
+def _widths_alive(network: VideoNetwork, sync: str, V: int, L: int) -> float:
+    one, two = network.more
+    mlp = MLP + 2 * network.widest / network.width
+    block = max(ATTENTION, mlp)
+    if sync == VIDEOS:
+        return block + one
+    if sync == "fused":  # one view at a time: its frames' keys and values, and the copies that they are put together from
+        seen = (3 * L + 2 * V - 2) / V if V > 1 else 2 * L
+        return max(FUSED + seen, mlp) + one
+    if network.both_at_once and V == L and sync != "sequential":
+        return 2 * block + 1 + two
+    return block + (3 if sync == "sequential" else 2) + two
+
+
+def work(network: VideoNetwork, plan: Plan) -> int:
+    """Multiplications of one model call for one prompt."""
+    V, (L, S) = plan.size.views, frames_and_tokens(network, plan.size)
+    grid = V * L * S
+    along_time, along_view = (grid * (network.weights + 2 * network.width * network.depth * length * S) for length in (L, V))
+    before, after = (grid * weights for weights in network.frame_weights)
+    synchronized = grid * network.sync_weights
+    if plan.sync == VIDEOS:
+        return along_time + before + after
+    if plan.sync == "fused":
+        along_both = grid * (network.weights + 2 * network.width * network.depth * (V + L - 1) * S)
+        return along_both + synchronized + before + after
+    heads = 1 if plan.sync in ("hard", "sequential") else 2
+    return along_time + along_view + synchronized + before + heads * after
+
+
+def relative_cost(network: VideoNetwork, plan: Plan) -> float:
+    """How many times the work of one video: one view of the same times, cells and encoding, by the same model alone."""
+    one_view = Plan(replace(plan.size, views=1), VIDEOS)
+    return work(network, plan) / work(network, one_view)
+
+
+def plans_that_fit(network: VideoNetwork, plan: Plan, free_bytes: float) -> Iterator[tuple[str, Plan]]:
+    """(what is changed, changed plan) for each single change that makes a step fit into `free_bytes`: the smallest change of its kind.
+
+    What is changed: "sync", "encoding" (and times), "cells", "times" or "views". Weights are left out: the host can keep them elsewhere.
+    """
+
+    def fits(changed: Plan) -> bool:
+        return FACTOR * peak_bytes(network, changed) <= free_bytes
+
+    size = plan.size
+    if plan.sync == "fused":
+        yield from _first(fits, "sync", [replace(plan, sync="hard")])
+    if size.encoding not in ("", "native") and size.times > network.frames_per_latent:
+        times = size.times - (size.times - 1) % network.frames_per_latent
+        yield from _first(fits, "encoding", [replace(plan, size=replace(size, times=times, encoding="native"))])
+    yield from _first(fits, "cells", (replace(plan, size=smaller) for smaller in _smaller_cells(network, size)))
+    step = network.frames_per_latent if size.encoding == "native" else 1
+    yield from _first(fits, "times", (replace(plan, size=replace(size, times=n)) for n in range(size.times - step, 1, -step)))
+    yield from _first(fits, "views", (replace(plan, size=replace(size, views=n)) for n in range(size.views - 1, 1, -1)))
+
+
+def _first(fits: Callable[[Plan], bool], changed: str, plans: Iterable[Plan]) -> Iterator[tuple[str, Plan]]:
+    found = next(filter(fits, plans), None)
+    if found is not None:
+        yield changed, found
+
+
+def _smaller_cells(network: VideoNetwork, size: GridSize) -> Iterator[GridSize]:
+    """Cells of whole tokens and nearly the same shape, the largest first."""
+    side = network.pixels_per_token
+    short, long = sorted((size.height, size.width))
+    for count in range(-(-short // side) - 1, SMALLEST_CELL - 1, -1):
+        sides = (count * side, max(1, round(count * long / short)) * side)
+        yield replace(size, height=sides[size.height > size.width], width=sides[size.height <= size.width])
+
+
+def of_grid_model(config: ModelConfig, number_bytes: int, sync_weights: int = 0) -> VideoNetwork:
+    """The bundled kind of model, which samples pixels. sync_weights: of the kind of synchronization that will run, in all blocks."""
+    D, mlp, text = config.width, config.mlp_width, config.text_width
+    fine, middle, out = config.fine_width, config.middle_width, 11 if config.guess else 4
+    pixels, halves, quarters = PATCH**2, (PATCH // 2) ** 2, (PATCH // 4) ** 2
+    seen = 3 + config.condition_channels
+    stem = halves * 9 * (4 * seen * fine + 2 * fine**2) + quarters * 9 * (fine * middle + 2 * middle**2) + 9 * middle * D
+    head = 4 * D * middle + quarters * (18 * middle**2 + 4 * middle * fine) + halves * 9 * (2 * fine**2 + 4 * fine * out)
+    kept = 4 * pixels * (6 + 2.3 * config.condition_channels)  # float32: noisy pixels, conditions, what `Prior` makes of them
+    return VideoNetwork(
+        width=D,
+        widest=max(mlp, 3 * D),
+        depth=config.depth,
+        weights=config.depth * (4 * D * D + 2 * D * mlp + (2 * D * D if text else 0)),
+        number_bytes=number_bytes,
+        pixels_per_token=PATCH,
+        sync_weights=sync_weights,
+        frame_weights=(stem, head),
+        kept_bytes=kept + number_bytes * (halves * fine + quarters * middle),
+        frame_numbers=pixels * seen + 5 * halves * fine,
+        both_at_once=True,
+    )

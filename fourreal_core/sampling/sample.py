@@ -1,0 +1,132 @@
+"""From a grid with unknown cells to the whole grid: samplers of the rectified flow, and `sample_grid`.
+
+A sampler is a generator over a velocity function; guidance and known cells wrap the velocity, so that no sampler
+knows either. Conventions: flow.py.
+
+Legend: V views, T times, H W pixels; x `[1, V, 3, T, H, W]` model pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ..model.condition import grid_condition, lean_towards
+from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
+from ..grid import FrameGrid
+from ..model.two_stream import GridModel
+from ..transport import TransportGuess, transport
+
+Velocity = Callable[[Tensor, float], Tensor]
+Sampler = Callable[[Velocity, Tensor, list[float]], Iterator[tuple[Tensor, Tensor]]]
+
+
+def euler(velocity: Velocity, x: Tensor, sigmas: list[float]) -> Iterator[tuple[Tensor, Tensor]]:
+    """First order. Yields (x after the step, the clean estimate that the step moved towards)."""
+    for sigma, next_sigma in zip(sigmas[:-1], sigmas[1:]):
+        v = velocity(x, sigma)
+        x0 = x0_from_velocity(x, v, sigma)
+        x = x + (next_sigma - sigma) * v
+        yield x, x0
+
+
+def heun(velocity: Velocity, x: Tensor, sigmas: list[float]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Second order, two evaluations per step but the last (Heun's method, EDM Algorithm 1, arXiv 2206.00364)."""
+    for sigma, next_sigma in zip(sigmas[:-1], sigmas[1:]):
+        v = velocity(x, sigma)
+        x0 = x0_from_velocity(x, v, sigma)
+        ahead = x + (next_sigma - sigma) * v
+        if next_sigma > 0:
+            v = (v + velocity(ahead, next_sigma)) / 2
+            ahead = x + (next_sigma - sigma) * v
+        x = ahead
+        yield x, x0
+
+
+SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun}
+
+
+def schedule(steps: int, denoise: float = 1.0) -> list[float]:
+    """`steps + 1` sigmas, evenly spaced from `denoise` down to 0."""
+    return [denoise * (1 - step / steps) for step in range(steps)] + [0.0]
+
+
+@torch.no_grad()
+def sample_grid(
+    model: GridModel,
+    grid: FrameGrid,
+    sync: str = "soft",
+    *,
+    strength: float = 1.0,
+    steps: int = 16,
+    seed: int = 0,
+    sampler: str = "euler",
+    output: str = "mean",
+    guess: FrameGrid | None = None,
+    denoise: float = 1.0,
+    on_step: Callable[[int, int, Tensor], None] | None = None,
+    predictions: TransportGuess | None = None,
+) -> FrameGrid:
+    """Fill every unknown cell; known cells come back bit-exact.
+
+    grid: any `known` pattern with at least one known cell. sync, strength, output: see `GridModel.forward`.
+    steps: 1 or more. seed: noise per cell, see `cell_noise`. sampler: a key of `SAMPLERS`.
+    guess: grid of the same shape to start from when `denoise` < 1 (None: Transport). denoise: the sigma to start at,
+    above 0 up to 1. on_step(step, steps, denoised): called after each step, counted from 1, with the current clean
+    estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling. predictions: `transport(grid)` where it is at
+    hand already, to save its time.
+    Raises ValueError for an unknown sync, sampler or output, and for numbers or shapes out of range.
+    """
+    _check(grid, steps, sampler, guess, denoise)
+    if predictions is None and (model.config.guess or (guess is None and denoise < 1)):
+        predictions = transport(grid)
+    start = _start(grid, guess, predictions, denoise)
+    if guess is not None and predictions is not None:
+        predictions = lean_towards(predictions, guess.frames, denoise)
+    device = next(model.parameters()).device
+    condition = grid_condition(grid, model.config, predictions)[None].to(device)
+    noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
+    known = grid.known[None, :, None, :, None, None].to(device)
+    pixels = to_model(grid.frames)[None].to(device)
+
+    def velocity(x: Tensor, sigma: float) -> Tensor:
+        x = torch.where(known, add_noise(pixels, noise, sigma), x)
+        return model(x, torch.full((1,), sigma, device=device), condition, sync=sync, strength=strength, output=output)
+
+    x = add_noise(start[None].to(device), noise, denoise)
+    for step, (x, x0) in enumerate(SAMPLERS[sampler](velocity, x, schedule(steps, denoise)), start=1):
+        if on_step:
+            on_step(step, steps, from_model(x0[0].cpu()))
+    frames = torch.where(grid.known[..., None, None, None], grid.frames, from_model(x[0].cpu()))
+    provenance = {
+        **grid.provenance,
+        "model": getattr(model, "checkpoint_hash", "unsaved"),
+        "sync": sync,
+        "sync_trained": sync in model.sync,
+        **{"strength": strength, "seed": seed, "steps": steps, "sampler": sampler, "denoise": denoise},
+    }
+    return grid.replace(frames=frames, provenance=provenance)
+
+
+def _start(grid: FrameGrid, guess: FrameGrid | None, predictions: TransportGuess | None, denoise: float) -> Tensor:
+    """Clean pixels `[V, 3, T, H, W]` that the noise is mixed into; at denoise 1 they do not matter."""
+    if denoise == 1.0:
+        return to_model(grid.frames)
+    return to_model(guess.frames if guess is not None else predictions.blend)
+
+
+def _check(grid: FrameGrid, steps: int, sampler: str, guess: FrameGrid | None, denoise: float) -> None:
+    if sampler not in SAMPLERS:
+        raise ValueError(f"unknown sampler {sampler!r}: expected one of {', '.join(SAMPLERS)}")
+    if steps < 1:
+        raise ValueError(f"expected at least 1 sampling step, got {steps}")
+    if not 0 < denoise <= 1:
+        raise ValueError(f"denoise must lie above 0 and up to 1, got {denoise}")
+    if guess is not None and guess.frames.shape != grid.frames.shape:
+        raise ValueError(
+            f"the guess must have the grid's shape {tuple(grid.frames.shape)}, got {tuple(guess.frames.shape)}"
+        )
+    if not grid.known.any():
+        raise ValueError("the grid has no known cell: give it at least one frame to start from")

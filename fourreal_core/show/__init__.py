@@ -1,0 +1,1 @@
+"""Grids as pictures: a contact sheet to look at, atlases for players."""

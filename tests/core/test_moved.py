@@ -1,0 +1,37 @@
+"""Scripts and notebooks written for version 0.1 still run: every old module name gives the very module that took its place."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from fourreal_core.moved import MOVED
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_an_old_name_gives_the_moved_module_and_a_warning(old):
+    sys.modules.pop(f"fourreal_core.{old}", None)
+    with pytest.warns(DeprecationWarning, match=f"fourreal_core.{old} is now fourreal_core.{MOVED[old]}"):
+        module = importlib.import_module(f"fourreal_core.{old}")
+    assert module is importlib.import_module(f"fourreal_core.{MOVED[old]}")
+
+
+def test_names_from_an_old_module_are_the_same_objects():
+    with pytest.warns(DeprecationWarning):
+        sys.modules.pop("fourreal_core.storage", None)
+        from fourreal_core.storage import GridFileError, load_grid
+    import fourreal_core.grid_file
+
+    assert load_grid is fourreal_core.load_grid and GridFileError is fourreal_core.grid_file.GridFileError
+
+
+def test_a_name_that_never_was_stays_unknown():
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("fourreal_core.cameras_of_nobody")
+
+
+def test_the_library_itself_uses_no_old_name():
+    code = "import pkgutil, importlib, fourreal_core\nfor m in pkgutil.walk_packages(fourreal_core.__path__, 'fourreal_core.'): importlib.import_module(m.name)"
+    run = subprocess.run([sys.executable, "-W", "error:fourreal_core:DeprecationWarning", "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
