@@ -10,8 +10,20 @@ from .grid_file import load_grid, save_grid
 from .moved import keep_old_names
 from .paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
 
-__all__ = ["FrameGrid", "load_model", "sample_grid", "slice_grid", "save_grid", "load_grid", "fixed_view", "freeze_time", "bullet_time",
-           "diagonal", "ping_pong", "transport_fill"]
+__all__ = [
+    "FrameGrid",
+    "load_model",
+    "sample_grid",
+    "slice_grid",
+    "save_grid",
+    "load_grid",
+    "fixed_view",
+    "freeze_time",
+    "bullet_time",
+    "diagonal",
+    "ping_pong",
+    "transport_fill",
+]
 
 _LAZY = {"load_model": ".model.weights", "sample_grid": ".sampling", "transport_fill": ".transport"}
 

@@ -16,7 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .files.video import MAX_FPS, MAX_SIDE, check_range, fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_view, view_sources
+from .files.video import (
+    MAX_FPS,
+    MAX_SIDE,
+    check_range,
+    fit_frames,
+    fit_scale_and_shift,
+    frames_tensor,
+    pick_frames,
+    pick_stride,
+    read_view,
+    view_sources,
+)
 
 MAX_LENGTH = 1024  # views or times
 MAX_BYTES = 64 * 2**30  # of a grid's frames
@@ -37,16 +48,24 @@ class Cameras:
         for name, size in (("world_to_camera", 4), ("intrinsics", 3)):
             matrices = torch.as_tensor(getattr(self, name)).detach().to("cpu", torch.float32, copy=True).contiguous()
             if matrices.ndim != 3 or matrices.shape[1:] != (size, size) or len(matrices) == 0:
-                raise ValueError(f"expected cameras.{name} of shape [V, {size}, {size}], got {list(matrices.shape)}: give one matrix per view.")
+                raise ValueError(
+                    f"expected cameras.{name} of shape [V, {size}, {size}], got {list(matrices.shape)}: give one matrix per view."
+                )
             if not torch.isfinite(matrices).all():
-                raise ValueError(f"expected finite numbers in cameras.{name}, got NaN or infinity: check where the cameras come from.")
+                raise ValueError(
+                    f"expected finite numbers in cameras.{name}, got NaN or infinity: check where the cameras come from."
+                )
             last_line = torch.eye(size)[-1]
             if not torch.allclose(matrices[:, -1], last_line.expand(len(matrices), -1), atol=1e-4):
-                raise ValueError(f"expected the last line of cameras.{name} to be {last_line.int().tolist()}, got "
-                                 f"{matrices[0, -1].tolist()}: the matrices may be transposed.")
+                raise ValueError(
+                    f"expected the last line of cameras.{name} to be {last_line.int().tolist()}, got "
+                    f"{matrices[0, -1].tolist()}: the matrices may be transposed."
+                )
             object.__setattr__(self, name, matrices)
         if len(self.world_to_camera) != len(self.intrinsics):
-            raise ValueError(f"expected as many intrinsics as world_to_camera matrices, got {len(self.intrinsics)} and {len(self.world_to_camera)}.")
+            raise ValueError(
+                f"expected as many intrinsics as world_to_camera matrices, got {len(self.intrinsics)} and {len(self.world_to_camera)}."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +86,21 @@ class FrameGrid:
 
     def __post_init__(self):
         object.__setattr__(self, "frames", _checked_grid_frames(self.frames))
-        if not isinstance(self.known, Tensor) or self.known.dtype != torch.bool or self.known.shape != self.frames.shape[:2]:
-            raise ValueError(f"expected known as a bool tensor of shape {list(self.frames.shape[:2])} (views, times), got "
-                             f"{getattr(self.known, 'dtype', type(self.known).__name__)} {list(getattr(self.known, 'shape', []))}.")
+        if (
+            not isinstance(self.known, Tensor)
+            or self.known.dtype != torch.bool
+            or self.known.shape != self.frames.shape[:2]
+        ):
+            raise ValueError(
+                f"expected known as a bool tensor of shape {list(self.frames.shape[:2])} (views, times), got "
+                f"{getattr(self.known, 'dtype', type(self.known).__name__)} {list(getattr(self.known, 'shape', []))}."
+            )
         object.__setattr__(self, "known", self.known.detach().cpu().contiguous())
         object.__setattr__(self, "fps", _checked_fps(self.fps))
         if self.cameras is not None and len(self.cameras.world_to_camera) != self.views:
-            raise ValueError(f"expected one camera per view ({self.views}), got {len(self.cameras.world_to_camera)} cameras.")
+            raise ValueError(
+                f"expected one camera per view ({self.views}), got {len(self.cameras.world_to_camera)} cameras."
+            )
         object.__setattr__(self, "provenance", _copied_json(self.provenance))
 
     @property
@@ -104,7 +131,9 @@ class FrameGrid:
         _check_pair(fixed_THWC, freeze_VHWC)
         for video, name in ((fixed_THWC, "fixed-view"), (freeze_VHWC, "freeze-time")):
             if len(video) < 2:
-                raise ValueError(f"expected the {name} video to have at least 2 frames, got 1: a still image spans no grid.")
+                raise ValueError(
+                    f"expected the {name} video to have at least 2 frames, got 1: a still image spans no grid."
+                )
         check_bytes(len(freeze_VHWC), *fixed_THWC.shape[:3])
         frames = torch.zeros(len(freeze_VHWC), *fixed_THWC.shape)
         frames[:, 0] = freeze_VHWC
@@ -123,14 +152,23 @@ class FrameGrid:
         for view, video in enumerate(videos):
             video_THWC = first if view == 0 else float_frames(video, f"the video of view {view}")
             if video_THWC.shape != first.shape:
-                raise ValueError(f"expected every view to have {_size(first)} as view 0 has, got {_size(video_THWC)} at view {view}: "
-                                 "trim and resize the videos to one length and size.")
+                raise ValueError(
+                    f"expected every view to have {_size(first)} as view 0 has, got {_size(video_THWC)} at view {view}: "
+                    "trim and resize the videos to one length and size."
+                )
             frames[view] = video_THWC
         return cls(frames, torch.ones(frames.shape[:2], dtype=torch.bool), fps=fps)
 
     @classmethod
-    def from_folder(cls, folder: str | Path, *, fps: float | None = None, views: int | None = None, times: int | None = None,
-                    size: tuple[int, int] | None = None) -> FrameGrid:
+    def from_folder(
+        cls,
+        folder: str | Path,
+        *,
+        fps: float | None = None,
+        views: int | None = None,
+        times: int | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> FrameGrid:
         """One video file, or one folder of images, per view, in natural order of their names (view2 before view10). All cells known.
 
         views, times: how many to pick, evenly spaced and starting with the first (None: all). size: (height, width), cropped to fit
@@ -147,7 +185,9 @@ class FrameGrid:
             videos.append(picked if size is None else fit_frames(picked, *size, "crop"))
             check_bytes(len(sources), *videos[0].shape[:3])
             read_fps = source_fps / stride if read_fps is None else read_fps
-        return cls.from_views(videos, fps=read_fps if fps is None else fps).replace(provenance={"folder": Path(folder).name})
+        return cls.from_views(videos, fps=read_fps if fps is None else fps).replace(
+            provenance={"folder": Path(folder).name}
+        )
 
     def replace(self, **changes) -> FrameGrid:
         """A new grid with some fields changed; the others are shared, not copied."""
@@ -155,7 +195,9 @@ class FrameGrid:
 
     def swapped(self) -> FrameGrid:
         """The grid with view and time exchanged: `swapped().frames[t, v] = frames[v, t]`. Cameras belong to views and are dropped."""
-        return self.replace(frames=self.frames.transpose(0, 1).contiguous(), known=self.known.T.contiguous(), cameras=None)
+        return self.replace(
+            frames=self.frames.transpose(0, 1).contiguous(), known=self.known.T.contiguous(), cameras=None
+        )
 
     def resized(self, height: int, width: int, fit: str = "crop") -> FrameGrid:
         """The grid at another size, cameras included. fit: "crop", "pad" or "stretch" as in video.fit_frames."""
@@ -164,7 +206,9 @@ class FrameGrid:
             return self.replace(frames=frames)
         scale_y, scale_x, shift_y, shift_x = fit_scale_and_shift(self.height, self.width, height, width, fit)
         pixels = torch.tensor([[scale_x, 0, shift_x], [0, scale_y, shift_y], [0, 0, 1]], dtype=torch.float32)
-        return self.replace(frames=frames, cameras=Cameras(self.cameras.world_to_camera, pixels @ self.cameras.intrinsics))
+        return self.replace(
+            frames=frames, cameras=Cameras(self.cameras.world_to_camera, pixels @ self.cameras.intrinsics)
+        )
 
 
 def task_known(views: int, times: int) -> Tensor:
@@ -178,8 +222,10 @@ def check_bytes(views: int, times: int, height: int, width: int) -> None:
     """ValueError when the frames of such a grid need more than 64 GiB: call it before memory is asked for."""
     needed = views * times * height * width * 3 * 4
     if needed > MAX_BYTES:
-        raise ValueError(f"expected a grid of at most {MAX_BYTES // 2**30} GiB, {views} views and {times} times of {width}x{height} need "
-                         f"{needed / 2**30:.0f}: pick fewer frames or give a smaller size.")
+        raise ValueError(
+            f"expected a grid of at most {MAX_BYTES // 2**30} GiB, {views} views and {times} times of {width}x{height} need "
+            f"{needed / 2**30:.0f}: pick fewer frames or give a smaller size."
+        )
 
 
 def first_frame_difference(fixed_view, freeze_time) -> float:
@@ -204,24 +250,38 @@ def _in_range(frames: Tensor, name: str) -> Tensor:
 
 
 def _checked_grid_frames(frames: Tensor) -> Tensor:
-    if not isinstance(frames, Tensor) or frames.dtype != torch.float32 or frames.ndim != 5 or frames.shape[-1] != 3 or frames.numel() == 0:
-        raise ValueError("expected grid frames as a float32 tensor [views, times, height, width, 3] with no empty axis, got "
-                         f"{getattr(frames, 'dtype', type(frames).__name__)} {list(getattr(frames, 'shape', []))}.")
+    if (
+        not isinstance(frames, Tensor)
+        or frames.dtype != torch.float32
+        or frames.ndim != 5
+        or frames.shape[-1] != 3
+        or frames.numel() == 0
+    ):
+        raise ValueError(
+            "expected grid frames as a float32 tensor [views, times, height, width, 3] with no empty axis, got "
+            f"{getattr(frames, 'dtype', type(frames).__name__)} {list(getattr(frames, 'shape', []))}."
+        )
     _check_lengths(*frames.shape[:2])
     if max(frames.shape[2:4]) > MAX_SIDE:
-        raise ValueError(f"expected frames of at most {MAX_SIDE} pixels a side, got {frames.shape[3]}x{frames.shape[2]}: resize them.")
+        raise ValueError(
+            f"expected frames of at most {MAX_SIDE} pixels a side, got {frames.shape[3]}x{frames.shape[2]}: resize them."
+        )
     return _in_range(frames.detach().cpu(), "the grid").contiguous()
 
 
 def _check_lengths(views: int, times: int) -> None:
     if max(views, times) > MAX_LENGTH:
-        raise ValueError(f"expected at most {MAX_LENGTH} views and {MAX_LENGTH} times, got {views} and {times}: pick fewer frames.")
+        raise ValueError(
+            f"expected at most {MAX_LENGTH} views and {MAX_LENGTH} times, got {views} and {times}: pick fewer frames."
+        )
 
 
 def _check_pair(fixed_THWC: Tensor, freeze_VHWC: Tensor) -> None:
     if fixed_THWC.shape[1:] != freeze_VHWC.shape[1:]:
-        raise ValueError("expected the fixed-view and the freeze-time video to have one frame size, got "
-                         f"{fixed_THWC.shape[2]}x{fixed_THWC.shape[1]} and {freeze_VHWC.shape[2]}x{freeze_VHWC.shape[1]}: resize one of them.")
+        raise ValueError(
+            "expected the fixed-view and the freeze-time video to have one frame size, got "
+            f"{fixed_THWC.shape[2]}x{fixed_THWC.shape[1]} and {freeze_VHWC.shape[2]}x{freeze_VHWC.shape[1]}: resize one of them."
+        )
     _check_lengths(len(freeze_VHWC), len(fixed_THWC))
 
 
@@ -240,7 +300,9 @@ def _copied_json(provenance: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return json.loads(json.dumps(dict(provenance), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected provenance of plain JSON values (text, finite numbers, lists, dicts), got something else: {error}.") from error
+        raise ValueError(
+            f"expected provenance of plain JSON values (text, finite numbers, lists, dicts), got something else: {error}."
+        ) from error
 
 
 def _size(video: Tensor) -> str:

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .files.atomic import write_tensors
-from .grid import MAX_LENGTH, Cameras, FrameGrid
 from .files.video import MAX_SIDE
+from .grid import MAX_LENGTH, Cameras, FrameGrid
 
 FORMAT = "fourreal.grid"
 VERSION = "1"
@@ -37,7 +37,9 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
     file = Path(file)
     described = json.dumps({"fps": grid.fps, "provenance": grid.provenance}, allow_nan=False)
     if len(described) > MAX_METADATA:
-        raise GridFileError(f"expected provenance of at most {MAX_METADATA} characters as JSON, got {len(described)}: store less of it.")
+        raise GridFileError(
+            f"expected provenance of at most {MAX_METADATA} characters as JSON, got {len(described)}: store less of it."
+        )
     if not file.parent.is_dir():
         raise GridFileError(f"expected the folder {file.parent} to exist: create it before saving {file.name}.")
     if file.is_dir():
@@ -67,7 +69,9 @@ def load_grid(file: str | Path) -> FrameGrid:
             _check_tensors(opened, file.name)
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
     except (OSError, SafetensorError) as error:
-        raise GridFileError(f"expected a grid file in {file.name}, reading failed ({error}): it is broken, cut short, or another kind of file.") from error
+        raise GridFileError(
+            f"expected a grid file in {file.name}, reading failed ({error}): it is broken, cut short, or another kind of file."
+        ) from error
     try:
         return _grid(tensors, fps, provenance)
     except ValueError as error:
@@ -88,25 +92,37 @@ def _check_header_length(file: Path) -> None:
     with open(file, "rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
     if not 2 <= length <= min(MAX_HEADER, file.stat().st_size - 8):
-        raise GridFileError(f"expected a grid file in {file.name}, its first bytes announce a header of {length} bytes in a file of "
-                            f"{file.stat().st_size}: it is broken, cut short, or another kind of file.")
+        raise GridFileError(
+            f"expected a grid file in {file.name}, its first bytes announce a header of {length} bytes in a file of "
+            f"{file.stat().st_size}: it is broken, cut short, or another kind of file."
+        )
 
 
 def _read_description(metadata: dict[str, str], name: str) -> tuple[float, dict]:
     if metadata.get("format") != FORMAT:
-        raise GridFileError(f"expected a grid file, {name} is a safetensors file of another kind (format {metadata.get('format', 'not given')!r:.60}).")
+        raise GridFileError(
+            f"expected a grid file, {name} is a safetensors file of another kind (format {metadata.get('format', 'not given')!r:.60})."
+        )
     if metadata.get("version") != VERSION:
-        raise GridFileError(f"expected grid format version {VERSION}, {name} has version {metadata.get('version')!r:.60}: update the pack to open it.")
+        raise GridFileError(
+            f"expected grid format version {VERSION}, {name} has version {metadata.get('version')!r:.60}: update the pack to open it."
+        )
     described = metadata.get("grid", "")
     if len(described) > MAX_METADATA:
-        raise GridFileError(f"expected a description of at most {MAX_METADATA} characters in {name}, got {len(described)}.")
+        raise GridFileError(
+            f"expected a description of at most {MAX_METADATA} characters in {name}, got {len(described)}."
+        )
     try:
         description = json.loads(described, parse_constant=_refuse_constant)
         fps, provenance = description["fps"], description["provenance"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise GridFileError(f"expected fps and provenance as JSON in {name}, got something else ({str(error)[:80]}).") from error
+        raise GridFileError(
+            f"expected fps and provenance as JSON in {name}, got something else ({str(error)[:80]})."
+        ) from error
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not isinstance(provenance, dict):
-        raise GridFileError(f"expected a number as fps and an object as provenance in {name}, got {type(fps).__name__} and {type(provenance).__name__}.")
+        raise GridFileError(
+            f"expected a number as fps and an object as provenance in {name}, got {type(fps).__name__} and {type(provenance).__name__}."
+        )
     return fps, provenance
 
 
@@ -119,18 +135,31 @@ def _check_tensors(opened, name: str) -> None:
     names = set(opened.keys())
     allowed = REQUIRED | OPTIONAL
     if not set(REQUIRED) <= names <= set(allowed) or len(names & set(OPTIONAL)) == 1:
-        raise GridFileError(f"expected the tensors frames, known and, with cameras, world_to_camera and intrinsics in {name}, got "
-                            f"{', '.join(sorted(names))[:200] or 'none'}.")
+        raise GridFileError(
+            f"expected the tensors frames, known and, with cameras, world_to_camera and intrinsics in {name}, got "
+            f"{', '.join(sorted(names))[:200] or 'none'}."
+        )
     parts = {part: opened.get_slice(part) for part in names}
     shape = parts["frames"].get_shape()
-    if len(shape) != 5 or not (1 <= min(shape) and max(shape[:2]) <= MAX_LENGTH and max(shape[2:4]) <= MAX_SIDE and shape[4] == 3):
-        raise GridFileError(f"expected frames of shape [views, times, height, width, 3] with at most {MAX_LENGTH} views and times and "
-                            f"{MAX_SIDE} pixels a side in {name}, got {str(shape)[:100]}.")
-    expected = {"frames": shape, "known": shape[:2], "world_to_camera": [shape[0], 4, 4], "intrinsics": [shape[0], 3, 3]}
+    if len(shape) != 5 or not (
+        1 <= min(shape) and max(shape[:2]) <= MAX_LENGTH and max(shape[2:4]) <= MAX_SIDE and shape[4] == 3
+    ):
+        raise GridFileError(
+            f"expected frames of shape [views, times, height, width, 3] with at most {MAX_LENGTH} views and times and "
+            f"{MAX_SIDE} pixels a side in {name}, got {str(shape)[:100]}."
+        )
+    expected = {
+        "frames": shape,
+        "known": shape[:2],
+        "world_to_camera": [shape[0], 4, 4],
+        "intrinsics": [shape[0], 3, 3],
+    }
     for part, header in parts.items():
         if header.get_dtype() not in allowed[part] or header.get_shape() != expected[part]:
-            raise GridFileError(f"expected {part} as {' or '.join(allowed[part])} {expected[part]} in {name}, got {header.get_dtype()} "
-                                f"{str(header.get_shape())[:100]}.")
+            raise GridFileError(
+                f"expected {part} as {' or '.join(allowed[part])} {expected[part]} in {name}, got {header.get_dtype()} "
+                f"{str(header.get_shape())[:100]}."
+            )
 
 
 def _grid(tensors: dict[str, Tensor], fps: float, provenance: dict) -> FrameGrid:

@@ -29,13 +29,15 @@ def parse_marks(text: str, grid_shape: tuple[int, int]) -> tuple[Tensor, int]:
 
 
 def _cells(text: str) -> list[tuple[int, int]]:
-    problem = 'expected marked cells as a JSON list of [view, time], for example [[2, 5]]'
+    problem = "expected marked cells as a JSON list of [view, time], for example [[2, 5]]"
     if not text.strip():
         return []
     try:
         cells = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{problem}, got text that is no JSON ({str(error)[:80]}): clear the marks in the player.") from error
+        raise ValueError(
+            f"{problem}, got text that is no JSON ({str(error)[:80]}): clear the marks in the player."
+        ) from error
     if not isinstance(cells, list):
         raise ValueError(f"{problem}, got {type(cells).__name__}: clear the marks in the player.")
     for cell in cells:

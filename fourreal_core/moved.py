@@ -58,12 +58,20 @@ class MovedModules(MetaPathFinder, Loader):
     """Finds what no other finder found, by the table above."""
 
     def find_spec(self, fullname: str, path=None, target=None) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname.removeprefix(f"{PACKAGE}.") in MOVED and fullname.startswith(f"{PACKAGE}.") else None
+        return (
+            ModuleSpec(fullname, self)
+            if fullname.removeprefix(f"{PACKAGE}.") in MOVED and fullname.startswith(f"{PACKAGE}.")
+            else None
+        )
 
     def exec_module(self, module: ModuleType) -> None:
         """Puts the moved module where its old name is looked up."""
         old = module.__name__.removeprefix(f"{PACKAGE}.")
-        warnings.warn(f"fourreal_core.{old} is now fourreal_core.{MOVED[old]}: the old name goes in version 0.3", DeprecationWarning, stacklevel=2)
+        warnings.warn(
+            f"fourreal_core.{old} is now fourreal_core.{MOVED[old]}: the old name goes in version 0.3",
+            DeprecationWarning,
+            stacklevel=2,
+        )
         sys.modules[module.__name__] = importlib.import_module(f"{PACKAGE}.{MOVED[old]}")
 
 

@@ -25,8 +25,10 @@ def redo_task(grid: FrameGrid, redo_VT: Tensor) -> FrameGrid:
     """
     task = with_marks_unknown(grid, redo_VT)
     if not task.known.any():
-        raise ValueError("expected some cells to hold, got a mask that marks every filled cell: unmark at least one, or sample the grid "
-                         "without a mask.")
+        raise ValueError(
+            "expected some cells to hold, got a mask that marks every filled cell: unmark at least one, or sample the grid "
+            "without a mask."
+        )
     return task
 
 
@@ -55,5 +57,7 @@ def cells_from_mask(mask: Tensor, grid_shape: tuple[int, int]) -> Tensor:
             return (mask_NHW > MARKED).flatten(1).any(dim=1).view(views, times).cpu()
         if tuple(mask_NHW.shape) == (1, views, times):
             return (mask_NHW[0] > MARKED).cpu()
-    raise ValueError(f"expected {views * times} masks, one per cell of this grid of {views} views and {times} times, or one mask of {times}x{views} "
-                     f"pixels, one per cell, got shape {list(mask.shape)}: connect marked of a 4Real Grid Player that shows this grid.")
+    raise ValueError(
+        f"expected {views * times} masks, one per cell of this grid of {views} views and {times} times, or one mask of {times}x{views} "
+        f"pixels, one per cell, got shape {list(mask.shape)}: connect marked of a 4Real Grid Player that shows this grid."
+    )

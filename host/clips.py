@@ -78,11 +78,15 @@ def read_clip(value, name: str) -> Clip:
     if not isinstance(value, Input.Video):
         raise ValueError(f"expected {name} as a VIDEO or an IMAGE batch, got {type(value).__name__}")
     if _is_whole_file(value):
-        return Clip(*read_video(value.get_stream_source()))  # as bytes: a quarter of the memory that the host would take
+        return Clip(
+            *read_video(value.get_stream_source())
+        )  # as bytes: a quarter of the memory that the host would take
     try:
         components = value.get_components()
     except (av.error.FFmpegError, ValueError) as error:
-        raise ValueError(f"expected {name} to be a readable video, decoding failed ({error}): is the file complete?") from error
+        raise ValueError(
+            f"expected {name} to be a readable video, decoding failed ({error}): is the file complete?"
+        ) from error
     if components.images.shape[0] == 0:
         raise ValueError(f"expected {name} to have frames, got none: is the file a video?")
     frames = components.images if components.alpha is None else torch.cat([components.images, components.alpha], dim=-1)
@@ -126,7 +130,9 @@ def fitted(clip: Clip, size: tuple[int, int], fit: str) -> torch.Tensor:
 
 def _filled(frames: torch.Tensor, name: str) -> torch.Tensor:
     if frames.numel() == 0:
-        raise ValueError(f"expected {name} to have frames and pixels, got an image batch of shape {list(frames.shape)}: check the node before")
+        raise ValueError(
+            f"expected {name} to have frames and pixels, got an image batch of shape {list(frames.shape)}: check the node before"
+        )
     return frames
 
 

@@ -30,7 +30,11 @@ def lay_out_examples() -> None:
             if file.suffix in KINDS:
                 copy_if_missing(file, folder / (PREFIX + file.name))
     except OSError as problem:
-        log.warning("The examples of 4Real-Video could not be copied to %s (%s): choose your own in Load Video.", folder, problem)
+        log.warning(
+            "The examples of 4Real-Video could not be copied to %s (%s): choose your own in Load Video.",
+            folder,
+            problem,
+        )
 
 
 def copy_if_missing(source: Path, target: Path) -> None:

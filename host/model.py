@@ -88,7 +88,9 @@ class HostGridModel(GridModel):
         """N videos of F frames along time or along views -> their velocity."""
         mode_N = torch.full((x_NCFHW.shape[0],), MODES[options[STREAM]], device=x_NCFHW.device)
         hooks = options.get("patches_replace", {}).get("dit", {})
-        blocks = [_patchable(block, hooks.get(("double_block", index)), options) for index, block in enumerate(self.blocks)]
+        blocks = [
+            _patchable(block, hooks.get(("double_block", index)), options) for index, block in enumerate(self.blocks)
+        ]
         return self.base(x_NCFHW, sigma_N, condition_NCFHW, mode_N, blocks=blocks)
 
 
@@ -101,7 +103,13 @@ def _patchable(block, hook, options):
         return {"img": block(given["img"], given["vec"], given["pe"], given["txt"])}
 
     def patched(tokens_NLD, modulation_N6D, angles_LP, text_NKD):
-        given = {"img": tokens_NLD, "vec": modulation_N6D, "pe": angles_LP, "txt": text_NKD, "transformer_options": options}
+        given = {
+            "img": tokens_NLD,
+            "vec": modulation_N6D,
+            "pe": angles_LP,
+            "txt": text_NKD,
+            "transformer_options": options,
+        }
         return hook(given, {"original_block": original})["img"]
 
     return patched
@@ -151,7 +159,9 @@ class GridModelConfig(comfy.supported_models_base.BASE):
     unet_extra_config = {}
     sampling_settings = {"shift": 1.0, "multiplier": 1.0}
     latent_format = GridPixels
-    memory_usage_factor = 0.02  # measured: 0.64 to 0.92 kB per pixel; the host's formula for fast attention gives 0.84 kB
+    memory_usage_factor = (
+        0.02  # measured: 0.64 to 0.92 kB per pixel; the host's formula for fast attention gives 0.84 kB
+    )
     supported_inference_dtypes = [torch.bfloat16, torch.float32]
 
     def get_model(self, state_dict, prefix="", device=None):

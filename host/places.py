@@ -29,13 +29,17 @@ def output_place(filename_prefix: str, width: int, height: int) -> OutputPlace:
     output = folder_paths.get_output_directory()
     parent, name = os.path.split(os.path.normpath(filename_prefix))
     if name in ("", ".", ".."):
-        raise ValueError(f"expected filename_prefix to end in a name, got {filename_prefix[:60]!r}: write one such as grids/4real")
+        raise ValueError(
+            f"expected filename_prefix to end in a name, got {filename_prefix[:60]!r}: write one such as grids/4real"
+        )
     if not filename_prefix.isprintable() or len(name.encode()) > LONGEST_NAME:
         raise ValueError(
             f"expected a filename_prefix of printable letters, its name of at most {LONGEST_NAME} bytes, got {filename_prefix[:60]!r}: choose another"
         )
     if not folder_paths.is_within_directory(output, os.path.join(output, parent)):
-        raise ValueError(f"expected a filename_prefix below the output folder, {filename_prefix!r} lies outside the output folder: choose another")
+        raise ValueError(
+            f"expected a filename_prefix below the output folder, {filename_prefix!r} lies outside the output folder: choose another"
+        )
     try:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output, width, height)
     except OSError as error:

@@ -6,8 +6,8 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from PIL import Image
 
-from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..fourreal_core.flow import from_model
+from ..fourreal_core.show.contact_sheet import contact_sheet
 
 PREVIEW_KEY = "fourreal_preview"
 PREVIEW_SIDE = 1024  # pixels of the longer side sent to the browser at each step
@@ -19,7 +19,9 @@ def attach_grid_preview(patcher):
     patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, PREVIEW_KEY, _sample_with_preview)
 
 
-def _sample_with_preview(executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, *args, **kwargs):
+def _sample_with_preview(
+    executor, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None, *args, **kwargs
+):
     """An OUTER_SAMPLE wrapper: the sampler's own callback with the preview added."""
     callback = _sheet_callback(callback, _held_cells(denoise_mask))
     return executor(noise, latent_image, sampler, sigmas, denoise_mask, callback, *args, **kwargs)

@@ -9,7 +9,9 @@ Letters: V views, C latent channels, L latent frames of a view, h w latent pixel
 import torch
 from comfy.patcher_extension import WrappersMP
 
-KNOWN_LATENTS = "fourreal_known"  # in every entry of a conditioning: the latents that sampling started from, [V, C, L, h, w]
+KNOWN_LATENTS = (
+    "fourreal_known"  # in every entry of a conditioning: the latents that sampling started from, [V, C, L, h, w]
+)
 
 
 def keep_known_cells(patcher) -> None:
@@ -18,7 +20,9 @@ def keep_known_cells(patcher) -> None:
     patcher.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, KNOWN_LATENTS, _sample_keeping_known_cells)
 
 
-def _sample_keeping_known_cells(executor, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *args):
+def _sample_keeping_known_cells(
+    executor, guider, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, *args
+):
     """A SAMPLER_SAMPLE wrapper; noise and latents are those that the network works with."""
     known = _known_latents(guider.conds)
     goes_on = denoise_mask is not None and not noise.any()  # a first stage brings noise of its own

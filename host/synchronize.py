@@ -4,9 +4,9 @@ A 4Real model runs a plan in its own forward pass where it can. What that does n
 blocks as on the host's models; both ways give the same (a test says so).
 """
 
+from ..nodes.load import with_sync
 from .model import OPTIONS_KEY, GridBaseModel
 from .stages import keep_known_cells
-from ..nodes.load import with_sync
 from .two_stream.patch import KEY, patch_two_streams, plan_of, without_two_streams
 from .two_stream.plan import TwoStreamPlan
 from .two_stream.trained import plan_for
@@ -36,7 +36,9 @@ def resynchronized(model, sync: str, strength: float):
         return with_sync(model, sync=sync, strength=strength)
     own = model.model_options["transformer_options"].get(OPTIONS_KEY, {})
     kept = {"output": own["output"]} if plan is None else {name: getattr(plan, name) for name in ("output", *RANGES)}
-    return synchronized(model, plan_for(model, sync, attached[0] if attached else None, strength=strength, **kept), attached)
+    return synchronized(
+        model, plan_for(model, sync, attached[0] if attached else None, strength=strength, **kept), attached
+    )
 
 
 def sync_facts(model, sync: str, strength: float) -> dict:

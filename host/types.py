@@ -12,9 +12,9 @@ import torch
 from comfy_api.latest import InputImpl, Types, io
 from server import PromptServer
 
-from ..fourreal_core.paths.drawn import CameraPath
-from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.files.video import frame_rate
+from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.paths.drawn import CameraPath
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,9 @@ def vae_codec(vae, tiled: bool = False, patch: int = 1) -> Codec:
     ValueError when it is no video VAE, or packs frames in a way of its own.
     """
     if vae.latent_dim != VIDEO or vae.not_video:
-        raise ValueError("expected the VAE of a video model, got one without a time axis: load the VAE that belongs to the model")
+        raise ValueError(
+            "expected the VAE of a video model, got one without a time axis: load the VAE that belongs to the model"
+        )
     packed, pixels = _frames_per_latent(vae), int(vae.spacial_compression_encode())
     side, overlap = TILE // pixels, OVERLAP // pixels
 

@@ -5,10 +5,10 @@ Node ids and the order of inputs are a contract with saved workflows: append, ne
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..host.examples import lay_out_examples
 from .budget import FourRealBudget
 from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
-from ..host.examples import lay_out_examples
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
 from .grid_folder import FourRealLoadGridFolder, FourRealSaveGridFolder
 from .image_batch import FourRealGridToImages, FourRealImagesToGrid

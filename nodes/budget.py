@@ -10,16 +10,22 @@ from ..fourreal_core.sampling import budget
 from ..fourreal_core.sampling.budget import GridSize, Plan, VideoNetwork
 from ..fourreal_core.sampling.latents import ENCODINGS
 from ..host.model import OPTIONS_KEY, GridBaseModel
-from .load import SYNC_KINDS
 from ..host.two_stream.backbones import backbone_of
 from ..host.two_stream.patch import plan_of
 from ..host.types import Grid, expect_grid
+from .load import SYNC_KINDS
 
 AS_SET = "as the model is set"
 GIB = 2**30
 # Layers of a block that do not work on every video token: modulation, and whatever reads or changes text.
-NOT_PER_TOKEN = re.compile(r"txt_|_y\b|modulation|\bmod_x|img_mod|cross_attn\.[kv]|attn2\.to_[kv]|cross_attention\.to_(key|value)")
-LATENT_COPIES, INPUT_COPIES, VACE_COPIES = 8, 5, 3  # float32: what a sampler keeps; the network's input, with concat channels; VACE's own
+NOT_PER_TOKEN = re.compile(
+    r"txt_|_y\b|modulation|\bmod_x|img_mod|cross_attn\.[kv]|attn2\.to_[kv]|cross_attention\.to_(key|value)"
+)
+LATENT_COPIES, INPUT_COPIES, VACE_COPIES = (
+    8,
+    5,
+    3,
+)  # float32: what a sampler keeps; the network's input, with concat channels; VACE's own
 MORE = {  # widths per token beside the common ones, in one stream and in two (counted, see tests/host/inside/test_budget.py)
     "Wan VACE": (3.0, 6.0),  # the hints that its own blocks leave
     "HunyuanVideo": (0.0, 2.5),  # text and video joined, and parted again
@@ -48,14 +54,18 @@ def network_of(model, sync: str, masked: bool) -> VideoNetwork:
     layers = list(_token_layers(network, [name for _, name in backbone.blocks]))
     extra = getattr(network, "vace_blocks", [])
     latent, patch = model.get_model_object("latent_format"), backbone.patch_size(network)[-1]
-    channels = LATENT_COPIES * latent.latent_channels + INPUT_COPIES * getattr(network, "in_dim", latent.latent_channels)
+    channels = LATENT_COPIES * latent.latent_channels + INPUT_COPIES * getattr(
+        network, "in_dim", latent.latent_channels
+    )
     if hasattr(network, "vace_patch_embedding"):
         channels += VACE_COPIES * network.vace_patch_embedding.in_channels
     return VideoNetwork(
         width=width,
         widest=max(layer.out_features for layer in layers),
         depth=depth + len(extra),
-        weights=sum(layer.in_features * layer.out_features for layer in [*layers, *_token_layers(network, ["vace_blocks"])]),
+        weights=sum(
+            layer.in_features * layer.out_features for layer in [*layers, *_token_layers(network, ["vace_blocks"])]
+        ),
         number_bytes=model.model.get_dtype_inference().itemsize,
         pixels_per_token=latent.spacial_downscale_ratio * patch,
         frames_per_latent=latent.temporal_downscale_ratio,
@@ -92,7 +102,11 @@ def free_bytes(device) -> int:
     free = int(comfy.model_management.get_free_memory(device))
     if comfy.model_management.is_device_cpu(device):
         return free
-    loaded = (each for each in comfy.model_management.current_loaded_models if each.device == device and each.model is not None)
+    loaded = (
+        each
+        for each in comfy.model_management.current_loaded_models
+        if each.device == device and each.model is not None
+    )
     return free + sum(each.model_loaded_memory() for each in loaded)
 
 
@@ -121,13 +135,21 @@ def report(network: VideoNetwork, plan: Plan, weights: int, free: int, on_cpu: b
     ]
     if budget.FACTOR * peak > free:
         better = budget.plans_that_fit(network, plan, free)
-        found = [f"  {_change(changed, other)} ({_gib(budget.peak_bytes(network, other))})" for changed, other in better]
-        lines += ["One of these would fit:", *found] if found else ["No single change makes it fit: make cells and grid smaller."]
+        found = [
+            f"  {_change(changed, other)} ({_gib(budget.peak_bytes(network, other))})" for changed, other in better
+        ]
+        lines += (
+            ["One of these would fit:", *found]
+            if found
+            else ["No single change makes it fit: make cells and grid smaller."]
+        )
     return "\n".join(lines)
 
 
 def _described(size: GridSize) -> str:
-    return f"{size.views} views x {size.times} times of {size.width}x{size.height}" + (f", {size.encoding}" if size.encoding else "")
+    return f"{size.views} views x {size.times} times of {size.width}x{size.height}" + (
+        f", {size.encoding}" if size.encoding else ""
+    )
 
 
 def _streams(plan: Plan) -> str:
@@ -194,13 +216,17 @@ class FourRealBudget(io.ComfyNode):
                 io.Int.Input("times", default=8, min=1, max=1024, tooltip=TIPS["times"]),
                 side("width", 832),
                 side("height", 480),
-                io.Float.Input("memory", default=0.0, min=0.0, max=4096.0, step=0.5, advanced=True, tooltip=TIPS["memory"]),
+                io.Float.Input(
+                    "memory", default=0.0, min=0.0, max=4096.0, step=0.5, advanced=True, tooltip=TIPS["memory"]
+                ),
                 Grid.Input("grid", optional=True, tooltip=TIPS["grid"]),
             ],
             outputs=[
                 io.String.Output("report", tooltip="The budget as text, as the node shows it."),
                 io.Int.Output("tokens", tooltip="Video tokens of the whole grid."),
-                io.Float.Output("peak_gib", tooltip="Estimated memory at the peak of a step in GiB, without the weights."),
+                io.Float.Output(
+                    "peak_gib", tooltip="Estimated memory at the peak of a step in GiB, without the weights."
+                ),
                 io.Float.Output("cost", tooltip="Work per step, in multiples of one view alone."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -224,7 +250,11 @@ class FourRealBudget(io.ComfyNode):
         server = getattr(PromptServer, "instance", None)
         if server is not None and cls.hidden.unique_id is not None:
             server.send_progress_text(text, cls.hidden.unique_id)
-        numbers = budget.tokens(network, size), budget.peak_bytes(network, plan) / GIB, budget.relative_cost(network, plan)
+        numbers = (
+            budget.tokens(network, size),
+            budget.peak_bytes(network, plan) / GIB,
+            budget.relative_cost(network, plan),
+        )
         return io.NodeOutput(text, *numbers, ui=ui.PreviewText(text))
 
 

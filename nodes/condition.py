@@ -8,15 +8,15 @@ Letters: V views, T times, H W pixels, C condition or latent channels, L latent 
 import torch
 from comfy_api.latest import io
 
-from ..fourreal_core.model.condition import grid_condition, lean_towards, unconditional
 from ..fourreal_core.flow import from_model, to_model
 from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.model.condition import grid_condition, lean_towards, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
 from ..host.model import CONDITION_KEY
+from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, with_provenance
 from ..host.vae import vae_codec
 from .load import expect_grid_model
 from .transport import transport_guess
-from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, with_provenance
 
 LATENT_KEY = "fourreal"
 AS_CONDITIONED = "as conditioned"
@@ -31,7 +31,9 @@ ENCODING_TOOLTIP = (
     "models know. frame: each cell alone, the same along views and times. native: each view as it is, 4 n + 1 times (Wan, "
     "Hunyuan) or 8 n + 1 (LTX); fewest latents."
 )
-TILED_TOOLTIP = "Run the VAE in pieces of 512 pixels: less memory, slower. The host does so by itself when memory runs out."
+TILED_TOOLTIP = (
+    "Run the VAE in pieces of 512 pixels: less memory, slower. The host does so by itself when memory runs out."
+)
 
 
 def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoise: float = 1.0):
@@ -65,18 +67,26 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
             f"got {tuple(samples.shape)}: connect the grid that the latent was made from"
         )
     if not torch.isfinite(samples).all():
-        raise ValueError("the sampler returned pixels that are not numbers: try another sampler, more steps or a lower cfg")
+        raise ValueError(
+            "the sampler returned pixels that are not numbers: try another sampler, more steps or a lower cfg"
+        )
     sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
     return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC).contiguous())
 
 
-def decode_latent_grid(latent: dict, vae, encoding: str, tiled: bool = False, grid: FrameGrid | None = None) -> FrameGrid:
+def decode_latent_grid(
+    latent: dict, vae, encoding: str, tiled: bool = False, grid: FrameGrid | None = None
+) -> FrameGrid:
     """Sampled latents [V, C, L, h, w] of a latent video model -> grid with the known cells exactly as they came in."""
     grid = _grid_of(latent, grid)
     if vae is None:
-        raise ValueError("expected the VAE that made this latent, got none: connect the one of 4Real Latent Grid Conditioning to vae")
+        raise ValueError(
+            "expected the VAE that made this latent, got none: connect the one of 4Real Latent Grid Conditioning to vae"
+        )
     size = (grid.views, grid.times, grid.height, grid.width)
-    sampled_VTHWC = decode_frames(latent["samples"], encoding, vae_codec(vae, tiled), size, ~grid.known, counting_progress())
+    sampled_VTHWC = decode_frames(
+        latent["samples"], encoding, vae_codec(vae, tiled), size, ~grid.known, counting_progress()
+    )
     return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC))
 
 
@@ -145,7 +155,9 @@ class FourRealGridConditioning(io.ComfyNode):
             outputs=[
                 io.Conditioning.Output("positive", tooltip="The known cells."),
                 io.Conditioning.Output("negative", tooltip="No known cells; only used when cfg is above 1."),
-                io.Latent.Output("latent", tooltip="Pixels [V, 3, T, H, W] in -1..1, with a mask that holds known cells."),
+                io.Latent.Output(
+                    "latent", tooltip="Pixels [V, 3, T, H, W] in -1..1, with a mask that holds known cells."
+                ),
             ],
         )
 
@@ -169,14 +181,17 @@ class FourRealGridDecode(io.ComfyNode):
                     optional=True,
                     tooltip="The grid that was conditioned on. Only needed when the latent was saved and loaded in between.",
                 ),
-                io.Vae.Input("vae", optional=True, tooltip="The VAE, for latents of 4Real Latent Grid Conditioning only."),
+                io.Vae.Input(
+                    "vae", optional=True, tooltip="The VAE, for latents of 4Real Latent Grid Conditioning only."
+                ),
                 io.Combo.Input(
                     "encoding",
                     options=[AS_CONDITIONED, *ENCODINGS],
                     default=AS_CONDITIONED,
                     optional=True,
                     advanced=True,
-                    tooltip="Only when a latent of 4Real Latent Grid Conditioning was saved and loaded. " + ENCODING_TOOLTIP,
+                    tooltip="Only when a latent of 4Real Latent Grid Conditioning was saved and loaded. "
+                    + ENCODING_TOOLTIP,
                 ),
                 io.Boolean.Input("tiled", default=False, optional=True, advanced=True, tooltip=TILED_TOOLTIP),
             ],

@@ -20,8 +20,12 @@ class FourRealEmptyGrid(io.ComfyNode):
                 io.Int.Input("views", default=8, min=1, max=1024, tooltip="How many views."),
                 io.Int.Input("times", default=8, min=1, max=1024, tooltip="How many times."),
                 io.Int.Input("width", default=512, min=16, max=8192, step=16, tooltip="Width of each cell in pixels."),
-                io.Int.Input("height", default=288, min=16, max=8192, step=16, tooltip="Height of each cell in pixels."),
-                io.Float.Input("fps", default=12.0, min=0.1, max=1000.0, step=0.1, tooltip="Frames per second along time."),
+                io.Int.Input(
+                    "height", default=288, min=16, max=8192, step=16, tooltip="Height of each cell in pixels."
+                ),
+                io.Float.Input(
+                    "fps", default=12.0, min=0.1, max=1000.0, step=0.1, tooltip="Frames per second along time."
+                ),
             ],
             outputs=[Grid.Output("grid", tooltip="A black grid; every cell is unknown.")],
         )

@@ -16,7 +16,9 @@ FIXED_VIEW, FREEZE_TIME = "the fixed-view video", "the freeze-time video"
 SUFFIX = ".grid.safetensors"
 MOST_VIEWS = 64
 MOST_FRAMES = 1024
-SAME_FRAME = 0.03  # mean absolute difference above which two first frames are called different; re-encoding gives about 0.01
+SAME_FRAME = (
+    0.03  # mean absolute difference above which two first frames are called different; re-encoding gives about 0.01
+)
 
 
 class FourRealBuildGrid(io.ComfyNode):
@@ -30,8 +32,12 @@ class FourRealBuildGrid(io.ComfyNode):
             "All other cells are unknown and wait for a sampler.",
             search_aliases=["4d", "bullet time", "multi view video"],
             inputs=[
-                video_or_images("fixed_view", "The scene moves, the camera stands still. Becomes view 0 at every time."),
-                video_or_images("freeze_time", "The scene stands still, the camera moves. Becomes time 0 of every view."),
+                video_or_images(
+                    "fixed_view", "The scene moves, the camera stands still. Becomes view 0 at every time."
+                ),
+                video_or_images(
+                    "freeze_time", "The scene stands still, the camera moves. Becomes time 0 of every view."
+                ),
                 io.Int.Input(
                     "views",
                     default=8,

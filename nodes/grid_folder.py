@@ -21,7 +21,9 @@ WRITERS = {
     "video per view": lambda *to, coding, **report: write_view_videos(*to, lossless=CODINGS[coding], **report),
     "video per time": lambda *to, coding, **report: write_time_videos(*to, lossless=CODINGS[coding], **report),
     "images": write_images,
-    "nerfstudio dataset": lambda *to, time, **settings: write_nerfstudio(*to, time=None if time == EVERY else time, **settings),
+    "nerfstudio dataset": lambda *to, time, **settings: write_nerfstudio(
+        *to, time=None if time == EVERY else time, **settings
+    ),
 }
 
 
@@ -41,12 +43,18 @@ class FourRealLoadGridFolder(io.ComfyNode):
                     options=rig_folders(),
                     tooltip="A folder in the host's input or output folder, with videos or folders of images in it: one per view.",
                 ),
-                io.Int.Input("views", default=0, min=0, max=1024, tooltip="How many views, evenly spaced. 0: all of them."),
+                io.Int.Input(
+                    "views", default=0, min=0, max=1024, tooltip="How many views, evenly spaced. 0: all of them."
+                ),
                 io.Int.Input(
                     "times", default=0, min=0, max=1024, tooltip="How many times. 0: as many as every view has."
                 ),
                 io.Int.Input(
-                    "first_frame", default=0, min=0, max=1000000, tooltip="The frame, counted from 0, that becomes time 0."
+                    "first_frame",
+                    default=0,
+                    min=0,
+                    max=1000000,
+                    tooltip="The frame, counted from 0, that becomes time 0.",
                 ),
                 io.Int.Input(
                     "stride",
@@ -55,8 +63,12 @@ class FourRealLoadGridFolder(io.ComfyNode):
                     max=100000,
                     tooltip="Frames from one time to the next. 0: as far apart as the wanted times fit into the videos.",
                 ),
-                io.Int.Input("width", default=0, min=0, max=8192, tooltip="Width of every cell. 0: follows height, or view 0."),
-                io.Int.Input("height", default=0, min=0, max=8192, tooltip="Height of every cell. 0: follows width, or view 0."),
+                io.Int.Input(
+                    "width", default=0, min=0, max=8192, tooltip="Width of every cell. 0: follows height, or view 0."
+                ),
+                io.Int.Input(
+                    "height", default=0, min=0, max=8192, tooltip="Height of every cell. 0: follows width, or view 0."
+                ),
                 io.Combo.Input(
                     "fit",
                     options=FITS,
@@ -150,9 +162,18 @@ def _layouts() -> list[io.DynamicCombo.Option]:
     )
     kind = io.Combo.Input("kind", options=list(IMAGE_KINDS), tooltip="png keeps every 8-bit value, jpg is smaller.")
     time = io.Int.Input(
-        "time", default=EVERY, min=EVERY, max=1023, tooltip="-1: all times, for methods that learn motion. Others want one time, counted from 0."
+        "time",
+        default=EVERY,
+        min=EVERY,
+        max=1023,
+        tooltip="-1: all times, for methods that learn motion. Others want one time, counted from 0.",
     )
-    settings = {"video per view": [coding], "video per time": [coding], "images": [kind], "nerfstudio dataset": [kind, time]}
+    settings = {
+        "video per view": [coding],
+        "video per time": [coding],
+        "images": [kind],
+        "nerfstudio dataset": [kind, time],
+    }
     return [io.DynamicCombo.Option(name, inputs) for name, inputs in settings.items()]
 
 

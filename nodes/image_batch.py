@@ -27,7 +27,9 @@ class FourRealGridToImages(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output("images", tooltip="One image per cell."),
-                io.Mask.Output("known", tooltip="One mask per image: white where the cell was given, black where it was made."),
+                io.Mask.Output(
+                    "known", tooltip="One mask per image: white where the cell was given, black where it was made."
+                ),
                 io.Int.Output("views", tooltip="How many views."),
                 io.Int.Output("times", tooltip="How many times."),
                 io.Float.Output("fps", tooltip="Frames per second along time."),
@@ -52,9 +54,20 @@ class FourRealImagesToGrid(io.ComfyNode):
             description="One image batch, one image per cell, to a grid: the way back from 4Real Grid to Images.",
             inputs=[
                 io.Image.Input("images", tooltip="One image per cell, all of one size."),
-                io.Int.Input("views", default=8, min=1, max=1024, tooltip="How many views share the images evenly. Not used with like."),
+                io.Int.Input(
+                    "views",
+                    default=8,
+                    min=1,
+                    max=1024,
+                    tooltip="How many views share the images evenly. Not used with like.",
+                ),
                 io.Float.Input(
-                    "fps", default=IMAGE_FPS, min=0.01, max=1000.0, step=0.01, tooltip="Frames per second along time. Not used with like."
+                    "fps",
+                    default=IMAGE_FPS,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.01,
+                    tooltip="Frames per second along time. Not used with like.",
                 ),
                 io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0], tooltip=ORDER_TOOLTIP),
                 Grid.Input(
@@ -74,7 +87,11 @@ class FourRealImagesToGrid(io.ComfyNode):
 
     @classmethod
     def execute(cls, images, views, fps, order, like=None, known=None) -> io.NodeOutput:
-        grid = grid_from_images(images, views, fps, order) if like is None else grid_like(expect_grid(like, "like"), images, order)
+        grid = (
+            grid_from_images(images, views, fps, order)
+            if like is None
+            else grid_like(expect_grid(like, "like"), images, order)
+        )
         return io.NodeOutput(grid if known is None else grid.replace(known=_known_cells(known, grid, order)))
 
 

@@ -15,16 +15,19 @@ from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.sampling.latents import ENCODINGS, GREY, Codec, cell_flags, encode_frames, latent_cells, redo_mask
-from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP, check_guess
 from ..host.model import GridBaseModel
 from ..host.stages import KNOWN_LATENTS
-from ..host.vae import vae_codec
 from ..host.two_stream.host_call import VIEW_TEXT, VIEW_TEXT_MASK
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
+from ..host.vae import vae_codec
+from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP, check_guess
 
 MASK_ONLY, IMAGE_TO_VIDEO, VACE = "noise mask only", "image to video", "vace"
 KNOWN_CELLS = ["auto", MASK_ONLY, IMAGE_TO_VIDEO, VACE]
-UNTOLD = (comfy.model_base.HunyuanVideo15, comfy.model_base.Kandinsky5)  # the host gives them a noise mask with all its channels, and fails
+UNTOLD = (
+    comfy.model_base.HunyuanVideo15,
+    comfy.model_base.Kandinsky5,
+)  # the host gives them a noise mask with all its channels, and fails
 VACE_BLOCK = 8  # VACE gets the mask of 8 x 8 pixels as channels
 
 
@@ -52,10 +55,16 @@ def needed_condition(model) -> str:
         channels = base.latent_format.latent_channels
         extra = base.diffusion_model.patch_embedding.weight.shape[1] - channels
         return IMAGE_TO_VIDEO if extra == channels + 4 else MASK_ONLY
-    return IMAGE_TO_VIDEO if "concat_image" in base.concat_keys or type(base) is comfy.model_base.HunyuanVideo15 else MASK_ONLY
+    return (
+        IMAGE_TO_VIDEO
+        if "concat_image" in base.concat_keys or type(base) is comfy.model_base.HunyuanVideo15
+        else MASK_ONLY
+    )
 
 
-def known_cell_conditions(model, latents: LatentGrid, kind: str, shown_VCLhw: torch.Tensor, vace_strength: float) -> dict:
+def known_cell_conditions(
+    model, latents: LatentGrid, kind: str, shown_VCLhw: torch.Tensor, vace_strength: float
+) -> dict:
     """Conditioning values for image-to-video or VACE weights; none for others. `shown`: latents with grey unknown cells."""
     unknown_VT = (~latents.grid.known).float()
     flags_VFL = cell_flags(unknown_VT, latents.encoding, latents.codec)
@@ -63,7 +72,9 @@ def known_cell_conditions(model, latents: LatentGrid, kind: str, shown_VCLhw: to
         if not isinstance(model.model, comfy.model_base.WAN21):  # others are told per latent frame, not per frame in it
             flags_VFL = flags_VFL.amax(1, keepdim=True)
         mask_VFLhw = flags_VFL[..., None, None].expand(-1, -1, -1, *shown_VCLhw.shape[-2:]).contiguous()
-        if isinstance(model.model, comfy.model_base.HunyuanVideo15):  # trained with nothing, not grey, where nothing is given
+        if isinstance(
+            model.model, comfy.model_base.HunyuanVideo15
+        ):  # trained with nothing, not grey, where nothing is given
             shown_VCLhw = shown_VCLhw * (1 - mask_VFLhw)
         return {"concat_latent_image": shown_VCLhw, "concat_mask": mask_VFLhw}
     if kind == VACE:
@@ -126,7 +137,9 @@ def patch_of(model) -> int:
 
 def _check_model_and_grid(model, codec: Codec, grid: FrameGrid) -> None:
     if isinstance(model.model, GridBaseModel):
-        raise ValueError("expected a latent video model such as Wan, got a 4Real model, which samples pixels: use 4Real Grid Conditioning")
+        raise ValueError(
+            "expected a latent video model such as Wan, got a 4Real model, which samples pixels: use 4Real Grid Conditioning"
+        )
     channels = model.model.latent_format.latent_channels
     if channels != codec.channels:
         raise ValueError(
@@ -175,12 +188,21 @@ class FourRealLatentGridConditioning(io.ComfyNode):
                 io.Vae.Input("vae", tooltip=tip["vae"]),
                 io.Conditioning.Input("positive", tooltip=tip["positive"]),
                 io.Conditioning.Input("negative", tooltip=tip["negative"]),
-                Grid.Input("grid", tooltip=GRID_TOOLTIP + " 4Real Empty Grid for text to 4D. Known cells stay exactly as they are."),
+                Grid.Input(
+                    "grid",
+                    tooltip=GRID_TOOLTIP + " 4Real Empty Grid for text to 4D. Known cells stay exactly as they are.",
+                ),
                 io.Combo.Input("encoding", options=list(ENCODINGS), default=ENCODINGS[0], tooltip=ENCODING_TOOLTIP),
                 io.Combo.Input("known_cells", options=KNOWN_CELLS, default=KNOWN_CELLS[0], tooltip=tip["known_cells"]),
                 io.Float.Input("hold_back", default=0.8, min=0.0, max=1.0, step=0.05, tooltip=tip["hold_back"]),
                 io.Float.Input(
-                    "vace_strength", default=1.0, min=0.0, max=10.0, step=0.05, advanced=True, tooltip=tip["vace_strength"]
+                    "vace_strength",
+                    default=1.0,
+                    min=0.0,
+                    max=10.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip=tip["vace_strength"],
                 ),
                 io.Boolean.Input("tiled", default=False, advanced=True, tooltip=TILED_TOOLTIP),
                 Grid.Input("guess", optional=True, tooltip=tip["guess"]),
@@ -204,7 +226,9 @@ class FourRealLatentGridConditioning(io.ComfyNode):
         grid = expect_grid(grid)
         check_guess(grid, guess)
         if confidence is not None and guess is None:
-            raise ValueError("expected the guess that the confidence is about, got none: connect both from one 4Real Transport Fill")
+            raise ValueError(
+                "expected the guess that the confidence is about, got none: connect both from one 4Real Transport Fill"
+            )
         latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, patch_of(model)))
         _check_model_and_grid(model, latents.codec, grid)
         mask_VCLhw = redo_mask(redo_strength(grid, confidence, hold_back), encoding, latents.codec)
@@ -214,7 +238,10 @@ class FourRealLatentGridConditioning(io.ComfyNode):
         if clip_vision_output is not None:
             values["clip_vision_output"] = clip_vision_output
         if positive_view is not None or negative_view is not None:  # both get one, or the host cannot batch them
-            positive, negative = with_view_prompt(positive, positive_view or positive), with_view_prompt(negative, negative_view or negative)
+            positive, negative = (
+                with_view_prompt(positive, positive_view or positive),
+                with_view_prompt(negative, negative_view or negative),
+            )
         values[KNOWN_LATENTS] = start_VCLhw = shown_VCLhw if guess is None else latents.encode(guess.frames)
         latent = {
             "samples": start_VCLhw,

@@ -3,8 +3,8 @@
 from comfy_api.latest import io
 
 from ..fourreal_core.paths.drawn_text import FIRST, camera_path_text, parse_camera_path
-from .player import player_files
 from ..host.types import DrawnPath, Grid, expect_grid
+from .player import player_files
 
 
 class FourRealPath(io.ComfyNode):
@@ -26,10 +26,17 @@ class FourRealPath(io.ComfyNode):
                     extra_dict={"hidden": True},
                     tooltip="JSON, written by the path editor: points, holds, speeds, easing, length and frame rate.",
                 ),
-                Grid.Input("grid", optional=True, tooltip="The grid to draw on; its pictures appear after the first run. Without it: an empty plane."),
+                Grid.Input(
+                    "grid",
+                    optional=True,
+                    tooltip="The grid to draw on; its pictures appear after the first run. Without it: an empty plane.",
+                ),
             ],
             outputs=[
-                DrawnPath.Output("camera_path", tooltip="For 4Real Grid to Video. It fits grids of every size: first view to first, last to last.")
+                DrawnPath.Output(
+                    "camera_path",
+                    tooltip="For 4Real Grid to Video. It fits grids of every size: first view to first, last to last.",
+                )
             ],
         )
 

@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 import folder_paths
 from comfy_api.latest import io
 
-from ..fourreal_core.show.atlas import GridAtlases, Layout, grid_atlases
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.marks import parse_marks, with_marks_unknown
+from ..fourreal_core.show.atlas import GridAtlases, Layout, grid_atlases
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 
 FOLDER = "fourreal_player"  # inside the host's temp folder
@@ -63,8 +63,13 @@ class FourRealGridPlayer(io.ComfyNode):
         grid = expect_grid(grid)
         marked_VT, outside = parse_marks(marked_cells, (grid.views, grid.times))
         if outside:
-            tell(cls, f"{outside} marked cells lie outside of this grid of {grid.views} views and {grid.times} times and were left out")
-        return io.NodeOutput(with_marks_unknown(grid, marked_VT), marked_VT.float()[None], ui={"fourreal_player": [player_files(grid)]})
+            tell(
+                cls,
+                f"{outside} marked cells lie outside of this grid of {grid.views} views and {grid.times} times and were left out",
+            )
+        return io.NodeOutput(
+            with_marks_unknown(grid, marked_VT), marked_VT.float()[None], ui={"fourreal_player": [player_files(grid)]}
+        )
 
 
 def player_files(grid: FrameGrid) -> dict:

@@ -42,9 +42,15 @@ class FourRealQuilt(io.ComfyNode):
                     options=_layouts(),
                     tooltip="one tile per view: as many tiles as views, at the cells' size. A display: its own tiles and size. own: yours.",
                 ),
-                io.Int.Input("first_view", default=0, min=0, max=1023, tooltip="The first view to show, counted from 0."),
-                io.Int.Input("views", default=0, min=0, max=1024, tooltip="How many views from there on. 0: all that follow."),
-                io.Int.Input("time", default=EVERY, min=EVERY, max=1023, tooltip="The time, counted from 0. -1: all, as a video."),
+                io.Int.Input(
+                    "first_view", default=0, min=0, max=1023, tooltip="The first view to show, counted from 0."
+                ),
+                io.Int.Input(
+                    "views", default=0, min=0, max=1024, tooltip="How many views from there on. 0: all that follow."
+                ),
+                io.Int.Input(
+                    "time", default=EVERY, min=EVERY, max=1023, tooltip="The time, counted from 0. -1: all, as a video."
+                ),
                 io.Boolean.Input(
                     "right_to_left",
                     default=False,
@@ -72,7 +78,9 @@ class FourRealQuilt(io.ComfyNode):
             outputs=[
                 io.Image.Output("images", tooltip="One quilt per time."),
                 io.Video.Output("video", tooltip="The quilts as a video at the grid's frame rate."),
-                io.String.Output("suffix", tooltip="The end that a quilt's file name should have, for saving it with another node."),
+                io.String.Output(
+                    "suffix", tooltip="The end that a quilt's file name should have, for saving it with another node."
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -88,7 +96,9 @@ class FourRealQuilt(io.ComfyNode):
         if _wrong_way(grid, chosen, right_to_left):
             tell(cls, WRONG_WAY)
         from_left = chosen[::-1] if right_to_left else chosen
-        quilts_NHWC = quilts(grid, tiles, from_left, times, blend=between == "blend", fit=fit, on_quilt=counting_progress())
+        quilts_NHWC = quilts(
+            grid, tiles, from_left, times, blend=between == "blend", fit=fit, on_quilt=counting_progress()
+        )
         shown = _save(quilts_NHWC, tiles, grid.fps, filename_prefix) if filename_prefix.strip() else None
         return io.NodeOutput(quilts_NHWC, frames_to_video(quilts_NHWC, grid.fps), tiles.suffix, ui=shown)
 
@@ -118,7 +128,11 @@ def _layout(layout: dict, grid: FrameGrid, views: int) -> QuiltLayout:
 
 
 def _wrong_way(grid: FrameGrid, views: range, right_to_left: bool) -> bool:
-    return grid.cameras is not None and len(views) > 1 and stands_right_of(grid.cameras, views[0], views[-1]) == right_to_left
+    return (
+        grid.cameras is not None
+        and len(views) > 1
+        and stands_right_of(grid.cameras, views[0], views[-1]) == right_to_left
+    )
 
 
 def _save(quilts_NHWC, layout: QuiltLayout, fps: float, filename_prefix: str):

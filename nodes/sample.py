@@ -7,16 +7,18 @@ from comfy_api.latest import io
 
 from ..fourreal_core.flow import cell_noise
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
-from .condition import GUESS_TOOLTIP, LATENT_KEY, condition_grid, decode_grid
-from .load import STRENGTH_TOOLTIP, SYNC_KINDS, SYNC_TOOLTIP, expect_grid_model
 from ..host.synchronize import resynchronized, sync_facts
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
+from .condition import GUESS_TOOLTIP, LATENT_KEY, condition_grid, decode_grid
+from .load import STRENGTH_TOOLTIP, SYNC_KINDS, SYNC_TOOLTIP, expect_grid_model
 
 REDO_TOOLTIP = (
     "Cells to sample again, from marked of 4Real Grid Player or as a mask of your own: one per cell, view by view. All other "
     "filled cells are held exactly."
 )
-NOTHING_TO_REDO = "no cell is marked and every cell is filled: the grid goes on as it came; mark cells in 4Real Grid Player"
+NOTHING_TO_REDO = (
+    "no cell is marked and every cell is filled: the grid goes on as it came; mark cells in 4Real Grid Player"
+)
 
 
 class FourRealSampler(io.ComfyNode):
@@ -42,10 +44,17 @@ class FourRealSampler(io.ComfyNode):
                     tooltip="Start of the noise. Each cell has its own: adding a view or a time leaves the others' alone.",
                 ),
                 io.Int.Input(
-                    "steps", default=16, min=1, max=1000, tooltip="Sampling steps; time grows with them. With the bundled model 4 are as good as 16."
+                    "steps",
+                    default=16,
+                    min=1,
+                    max=1000,
+                    tooltip="Sampling steps; time grows with them. With the bundled model 4 are as good as 16.",
                 ),
                 io.Combo.Input(
-                    "sampler", options=comfy.samplers.SAMPLER_NAMES, default="euler", tooltip="The host's sampling method."
+                    "sampler",
+                    options=comfy.samplers.SAMPLER_NAMES,
+                    default="euler",
+                    tooltip="The host's sampling method.",
                 ),
                 io.Combo.Input(
                     "scheduler",

@@ -77,7 +77,9 @@ class FourRealGridToVideo(io.ComfyNode):
                     tooltip="Frames per second of the video. 0: the grid's own, or those of camera_path.",
                 ),
                 DrawnPath.Input(
-                    "camera_path", optional=True, tooltip="A path drawn in 4Real Path. Where it is connected, the choice of path does not matter."
+                    "camera_path",
+                    optional=True,
+                    tooltip="A path drawn in 4Real Path. Where it is connected, the choice of path does not matter.",
                 ),
             ],
             outputs=[
@@ -116,7 +118,9 @@ class FourRealContactSheet(io.ComfyNode):
                     max=16384,
                     tooltip="Longer side of the picture at most, in pixels; larger grids are scaled down. 0: full size.",
                 ),
-                io.Boolean.Input("mark_known", default=True, tooltip="Draw a thin bright frame around the cells that were given."),
+                io.Boolean.Input(
+                    "mark_known", default=True, tooltip="Draw a thin bright frame around the cells that were given."
+                ),
                 io.Int.Input(
                     "gap", default=2, min=0, max=64, advanced=True, tooltip="Space between the cells, in pixels."
                 ),

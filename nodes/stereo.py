@@ -21,7 +21,11 @@ class FourRealStereo(io.ComfyNode):
             inputs=[
                 Grid.Input("grid", tooltip=GRID_TOOLTIP),
                 io.Int.Input(
-                    "view", default=0, min=EVERY, max=1023, tooltip="The lower of the two views, counted from 0. -1: sweep over all views."
+                    "view",
+                    default=0,
+                    min=EVERY,
+                    max=1023,
+                    tooltip="The lower of the two views, counted from 0. -1: sweep over all views.",
                 ),
                 io.Int.Input(
                     "spacing",
@@ -31,7 +35,9 @@ class FourRealStereo(io.ComfyNode):
                     tooltip="How many views lie from the left eye's to the right eye's: more is deeper. Negative when views go from right to "
                     "left; try it when near and far look exchanged.",
                 ),
-                io.Int.Input("time", default=EVERY, min=EVERY, max=1023, tooltip="The time, counted from 0. -1: time runs."),
+                io.Int.Input(
+                    "time", default=EVERY, min=EVERY, max=1023, tooltip="The time, counted from 0. -1: time runs."
+                ),
                 io.Combo.Input(
                     "viewing",
                     options=list(VIEWINGS),
@@ -44,7 +50,12 @@ class FourRealStereo(io.ComfyNode):
                     tooltip="Squeeze each eye to half its width, as many 3D screens and players expect (half SBS).",
                 ),
                 io.Float.Input(
-                    "fps", default=0.0, min=0.0, max=240.0, step=0.01, tooltip="Frames per second of the video. 0: the grid's own."
+                    "fps",
+                    default=0.0,
+                    min=0.0,
+                    max=240.0,
+                    step=0.01,
+                    tooltip="Frames per second of the video. 0: the grid's own.",
                 ),
             ],
             outputs=[

@@ -5,15 +5,11 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..fourreal_core.sampling.latents import ENCODINGS, latent_cells
 from ..fourreal_core.model.sync_file import KINDS, SyncConfig
+from ..fourreal_core.sampling.latents import ENCODINGS, latent_cells
 from ..fourreal_core.training.footage.sync_examples import Encoder, LatentStore, encode_footage, footage
 from ..fourreal_core.training.sync_loop import SyncTraining
-from .condition import ENCODING_TOOLTIP, TILED_TOOLTIP
 from ..host.model import GridBaseModel
-from .latent_condition import MASK_ONLY, needed_condition, patch_of, with_view_prompt
-from ..host.vae import vae_codec
-from .load_sync import load_sync_patcher
 from ..host.training.error import Prompts
 from ..host.training.footage import Run, footage_paths
 from ..host.training.pictures import sheet
@@ -21,6 +17,10 @@ from ..host.training.session import Outcome, Settings, run_training
 from ..host.training.trainee import PRECISIONS, name_of_weights
 from ..host.two_stream.backbones import backbone_of
 from ..host.types import Sync, counting_progress, tell
+from ..host.vae import vae_codec
+from .condition import ENCODING_TOOLTIP, TILED_TOOLTIP
+from .latent_condition import MASK_ONLY, needed_condition, patch_of, with_view_prompt
+from .load_sync import load_sync_patcher
 
 KINDS_OF_FOOTAGE = ("videos", "captures", "grids")
 TRIED = ("wan", "ltxv", "hunyuan_video", "mochi")
@@ -90,21 +90,34 @@ class FourRealTrainSync(io.ComfyNode):
                 io.Combo.Input("sync", options=list(KINDS), default=KINDS[0], tooltip=tip["sync"]),
                 whole_number("rank", 64, 0, 4096),
                 whole_number("steps", 500, 2, 1_000_000),
-                io.Float.Input("learning_rate", default=1e-4, min=1e-7, max=0.1, step=1e-7, tooltip=tip["learning_rate"]),
+                io.Float.Input(
+                    "learning_rate", default=1e-4, min=1e-7, max=0.1, step=1e-7, tooltip=tip["learning_rate"]
+                ),
                 whole_number("seed", 0, 0, 2**32 - 1, control_after_generate=False),
                 whole_number("grids_per_source", 8, 1, 1000),
                 whole_number("grids_per_step", 1, 1, 64, advanced=True),
                 whole_number("save_every", 50, 1, 100_000, advanced=True),
                 whole_number("sheet_steps", 8, 0, 100, advanced=True),
-                io.Combo.Input("precision", options=list(PRECISIONS), default="auto", advanced=True, tooltip=tip["precision"]),
+                io.Combo.Input(
+                    "precision", options=list(PRECISIONS), default="auto", advanced=True, tooltip=tip["precision"]
+                ),
                 io.Boolean.Input("checkpointing", default=True, advanced=True, tooltip=tip["checkpointing"]),
                 io.Boolean.Input("tiled", default=False, advanced=True, tooltip=TILED_TOOLTIP),
-                *[io.Conditioning.Input(prompt, optional=True, tooltip=tip[prompt]) for prompt in ("positive_view", "negative", "negative_view")],
+                *[
+                    io.Conditioning.Input(prompt, optional=True, tooltip=tip[prompt])
+                    for prompt in ("positive_view", "negative", "negative_view")
+                ],
             ],
             outputs=[
-                Sync.Output("sync_layers", tooltip="The trained layers, for the sync_layers input of 4Real Two-Stream."),
-                io.Custom("LOSS_MAP").Output("loss", tooltip="The error of every step, for the host's Plot Loss Graph."),
-                io.Image.Output("sheet", tooltip="One grid as untrained layers make it, as the trained ones do, and the truth."),
+                Sync.Output(
+                    "sync_layers", tooltip="The trained layers, for the sync_layers input of 4Real Two-Stream."
+                ),
+                io.Custom("LOSS_MAP").Output(
+                    "loss", tooltip="The error of every step, for the host's Plot Loss Graph."
+                ),
+                io.Image.Output(
+                    "sheet", tooltip="One grid as untrained layers make it, as the trained ones do, and the truth."
+                ),
                 io.String.Output("file", tooltip="The file's name in models/fourreal_sync."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -127,12 +140,23 @@ class FourRealTrainSync(io.ComfyNode):
         encoder = _encoder(model, vae, tiled, encoding, times)
         places = [footage_paths(text, kind) for text, kind in zip((videos, captures, grids), KINDS_OF_FOOTAGE)]
         if not any(places):
-            raise ValueError("expected a folder of videos, captures or grids to train on, got none: name one that lies in the input or output folder")
+            raise ValueError(
+                "expected a folder of videos, captures or grids to train on, got none: name one that lies in the input or output folder"
+            )
         jobs = footage(*places, shape, grids_per_source)
         prompts = _prompts(positive, negative or positive, positive_view, negative_view)
         run.make_folders()
-        store = LatentStore(encode_footage(jobs, shape, encoder, run.latents, counting_progress(), lambda sentence: tell(cls, sentence)))
-        about = {"base": _file_of(model), "encoding": encoding, "grids": len(store.trained), "shape": list(shape), "learning_rate": learning_rate, "seed": seed}
+        store = LatentStore(
+            encode_footage(jobs, shape, encoder, run.latents, counting_progress(), lambda sentence: tell(cls, sentence))
+        )
+        about = {
+            "base": _file_of(model),
+            "encoding": encoding,
+            "grids": len(store.trained),
+            "shape": list(shape),
+            "learning_rate": learning_rate,
+            "seed": seed,
+        }
         settings = Settings(plan, config, precision, checkpointing, sheet_steps)
         outcome = run_training(model, prompts, encoder, store, settings, run, about)
         layers = load_sync_patcher(str(run.result), run.result.name)
@@ -144,13 +168,19 @@ class FourRealTrainSync(io.ComfyNode):
 def _config(model, sync: str, rank: int) -> SyncConfig:
     """Layers for this model; ValueError when two streams cannot run on it, or it is one of our own."""
     if isinstance(model.model, GridBaseModel):
-        raise ValueError("expected a video model of the host, got a 4Real model: train its layers with scripts/train.py, see docs/training.md")
+        raise ValueError(
+            "expected a video model of the host, got a 4Real model: train its layers with scripts/train.py, see docs/training.md"
+        )
     network = model.get_model_object("diffusion_model")
     family, size, depth = backbone_of(network).sizes(network)
     if family in WITHOUT_MASK:
-        raise ValueError(f"expected a model that can be given known cells, got {backbone_of(network).name}: ComfyUI takes no noise mask for it")
+        raise ValueError(
+            f"expected a model that can be given known cells, got {backbone_of(network).name}: ComfyUI takes no noise mask for it"
+        )
     if family not in TRIED:
-        raise ValueError(f"expected a model of Wan, LTXV, HunyuanVideo or Mochi, got {backbone_of(network).name}: its blocks cannot be trained through")
+        raise ValueError(
+            f"expected a model of Wan, LTXV, HunyuanVideo or Mochi, got {backbone_of(network).name}: its blocks cannot be trained through"
+        )
     if rank > size:
         raise ValueError(f"expected a rank of at most {size}, the width of this model, got {rank}: 16 to 128 are usual")
     return SyncConfig(family, size, depth, sync, rank)
@@ -170,7 +200,9 @@ def _encoder(model, vae, tiled: bool, encoding: str, times: int) -> Encoder:
 def _prompts(positive: list, negative: list, positive_view: list | None, negative_view: list | None) -> Prompts:
     if positive_view is None and negative_view is None:
         return Prompts(positive, negative)
-    return Prompts(with_view_prompt(positive, positive_view or positive), with_view_prompt(negative, negative_view or negative))
+    return Prompts(
+        with_view_prompt(positive, positive_view or positive), with_view_prompt(negative, negative_view or negative)
+    )
 
 
 def _told(outcome: Outcome, store: LatentStore, run: Run) -> str:

@@ -5,10 +5,10 @@ import logging
 from comfy_api.latest import io
 
 from ..fourreal_core.model.two_stream import OUTPUTS
-from .load import SYNC_KINDS
 from ..host.synchronize import synchronized
 from ..host.two_stream.trained import AUTO, plan_for
 from ..host.types import Sync, tell
+from .load import SYNC_KINDS
 
 SYNC_TOOLTIP = (
     "How the time stream and the view stream agree after every layer. auto: trained layers where there are any, else hard. "
@@ -17,16 +17,14 @@ SYNC_TOOLTIP = (
     "have and 4Real Load Sync brings. sequential: one stream, view and time layers in turn. fused: one stream, each frame attends to its view and its time at "
     "once (4Real and Wan models). off: two independent video models, averaged only at the end."
 )
-STRENGTH_TOOLTIP = (
-    "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is all. Does nothing with fused and sequential."
-)
-LAYERS_TOOLTIP = (
-    "Trained layers from 4Real Load Sync. They must have been trained on this model; other kinds than theirs run without them."
-)
+STRENGTH_TOOLTIP = "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is all. Does nothing with fused and sequential."
+LAYERS_TOOLTIP = "Trained layers from 4Real Load Sync. They must have been trained on this model; other kinds than theirs run without them."
 
 
 def share(name: str, default: float, tooltip: str) -> io.Float.Input:
-    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip)
+    return io.Float.Input(
+        name, default=default, min=0.0, max=1.0, step=0.01, optional=True, advanced=True, tooltip=tooltip
+    )
 
 
 class FourRealTwoStream(io.ComfyNode):
@@ -55,7 +53,11 @@ class FourRealTwoStream(io.ComfyNode):
                 share("first_layer", 0.0, "Streams are synchronized from this share of the model's depth on, 0..1."),
                 share("last_layer", 1.0, "Streams are synchronized up to this share of the model's depth, 0..1."),
                 share("start_percent", 0.0, "Streams are synchronized from this share of the sampling on, 0..1."),
-                share("end_percent", 1.0, "Streams are synchronized up to this share of the sampling, 0..1; then they are as with off."),
+                share(
+                    "end_percent",
+                    1.0,
+                    "Streams are synchronized up to this share of the sampling, 0..1; then they are as with off.",
+                ),
                 Sync.Input("sync_layers", optional=True, tooltip=LAYERS_TOOLTIP),
             ],
             outputs=[io.Model.Output(tooltip="The model with these settings; the input model is unchanged.")],
@@ -75,7 +77,12 @@ class FourRealTwoStream(io.ComfyNode):
         end_percent=1.0,
         sync_layers=None,
     ) -> io.NodeOutput:
-        ranges = {"first_layer": first_layer, "last_layer": last_layer, "start_percent": start_percent, "end_percent": end_percent}
+        ranges = {
+            "first_layer": first_layer,
+            "last_layer": last_layer,
+            "start_percent": start_percent,
+            "end_percent": end_percent,
+        }
         plan = plan_for(model, sync, sync_layers, strength=strength, output=output, **ranges)
         patched = synchronized(model, plan, [] if sync_layers is None else [sync_layers])
         tell(cls, plan.summary, logging.INFO)

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from fourreal_core.evaluation.compare import Job, Results, jobs, large_jobs, missing, run
 from fourreal_core.data.shards import iterate_grids
+from fourreal_core.evaluation.compare import Job, Results, jobs, large_jobs, missing, run
+from fourreal_core.evaluation.report import tables, write_figures, write_sheets
 from fourreal_core.grid import FrameGrid
 from fourreal_core.model.weights import load_model
-from fourreal_core.evaluation.report import tables, write_figures, write_sheets
 
 FIGURE_GRIDS = 4  # enough for distances between streams, which hardly differ from grid to grid
 
@@ -49,7 +49,10 @@ def measure_and_show(arguments: argparse.Namespace) -> None:
                  run(wanted(large_jobs(model, arguments.seeds), arguments), large, model.checkpoint_hash, results)):  # fmt: skip
         for record in part:
             numbers = f"{record['all']:6.2f} {record['moving']:6.2f} {record['ssim']:.4f} {record['seconds']:6.1f} s"
-            print(f"{record['condition']:32} {record['variant']:22} {record['steps']:3} {record['seed']:2} {numbers}  {record['grid']}", flush=True)
+            print(
+                f"{record['condition']:32} {record['variant']:22} {record['steps']:3} {record['seed']:2} {numbers}  {record['grid']}",
+                flush=True,
+            )
     if arguments.report:
         arguments.report.mkdir(parents=True, exist_ok=True)
         text = f"# Tables\n\nMade by `scripts/ablation.py` with checkpoint {model.checkpoint_hash}.\n\n{tables(of_model(results, model))}"
@@ -64,7 +67,9 @@ def grids(folder: Path | None, arguments: argparse.Namespace) -> list[FrameGrid]
     held_out = (grid for grid in found if not arguments.held_out or grid.provenance.get("model") in arguments.held_out)
     chosen = list(islice(held_out, arguments.count))
     if folder and not chosen:
-        raise ValueError(f"expected grids of {', '.join(arguments.held_out)} in {folder}, found none: check --held-out and --count")
+        raise ValueError(
+            f"expected grids of {', '.join(arguments.held_out)} in {folder}, found none: check --held-out and --count"
+        )
     return chosen
 
 
@@ -82,16 +87,29 @@ def numbers(text: str) -> list[int]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shards", type=Path, help="folder of rendered grids of the size that the model was trained on")
+    parser.add_argument(
+        "--shards", type=Path, help="folder of rendered grids of the size that the model was trained on"
+    )
     parser.add_argument("--large", type=Path, help="folder of larger ones, such as 15 x 15")
-    parser.add_argument("--held-out", type=lambda text: text.split(","), default=[], help="only grids of these models, with commas")
+    parser.add_argument(
+        "--held-out", type=lambda text: text.split(","), default=[], help="only grids of these models, with commas"
+    )
     parser.add_argument("--model", type=Path, help="checkpoint (default: the bundled one)")
-    parser.add_argument("--results", type=Path, default=Path("output/ablation.jsonl"), help="where results are kept (default: %(default)s)")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write tables and pictures there when all is measured")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("output/ablation.jsonl"),
+        help="where results are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write tables and pictures there when all is measured"
+    )
     parser.add_argument("--table", action="store_true", help="only print the tables of what is measured")
     parser.add_argument("--steps", type=numbers, default=[1, 4, 8, 16, 32], help="with commas (default: 1,4,8,16,32)")
     parser.add_argument("--seeds", type=numbers, default=[0, 1], help="of the noise, with commas (default: 0,1)")
-    parser.add_argument("--variants", nargs="*", metavar="WORD", help="only variants whose name contains one of these words")
+    parser.add_argument(
+        "--variants", nargs="*", metavar="WORD", help="only variants whose name contains one of these words"
+    )
     parser.add_argument("--count", type=int, help="only the first so many grids of each folder")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu", help="where the model runs, such as cuda (default: cpu)")

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
+from fourreal_core.data.shards import iterate_grids
 from fourreal_core.evaluation import baselines
 from fourreal_core.evaluation.measure import Score, matrix_peak, measure, model_flops
-from fourreal_core.data.shards import iterate_grids
 from fourreal_core.grid import FrameGrid
 from fourreal_core.model.weights import load_model
 from fourreal_core.sampling.sample import sample_grid
@@ -81,7 +81,12 @@ def report_speed(arguments: argparse.Namespace, truth: FrameGrid) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=Path, required=True, help="folder of rendered grids")
-    parser.add_argument("--held-out", type=lambda text: text.split(","), default=[], help="names of models never trained on, with commas")
+    parser.add_argument(
+        "--held-out",
+        type=lambda text: text.split(","),
+        default=[],
+        help="names of models never trained on, with commas",
+    )
     parser.add_argument("--model", type=Path, nargs="+", default=[None], help="checkpoints (default: the bundled one)")
     parser.add_argument("--only", nargs="*", help="only methods whose name contains one of these words")
     parser.add_argument("--steps", type=int, default=16)

@@ -39,12 +39,20 @@ def main() -> None:
 def run(arguments: argparse.Namespace, device: str) -> None:
     import torch
 
-    shape, dtype = SHAPES[arguments.model], getattr(torch, arguments.dtype or ("bfloat16" if device == "cuda" else "float32"))
+    shape, dtype = (
+        SHAPES[arguments.model],
+        getattr(torch, arguments.dtype or ("bfloat16" if device == "cuda" else "float32")),
+    )
     model, patch = random_model(shape, device, dtype), patched_by_the_pack()
     grid = (arguments.views, arguments.times)
-    print(f"{arguments.model}, {dtype}, {device}, {grid[0]} views x {grid[1]} times, {shape.tokens} tokens per frame", flush=True)
+    print(
+        f"{arguments.model}, {dtype}, {device}, {grid[0]} views x {grid[1]} times, {shape.tokens} tokens per frame",
+        flush=True,
+    )
     kinds = [kind for kind in ("hard", "sequential", "fused") if kind != "fused" or arguments.model.startswith("wan")]
-    runs: dict[str, Callable[[], None]] = {"host": lambda: [step(model, shape, videos, arguments.steps) for videos in (grid, grid[::-1])]}
+    runs: dict[str, Callable[[], None]] = {
+        "host": lambda: [step(model, shape, videos, arguments.steps) for videos in (grid, grid[::-1])]
+    }
     for kind in kinds:
         runs[kind] = lambda clone=patch(model, kind): step(clone, shape, grid, arguments.steps)
     seconds, memory = {name: [] for name in runs}, {}
@@ -60,7 +68,9 @@ def run(arguments: argparse.Namespace, device: str) -> None:
 
 def patched_by_the_pack() -> Callable[[Any, str], Any]:
     """4Real Two-Stream as a function of a MODEL and a kind."""
-    spec = importlib.util.spec_from_file_location("fourreal_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)])
+    spec = importlib.util.spec_from_file_location(
+        "fourreal_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)]
+    )
     sys.modules["fourreal_pack"] = importlib.util.module_from_spec(spec)
     module, plan = (importlib.import_module(f"fourreal_pack.host.two_stream.{name}") for name in ("patch", "plan"))
     return lambda model, kind: module.patch_two_streams(model, plan.TwoStreamPlan(kind))
@@ -76,7 +86,9 @@ def step(model: Any, shape: Shape, videos: tuple[int, int], steps: int) -> None:
     mask = {"attention_mask": torch.ones(1, shape.text[0], dtype=torch.long)} if shape.masked else {}
     prompt = [[torch.randn(1, *shape.text), {**values, **mask}]]
     start = torch.zeros_like(noise)
-    out = comfy.sample.sample(model, noise, steps, 1.0, "euler", "simple", prompt, prompt, start, disable_pbar=True, seed=0)
+    out = comfy.sample.sample(
+        model, noise, steps, 1.0, "euler", "simple", prompt, prompt, start, disable_pbar=True, seed=0
+    )
     assert torch.isfinite(out).all(), "expected finite latents"
 
 
@@ -101,7 +113,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=8)
     parser.add_argument("--steps", type=int, default=2, help="sampling steps per measurement")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind, alternating")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on a GPU, else float32")
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on a GPU, else float32"
+    )
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 

@@ -42,7 +42,13 @@ def install_missing() -> None:
     print(f"Installing {', '.join(missing)} for the browser tests ...", flush=True)
     for command in ([apt, "-q", "update"], [apt, "-qy", "install", "--no-install-recommends", *missing]):
         try:
-            done = subprocess.run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True, timeout=APT_S)
+            done = subprocess.run(
+                command,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                capture_output=True,
+                text=True,
+                timeout=APT_S,
+            )
         except subprocess.TimeoutExpired:
             print(f"{' '.join(command)} took more than {APT_S} s.")
             return
@@ -69,7 +75,9 @@ def find_browser() -> BrowserTools:
     named = os.environ.get("FOURREAL_CHROMIUM")
     chromium = named or next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if chromium is None or not Path(chromium).is_file():
-        raise BrowserProblem("No Chromium was found: install one (on Debian: apt install chromium) or name it in FOURREAL_CHROMIUM.")
+        raise BrowserProblem(
+            "No Chromium was found: install one (on Debian: apt install chromium) or name it in FOURREAL_CHROMIUM."
+        )
     return BrowserTools(node, Path(chromium), playwright_modules())
 
 
@@ -80,9 +88,20 @@ def playwright_modules() -> Path:
         return modules
     npm = shutil.which("npm")
     if npm is None:
-        raise BrowserProblem("npm is missing, which installs playwright-core for the browser tests (on Debian: apt install npm).")
+        raise BrowserProblem(
+            "npm is missing, which installs playwright-core for the browser tests (on Debian: apt install npm)."
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), f"playwright-core@{PLAYWRIGHT}"]
+    command = [
+        npm,
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--prefix",
+        str(folder),
+        f"playwright-core@{PLAYWRIGHT}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise BrowserProblem(f"npm could not install playwright-core {PLAYWRIGHT}: {done.stderr.strip()[-300:]}")

@@ -88,7 +88,9 @@ class Host:
             aiohttp.ClientSession(self.address, timeout=aiohttp.ClientTimeout(total=None)) as session,
             session.ws_connect(f"/ws?clientId={client}", max_msg_size=0) as messages,
         ):
-            async with session.post("/prompt", json={"prompt": prompt, "client_id": client, "prompt_id": identity}) as answer:
+            async with session.post(
+                "/prompt", json={"prompt": prompt, "client_id": client, "prompt_id": identity}
+            ) as answer:
                 check_accepted(await answer.json(), prompt)
             async for message in messages:
                 if message.type != aiohttp.WSMsgType.TEXT:  # previews are binary
@@ -97,7 +99,9 @@ class Host:
                 if event["data"].get("prompt_id") != identity:
                     continue
                 on_event(event)
-                if event["type"] == "executing" and event["data"]["node"] is None:  # the history is complete from here on
+                if (
+                    event["type"] == "executing" and event["data"]["node"] is None
+                ):  # the history is complete from here on
                     break
             else:
                 raise HostProblem(f"ComfyUI stopped during the run.\n{last_lines(self.log_file)}")
@@ -123,7 +127,9 @@ def check_accepted(answer: dict[str, Any], prompt: Prompt) -> None:
 def outputs_of(history: dict[str, Any]) -> dict[str, Any]:
     for kind, data in history["status"]["messages"]:
         if kind == "execution_error":
-            raise RunProblem(f"Node {data['node_id']} ({data['node_type']}) failed: {data['exception_message'].strip()}")
+            raise RunProblem(
+                f"Node {data['node_id']} ({data['node_type']}) failed: {data['exception_message'].strip()}"
+            )
         if kind == "execution_interrupted":
             raise RunInterrupted("The run was interrupted.")
     return history["outputs"]
@@ -142,7 +148,13 @@ def running_host(environment: Environment, *, cpu: bool = True, folder: str = FO
         port = free_port()
         host = Host(f"http://127.0.0.1:{port}", base, base / "comfyui.log")
         options = ["--port", str(port), "--base-directory", str(base), "--database-url", "sqlite:///:memory:"]
-        options += ["--disable-auto-launch", "--disable-api-nodes", "--disable-all-custom-nodes", "--whitelist-custom-nodes", folder]
+        options += [
+            "--disable-auto-launch",
+            "--disable-api-nodes",
+            "--disable-all-custom-nodes",
+            "--whitelist-custom-nodes",
+            folder,
+        ]
         command = [str(environment.python), str(environment.comfyui / "main.py"), *options, *(["--cpu"] if cpu else [])]
         with open(host.log_file, "wb") as log:
             process = subprocess.Popen(

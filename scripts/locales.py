@@ -42,7 +42,11 @@ def _node(info: dict[str, Any]) -> Texts:
         str(slot): ({} if name == kind else {"name": name}) | ({"tooltip": tip} if tip else {})
         for slot, (name, kind, tip) in enumerate(zip(names, info["output"], tips, strict=True))
     }
-    texts = {"display_name": info["display_name"], "description": info["description"], "inputs": dict(_inputs(info["input"]))}
+    texts = {
+        "display_name": info["display_name"],
+        "description": info["description"],
+        "inputs": dict(_inputs(info["input"])),
+    }
     return texts | ({"outputs": outputs} if outputs else {})
 
 
@@ -75,7 +79,9 @@ class Translator:
 
     def files(self, object_info: dict[str, Any]) -> dict[str, Texts]:
         """nodeDefs.json and main.json in this language."""
-        groups = {key: self._find("categories", text) for key, text in categories(object_info)["nodeCategories"].items()}
+        groups = {
+            key: self._find("categories", text) for key, text in categories(object_info)["nodeCategories"].items()
+        }
         return {"nodeDefs.json": self.translated(english(object_info)), "main.json": {"nodeCategories": groups}}
 
     def translated(self, value: Texts | str, key: str = "") -> Texts | str:

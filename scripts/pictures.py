@@ -49,10 +49,10 @@ def main() -> int:
 def provide_inputs(base: Path) -> None:
     """A filled grid of the example videos, the same grid as the folder of a camera rig, and the name of trained layers."""
     sys.path.insert(0, str(PACK))
+    from fourreal_core.files.video import fit_frames, pick_frames, read_video, write_video
     from fourreal_core.grid import FrameGrid
     from fourreal_core.grid_file import save_grid
     from fourreal_core.transport import transport_fill
-    from fourreal_core.files.video import fit_frames, pick_frames, read_video, write_video
 
     fixed_view, fps = read_video(PACK / "example_inputs" / "fixed_view.mp4")
     freeze_time, _ = read_video(PACK / "example_inputs" / "freeze_time.mp4")

@@ -22,7 +22,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", required=True, help='pattern of .glb files, in quotes: "DIR/*.glb"')
     parser.add_argument("--exclude", default="", help="comma-separated file names without .glb that may not appear")
-    parser.add_argument("--main", default="", help="comma-separated file names without .glb that take turns as the main model (default: at random)")
+    parser.add_argument(
+        "--main",
+        default="",
+        help="comma-separated file names without .glb that take turns as the main model (default: at random)",
+    )
     parser.add_argument("--env", type=Path, required=True, help="folder with .hdr panoramas and ground_*.jpg pictures")
     parser.add_argument("--count", type=int, required=True, help="number of grids")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first grid; the others count up from it")
@@ -37,7 +41,11 @@ def parse_arguments() -> argparse.Namespace:
 def show_progress(done: int, count: int, started: float, rendered: int) -> None:
     filled = 40 * done // count
     pace = (time.monotonic() - started) / max(rendered, 1)
-    print(f"\r[{'#' * filled}{'.' * (40 - filled)}] {done}/{count} grids, {pace:.2f} s each, {pace * (count - done) / 60:.1f} min left ", end="", flush=True)
+    print(
+        f"\r[{'#' * filled}{'.' * (40 - filled)}] {done}/{count} grids, {pace:.2f} s each, {pace * (count - done) / 60:.1f} min left ",
+        end="",
+        flush=True,
+    )
 
 
 def main() -> int:
@@ -60,7 +68,9 @@ def main() -> int:
                 if not file.exists():
                     grids = []
                     for index in range(first, last):
-                        scene = random_scene(options.seed + index, models, options.env, leads[index % len(leads)] if leads else None)
+                        scene = random_scene(
+                            options.seed + index, models, options.env, leads[index % len(leads)] if leads else None
+                        )
                         grids.append(render_grid(scene, options.views, options.times, height, width, renderer))
                         rendered += 1
                         show_progress(index + 1, options.count, started, rendered)

@@ -22,7 +22,9 @@ def main() -> int:
         return 3
     import pytest  # needs the environment
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended stops the ComfyUI of the tests, as Ctrl-C does
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # being ended stops the ComfyUI of the tests, as Ctrl-C does
     os.chdir(PACK)
     return pytest.main(["-q", "--durations=10", *sys.argv[1:]])
 

@@ -24,7 +24,9 @@ QUALITY = 85
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("workflows", nargs="*", metavar="NAME", help="names of workflows (default: all that need no download)")
+    parser.add_argument(
+        "workflows", nargs="*", metavar="NAME", help="names of workflows (default: all that need no download)"
+    )
     arguments = parser.parse_args()
     try:
         environment = enter(TOOLS)
@@ -36,7 +38,9 @@ def main() -> int:
 
     try:
         with running_host(environment) as host:
-            for name in arguments.workflows or [file.stem for file in sorted(WORKFLOWS.glob("*.json")) if needs_nothing(file)]:
+            for name in arguments.workflows or [
+                file.stem for file in sorted(WORKFLOWS.glob("*.json")) if needs_nothing(file)
+            ]:
                 keep(picture(*run(host, name)), WORKFLOWS / f"{name}.jpg")
     except (HostProblem, RunProblem) as problem:
         print(problem, file=sys.stderr)
@@ -56,7 +60,9 @@ def run(host, name: str) -> tuple:
 
     from fourreal_core.grid_file import load_grid
 
-    prompt = workflow_to_prompt(json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")), host.object_info())
+    prompt = workflow_to_prompt(
+        json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")), host.object_info()
+    )
     of_kind = {node["class_type"]: node["inputs"] for node in prompt.values()}
     saved = {"grid": of_kind["FourRealGridPlayer"]["grid"], "filename_prefix": f"thumbnails/{name}"}
     outputs = host.run({**prompt, "thumbnail": {"class_type": "FourRealSaveGrid", "inputs": saved}})
@@ -87,7 +93,9 @@ def picture(grid, path):
     for v in range(PICKED):
         for t in range(PICKED):
             view, time = (round(index * (count - 1) / (PICKED - 1)) for index, count in zip((v, t), shape))
-            cell = Image.fromarray((grid.frames[view, time] * 255).round().byte().numpy()).resize(CELL, Image.Resampling.LANCZOS)
+            cell = Image.fromarray((grid.frames[view, time] * 255).round().byte().numpy()).resize(
+                CELL, Image.Resampling.LANCZOS
+            )
             sheet.paste(cell, (t * width, v * height))
             box = (t * width, v * height, (t + 1) * width - 1, (v + 1) * height - 1)
             draw.rectangle(box, outline=KNOWN if grid.known[view, time] else EDGE, width=2)

@@ -17,11 +17,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fourreal_core.model import config as configs
-from fourreal_core.training.footage import prepare as sources
 from fourreal_core.training import run
+from fourreal_core.training.footage import prepare as sources
+from fourreal_core.training.footage.mixture import ExampleFolder
 from fourreal_core.training.interrupt import stop_on_signal
 from fourreal_core.training.loop import PRECISIONS, STAGES, TrainingPlan
-from fourreal_core.training.footage.mixture import ExampleFolder
 from fourreal_core.training.state import TrainingState
 
 
@@ -45,7 +45,9 @@ def prepare(arguments: argparse.Namespace) -> None:
     jobs += sources.saved_grid_jobs(arguments.grids, shape)
     jobs += sources.procedural_jobs(arguments.procedural, arguments.seed, shape)
     if not jobs:
-        raise ValueError("expected something to prepare examples from, such as --videos or --shards: see `train.py prepare --help`")
+        raise ValueError(
+            "expected something to prepare examples from, such as --videos or --shards: see `train.py prepare --help`"
+        )
     if not sources.prepare(jobs, arguments.output, show, arguments.workers):
         raise ValueError("none of the sources could be used")
 
@@ -114,7 +116,13 @@ def parse() -> argparse.Namespace:
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=prepare)
     part = commands.add_parser("run")
-    part.add_argument("--examples", action="append", required=True, metavar="[NAME=]DIR[:WEIGHT]", help="folder written by prepare; repeatable")
+    part.add_argument(
+        "--examples",
+        action="append",
+        required=True,
+        metavar="[NAME=]DIR[:WEIGHT]",
+        help="folder written by prepare; repeatable",
+    )
     part.add_argument("--validation", type=Path, help="another such folder: its first grid is shown in the pictures")
     part.add_argument("--output", type=Path, required=True, help="run folder")
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
@@ -133,7 +141,9 @@ def parse() -> argparse.Namespace:
     part = commands.add_parser("export")
     part.add_argument("--run", type=Path, required=True)
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
-    part.add_argument("--base", type=Path, help="checkpoint whose base the run synchronizes, if it is not the run's own")
+    part.add_argument(
+        "--base", type=Path, help="checkpoint whose base the run synchronizes, if it is not the run's own"
+    )
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=export)
     return parser.parse_args()

@@ -75,7 +75,9 @@ def read_widgets(
             if kind == DYNAMIC_COMBO:
                 chosen = next((option for option in options["options"] if option["key"] == value), None)
                 if chosen is None:
-                    raise WorkflowProblem(f"Node {node['id']} ({node['type']}): {prefix + name!r} has no choice {value!r}.")
+                    raise WorkflowProblem(
+                        f"Node {node['id']} ({node['type']}): {prefix + name!r} has no choice {value!r}."
+                    )
                 yield from read_widgets(chosen["inputs"], f"{prefix}{name}.", values, node)
             if has_companion(name, kind, options):
                 next(values, None)

@@ -21,7 +21,13 @@ def find_videos(paths: Iterable[Path]) -> dict[str, Path]:
 
     Raises ValueError when a path does not exist, a folder holds none, or two would have the same name.
     """
-    return _named(paths, lambda folder: [entry for entry in [folder, *sorted(folder.rglob("*"))] if _is_video(entry) or _holds_images(entry)], "videos or folders of images")
+    return _named(
+        paths,
+        lambda folder: [
+            entry for entry in [folder, *sorted(folder.rglob("*"))] if _is_video(entry) or _holds_images(entry)
+        ],
+        "videos or folders of images",
+    )
 
 
 def find_captures(paths: Iterable[Path]) -> dict[str, Path]:
@@ -29,7 +35,11 @@ def find_captures(paths: Iterable[Path]) -> dict[str, Path]:
 
     Raises ValueError as `find_videos` does.
     """
-    return _named(paths, lambda folder: [entry for entry in [folder, *sorted(folder.rglob("*"))] if _is_capture(entry)], "captures with one video or image folder per view")
+    return _named(
+        paths,
+        lambda folder: [entry for entry in [folder, *sorted(folder.rglob("*"))] if _is_capture(entry)],
+        "captures with one video or image folder per view",
+    )
 
 
 def find_grids(paths: Iterable[Path]) -> dict[str, Path]:
@@ -63,9 +73,13 @@ def _named(paths: Iterable[Path], search, what: str) -> dict[str, Path]:
             raise ValueError(f"expected {what} in {path}, found none")
         for entry in entries:
             place = entry.relative_to(path.parent) if path.is_dir() else Path(entry.name)
-            name = "-".join([*place.parts[:-1], place.name.split(".grid.")[0] if ".grid." in place.name else _stem(entry)])
+            name = "-".join(
+                [*place.parts[:-1], place.name.split(".grid.")[0] if ".grid." in place.name else _stem(entry)]
+            )
             if found.setdefault(name, entry) != entry:
-                raise ValueError(f"{found[name]} and {entry} would both be called {name}: rename one, or prepare them into two folders")
+                raise ValueError(
+                    f"{found[name]} and {entry} would both be called {name}: rename one, or prepare them into two folders"
+                )
     return found
 
 

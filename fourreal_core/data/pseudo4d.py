@@ -19,7 +19,13 @@ SMALLEST_CROP = 0.6
 
 
 def pseudo_grid(
-    video_THWC: Tensor, views: int, generator: torch.Generator, *, height: int | None = None, width: int | None = None, fps: float = 24.0
+    video_THWC: Tensor,
+    views: int,
+    generator: torch.Generator,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    fps: float = 24.0,
 ) -> tuple[FrameGrid, Tensor]:
     """A grid with every cell known, and `valid` bool [V, T, H, W]: False where a view looks past the edge of the video.
 
@@ -92,12 +98,18 @@ def warp(video_TCHW: Tensor, homography_33: Tensor) -> tuple[Tensor, Tensor]:
     aspect = width / height
     y = (torch.arange(height, dtype=torch.float64) + 0.5) / height * 2 - 1
     x = ((torch.arange(width, dtype=torch.float64) + 0.5) / width * 2 - 1) * aspect
-    target_HW3 = torch.stack([x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width, dtype=torch.float64)], -1)
+    target_HW3 = torch.stack(
+        [x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width, dtype=torch.float64)], -1
+    )
     source_HW3 = target_HW3 @ torch.linalg.inv(homography_33).T
     in_front_HW = source_HW3[..., 2] > 1e-6
-    place_HW2 = source_HW3[..., :2] / source_HW3[..., 2:].clamp_min(1e-6) / torch.tensor([aspect, 1.0], dtype=torch.float64)
+    place_HW2 = (
+        source_HW3[..., :2] / source_HW3[..., 2:].clamp_min(1e-6) / torch.tensor([aspect, 1.0], dtype=torch.float64)
+    )
     # Inside means between the outermost pixel centres, where every blended pixel is real, give or take a thousandth of a pixel.
     limit = 1 - 0.998 / torch.tensor([width, height], dtype=torch.float64)
     valid_HW = in_front_HW & (place_HW2.abs() <= limit).all(-1)
     place_THW2 = place_HW2.clamp(-2, 2).float().expand(len(video_TCHW), -1, -1, -1)
-    return grid_sample(video_TCHW, place_THW2, mode="bilinear", padding_mode="border", align_corners=False).clamp(0, 1), valid_HW
+    return grid_sample(video_TCHW, place_THW2, mode="bilinear", padding_mode="border", align_corners=False).clamp(
+        0, 1
+    ), valid_HW

@@ -28,9 +28,13 @@ def write_shard(path: str | Path, grids: Sequence[FrameGrid], about: Sequence[di
     """
     shapes = {tuple(grid.frames.shape) for grid in grids}
     if len(shapes) != 1:
-        raise ValueError(f"expected at least one grid and all of one shape, got the shapes {sorted(shapes)}: write one shard per shape")
+        raise ValueError(
+            f"expected at least one grid and all of one shape, got the shapes {sorted(shapes)}: write one shard per shape"
+        )
     if any(grid.cameras is None or not bool(grid.known.all()) for grid in grids):
-        raise ValueError("expected grids with every cell known and with cameras: a shard holds rendered or captured ground truth")
+        raise ValueError(
+            "expected grids with every cell known and with cameras: a shard holds rendered or captured ground truth"
+        )
     about = [dict(grid.provenance) for grid in grids] if about is None else list(about)
     if len(about) != len(grids):
         raise ValueError(f"expected one description per grid, got {len(about)} for {len(grids)} grids")
@@ -59,10 +63,14 @@ class Shard:
         except (FileNotFoundError, IsADirectoryError) as error:
             raise ValueError(f"there is no shard at {self.path}: check the path, or render it first") from error
         except SafetensorError as error:
-            raise ValueError(f"{self.path.name} is no readable shard ({error}): delete it and render it again") from error
+            raise ValueError(
+                f"{self.path.name} is no readable shard ({error}): delete it and render it again"
+            ) from error
         header = self._file.metadata() or {}
         if header.get("format") != FORMAT or set(self._file.keys()) != set(TENSORS):
-            raise ValueError(f"{self.path.name} is not a shard of rendered grids: expected a file written by write_shard")
+            raise ValueError(
+                f"{self.path.name} is not a shard of rendered grids: expected a file written by write_shard"
+            )
         self.about: list[dict] = json.loads(header["about"])
         self.shape = tuple(self._file.get_slice("frames").get_shape()[1:])
 
@@ -78,7 +86,9 @@ class Shard:
         frames = self.frames(index).float() / 255
         cameras = Cameras(self._file.get_slice("world_to_camera")[index], self._file.get_slice("intrinsics")[index])
         fps = float(self._file.get_tensor("fps")[index])
-        return FrameGrid(frames, torch.ones(self.shape[:2], dtype=torch.bool), fps=fps, cameras=cameras, provenance=self.about[index])
+        return FrameGrid(
+            frames, torch.ones(self.shape[:2], dtype=torch.bool), fps=fps, cameras=cameras, provenance=self.about[index]
+        )
 
 
 def read_shard(path: str | Path) -> Shard:

@@ -29,8 +29,10 @@ def additive_fill(grid: FrameGrid) -> FrameGrid:
 
 def _filled(grid: FrameGrid, guess_VTHWC: Tensor, name: str) -> FrameGrid:
     if not (grid.known[0].all() and grid.known[:, 0].all()):
-        raise ValueError("expected the cells of the first view and of the first time to be known, got "
-                         f"{int(grid.known[0].sum())} of {grid.times} and {int(grid.known[:, 0].sum())} of {grid.views}: "
-                         "this fill needs a fixed-view and a freeze-time video.")
+        raise ValueError(
+            "expected the cells of the first view and of the first time to be known, got "
+            f"{int(grid.known[0].sum())} of {grid.times} and {int(grid.known[:, 0].sum())} of {grid.views}: "
+            "this fill needs a fixed-view and a freeze-time video."
+        )
     frames = torch.where(grid.known[:, :, None, None, None], grid.frames, guess_VTHWC)
     return grid.replace(frames=frames, provenance={**grid.provenance, "fill": name})

@@ -18,16 +18,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import baselines
-from .measure import hide, model_flops, score, timed
-from ..model.condition import grid_condition
-from ..sampling.tiles import sample_large_grid
 from ..flow import add_noise, cell_noise, to_model
 from ..grid import FrameGrid, task_known
-from .image import psnr
+from ..model.condition import grid_condition
 from ..model.two_stream import GridModel
 from ..sampling.sample import sample_grid
+from ..sampling.tiles import sample_large_grid
 from ..transport import TransportGuess, transport
+from . import baselines
+from .image import psnr
+from .measure import hide, model_flops, score, timed
 
 TASK, LARGE = "both inputs", "both inputs, larger than trained"
 CONDITIONS = ("fixed-view video only", "freeze-time video only", "a quarter of the cells")  # beside the task itself
@@ -113,7 +113,9 @@ def jobs(model: GridModel, steps: Sequence[int], seeds: Sequence[int]) -> Iterat
     for count in sorted(steps):
         for name, (network, options) in named.items():
             for seed in seeds:
-                yield Job(name, sample(name, count, seed), TASK, count, seed, partial(flops, network, options["sync"], count))
+                yield Job(
+                    name, sample(name, count, seed), TASK, count, seed, partial(flops, network, options["sync"], count)
+                )
     for condition in CONDITIONS:
         yield Job("transport", blend_fill, condition)
         for name in ("off", "hard, untrained", *(kind for kind in TRAINED if kind in named)):
@@ -126,7 +128,9 @@ def large_jobs(model: GridModel, seeds: Sequence[int]) -> Iterator[Job]:
     for seed in seeds:
         options = {"sync": model.best_sync, "steps": FEW_STEPS, "seed": seed}
         yield Job("at once", partial(sample_grid, model, **options), LARGE, FEW_STEPS, seed)
-        yield Job("in tiles", partial(sample_large_grid, model, **options), LARGE, FEW_STEPS, seed, takes_predictions=False)
+        yield Job(
+            "in tiles", partial(sample_large_grid, model, **options), LARGE, FEW_STEPS, seed, takes_predictions=False
+        )
 
 
 def blend_fill(grid: FrameGrid, predictions: TransportGuess) -> FrameGrid:
@@ -139,7 +143,9 @@ def run(todo: Sequence[Job], truths: Sequence[FrameGrid], model_hash: str, resul
 
     Transport runs once for each grid and condition; its seconds count for every job that takes its predictions.
     """
-    predict = cache(lambda condition, index: timed(transport, hide(truths[index], known_cells(condition, truths[index]))))
+    predict = cache(
+        lambda condition, index: timed(transport, hide(truths[index], known_cells(condition, truths[index])))
+    )
     for job in todo:
         for index, truth in enumerate(truths):
             key = {"model": model_hash if job.steps else "none", "condition": job.condition, "variant": job.variant}

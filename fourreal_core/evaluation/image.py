@@ -27,10 +27,14 @@ def psnr(prediction: Tensor, truth: Tensor, mask: Tensor | None = None) -> float
     Raises ValueError on different shapes or a mask that selects nothing.
     """
     if prediction.shape != truth.shape:
-        raise ValueError(f"expected a prediction of the truth's shape {list(truth.shape)}, got {list(prediction.shape)}.")
+        raise ValueError(
+            f"expected a prediction of the truth's shape {list(truth.shape)}, got {list(prediction.shape)}."
+        )
     if mask is not None:
         if mask.dtype != torch.bool or mask.shape != truth.shape[: mask.ndim]:
-            raise ValueError(f"expected a bool mask shaped like the leading axes of {list(truth.shape)}, got {mask.dtype} {list(mask.shape)}.")
+            raise ValueError(
+                f"expected a bool mask shaped like the leading axes of {list(truth.shape)}, got {mask.dtype} {list(mask.shape)}."
+            )
         prediction, truth = prediction[mask], truth[mask]
     if truth.numel() == 0:
         raise ValueError("expected at least one pixel to compare, got none: the mask selects nothing.")
@@ -50,10 +54,17 @@ def ssim(prediction_NHWC: Tensor, truth_NHWC: Tensor) -> float:
     windows that fit into the frame. Raises ValueError on different shapes, no frame, or frames smaller than the window.
     """
     if prediction_NHWC.shape != truth_NHWC.shape:
-        raise ValueError(f"expected a prediction of the truth's shape {list(truth_NHWC.shape)}, got {list(prediction_NHWC.shape)}.")
+        raise ValueError(
+            f"expected a prediction of the truth's shape {list(truth_NHWC.shape)}, got {list(prediction_NHWC.shape)}."
+        )
     if len(truth_NHWC) == 0 or min(truth_NHWC.shape[1:3]) < SSIM_WINDOW:
-        raise ValueError(f"expected at least one frame, of at least {SSIM_WINDOW} pixels a side, got {list(truth_NHWC.shape)}.")
-    values = [_frame_ssim(*(frame_HWC.double() @ frame_HWC.new_tensor(LUMA).double() for frame_HWC in pair)) for pair in zip(prediction_NHWC, truth_NHWC)]
+        raise ValueError(
+            f"expected at least one frame, of at least {SSIM_WINDOW} pixels a side, got {list(truth_NHWC.shape)}."
+        )
+    values = [
+        _frame_ssim(*(frame_HWC.double() @ frame_HWC.new_tensor(LUMA).double() for frame_HWC in pair))
+        for pair in zip(prediction_NHWC, truth_NHWC)
+    ]
     return torch.stack(values).mean().item()
 
 
@@ -92,20 +103,30 @@ def grid_psnr(prediction: FrameGrid | Sequence[FrameGrid], truth: FrameGrid | Se
         raise ValueError(f"expected one true grid per predicted grid, got {len(truths)} and {len(predictions)}.")
     scores = [_one_grid_psnr(*pair) for pair in zip(predictions, truths)]
     moving = [score["moving"] for score in scores if not math.isnan(score["moving"])]
-    return {"all": sum(score["all"] for score in scores) / len(scores), "moving": sum(moving) / len(moving) if moving else math.nan}
+    return {
+        "all": sum(score["all"] for score in scores) / len(scores),
+        "moving": sum(moving) / len(moving) if moving else math.nan,
+    }
 
 
 def _one_grid_psnr(prediction: FrameGrid, truth: FrameGrid) -> dict[str, float]:
     cells_VT = _compared_cells(prediction, truth)
     predicted_NHWC, true_NHWC = prediction.frames[cells_VT], truth.frames[cells_VT]
     moving_NHW = moving_pixels(truth.frames)[cells_VT]
-    return {"all": psnr(predicted_NHWC, true_NHWC), "moving": psnr(predicted_NHWC, true_NHWC, moving_NHW) if moving_NHW.any() else math.nan}
+    return {
+        "all": psnr(predicted_NHWC, true_NHWC),
+        "moving": psnr(predicted_NHWC, true_NHWC, moving_NHW) if moving_NHW.any() else math.nan,
+    }
 
 
 def _compared_cells(prediction: FrameGrid, truth: FrameGrid) -> Tensor:
     if prediction.frames.shape != truth.frames.shape:
-        raise ValueError(f"expected a predicted grid of the truth's shape {list(truth.frames.shape)}, got {list(prediction.frames.shape)}.")
+        raise ValueError(
+            f"expected a predicted grid of the truth's shape {list(truth.frames.shape)}, got {list(prediction.frames.shape)}."
+        )
     cells_VT = ~prediction.known & truth.known
     if not cells_VT.any():
-        raise ValueError("expected cells that are unknown in the prediction and known in the truth, got none: there is nothing to compare.")
+        raise ValueError(
+            "expected cells that are unknown in the prediction and known in the truth, got none: there is nothing to compare."
+        )
     return cells_VT

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..model.condition import grid_condition
 from ..grid import FrameGrid, task_known
-from .image import grid_psnr, grid_ssim
+from ..model.condition import grid_condition
 from ..model.two_stream import GridModel
+from .image import grid_psnr, grid_ssim
 
 Filled = TypeVar("Filled")
 

@@ -17,7 +17,9 @@ SHARPER = 2  # everything is drawn this much larger and scaled down, which smoot
 Point = tuple[float, float]
 
 
-def line_plot(lines: Mapping[str, Sequence[Point]], *, title: str, x_label: str, size: tuple[int, int] = (640, 400)) -> Image.Image:
+def line_plot(
+    lines: Mapping[str, Sequence[Point]], *, title: str, x_label: str, size: tuple[int, int] = (640, 400)
+) -> Image.Image:
     """A picture of `size` (width, height) pixels: one line per name, through its (x, y) points, with a legend on the right.
 
     title: also names the unit of y. Points that are not finite are left out. Raises ValueError when nothing is left to draw.

@@ -8,15 +8,15 @@ from statistics import fmean, stdev
 
 from PIL import Image
 
-from .compare import CONDITIONS, FEW_STEPS, LARGE, TASK, TRAINED, Record, stream_distances
-from .measure import hide
-from ..show.contact_sheet import contact_sheet
-from .plots import above, beside, line_plot, picture_of
 from ..grid import FrameGrid
-from .image import grid_psnr
 from ..model.two_stream import GridModel
 from ..sampling.sample import sample_grid
+from ..show.contact_sheet import contact_sheet
 from ..transport import transport_fill
+from .compare import CONDITIONS, FEW_STEPS, LARGE, TASK, TRAINED, Record, stream_distances
+from .image import grid_psnr
+from .measure import hide
+from .plots import above, beside, line_plot, picture_of
 
 SIGMAS = (1.0, 0.75, 0.5, 0.25, 0.1)
 SHEET_STEPS = 4
@@ -35,7 +35,10 @@ def _sections(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
     baselines = [record for record in task if record["steps"] == 0]
     yield "Baselines", variants_table(baselines)
     for steps in sorted({record["steps"] for record in task} - {0}):
-        yield f"{steps} {'step' if steps == 1 else 'steps'}", variants_table([record for record in task if record["steps"] == steps])
+        yield (
+            f"{steps} {'step' if steps == 1 else 'steps'}",
+            variants_table([record for record in task if record["steps"] == steps]),
+        )
     yield "Paired differences", differences_table(task)
     yield f"Other known cells, {FEW_STEPS} steps", conditions_table(records)
     large = [record for record in records if record["condition"] == LARGE]
@@ -48,7 +51,12 @@ def variants_table(records: Sequence[Record]) -> str:
     lines = []
     for name, group in grouped(records, "variant").items():
         flops = [record["flops"] for record in group if "flops" in record]
-        means = [f"{mean(group, 'all'):.2f}", f"{mean(group, 'moving'):.2f}", f"{mean(group, 'ssim'):.4f}", f"{mean(group, 'seconds'):.1f}"]
+        means = [
+            f"{mean(group, 'all'):.2f}",
+            f"{mean(group, 'moving'):.2f}",
+            f"{mean(group, 'ssim'):.4f}",
+            f"{mean(group, 'seconds'):.1f}",
+        ]
         lines.append([name, *means, f"{fmean(flops) / 1e12:.2f}" if flops else "", str(len(grouped(group, "grid")))])
     return markdown(["variant", "PSNR all", "PSNR moving", "SSIM", "s per grid", "TFLOP", "grids"], lines)
 
@@ -65,12 +73,16 @@ def differences_table(records: Sequence[Record]) -> str:
         for first, second in pairs:
             found = [paired(records, first, second, steps, number) for number in ("all", "moving", "ssim")]
             if found[0]:
-                cells = [f"{value:+.{digits}f} ± {error:.{digits}f}" for (value, error, _), digits in zip(found, (3, 3, 5))]
+                cells = [
+                    f"{value:+.{digits}f} ± {error:.{digits}f}" for (value, error, _), digits in zip(found, (3, 3, 5))
+                ]
                 lines.append([f"{first} − {second}", str(steps), *cells, str(found[0][2])])
     return markdown(["difference", "steps", "PSNR all", "PSNR moving", "SSIM", "grids"], lines)
 
 
-def paired(records: Sequence[Record], first: str, second: str, steps: int, number: str) -> tuple[float, float, int] | None:
+def paired(
+    records: Sequence[Record], first: str, second: str, steps: int, number: str
+) -> tuple[float, float, int] | None:
     """(mean, standard error, grids) of `first` minus `second` over the grids that have both; None without such a grid.
 
     Variants that take no steps count at every number of steps. The error of a single grid is NaN.
@@ -94,7 +106,15 @@ def conditions_table(records: Sequence[Record]) -> str:
         group = [record for record in records if record["condition"] == condition and record["steps"] in (0, FEW_STEPS)]
         for name, part in grouped(group, "variant").items():
             if condition != TASK or name in ("transport", "off", "hard, untrained", *TRAINED):
-                lines.append([condition, name, f"{mean(part, 'all'):.2f}", f"{mean(part, 'moving'):.2f}", f"{mean(part, 'ssim'):.4f}"])
+                lines.append(
+                    [
+                        condition,
+                        name,
+                        f"{mean(part, 'all'):.2f}",
+                        f"{mean(part, 'moving'):.2f}",
+                        f"{mean(part, 'ssim'):.4f}",
+                    ]
+                )
     return markdown(["known cells", "variant", "PSNR all", "PSNR moving", "SSIM"], lines)
 
 
@@ -170,7 +190,10 @@ def write_sheets(folder: Path, model: GridModel, truths: Sequence[FrameGrid], se
 def comparison(model: GridModel, truth: FrameGrid, seed: int) -> Image.Image:
     """Truth, Transport and model side by side, named with PSNR of all and of moving pixels."""
     task = hide(truth)
-    fills = {"Transport": transport_fill(task)[0], "Model": sample_grid(model, task, model.best_sync, steps=SHEET_STEPS, seed=seed)}
+    fills = {
+        "Transport": transport_fill(task)[0],
+        "Model": sample_grid(model, task, model.best_sync, steps=SHEET_STEPS, seed=seed),
+    }
     named = {"Truth": truth.replace(known=task.known)}
     for name, filled in fills.items():
         quality = grid_psnr(filled, truth)
@@ -181,7 +204,9 @@ def comparison(model: GridModel, truth: FrameGrid, seed: int) -> Image.Image:
 def _sheet_and_last_cell(grid: FrameGrid) -> Image.Image:
     sheet = picture_of(contact_sheet(grid, max_side=600))
     last = picture_of(grid.frames[-1, -1])
-    return above(sheet, last.resize((sheet.width, round(sheet.width * last.height / last.width)), Image.Resampling.BICUBIC))
+    return above(
+        sheet, last.resize((sheet.width, round(sheet.width * last.height / last.width)), Image.Resampling.BICUBIC)
+    )
 
 
 def grouped(records: Iterable[Record], field: str) -> dict[str, list[Record]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..grid import Cameras, FrameGrid, float_frames
 from ..files.video import fit_scale_and_shift
+from ..grid import Cameras, FrameGrid, float_frames
 
 ORDERS = ("view by view", "time by time")
 
@@ -28,8 +28,10 @@ def grid_from_images(images_NHWC: Tensor, views: int, fps: float = 24.0, order: 
     """
     _check_order(order)
     if views < 1 or len(images_NHWC) % views:
-        raise ValueError(f"expected a number of images that {views} views can share evenly, got {len(images_NHWC)}: check the number of views, "
-                         "and that no node before left images out.")
+        raise ValueError(
+            f"expected a number of images that {views} views can share evenly, got {len(images_NHWC)}: check the number of views, "
+            "and that no node before left images out."
+        )
     frames_NHWC, times = float_frames(images_NHWC, "the images"), len(images_NHWC) // views
     lengths = (views, times) if order == ORDERS[0] else (times, views)
     frames = frames_NHWC.view(*lengths, *frames_NHWC.shape[1:])
@@ -43,8 +45,10 @@ def grid_like(like: FrameGrid, images_NHWC: Tensor, order: str = ORDERS[0]) -> F
     For images that came from `like` and were changed one by one, upscaled for example. Raises ValueError when their number differs.
     """
     if len(images_NHWC) != like.views * like.times:
-        raise ValueError(f"expected {like.views * like.times} images for {like.views} views and {like.times} times, got {len(images_NHWC)}: "
-                         "check that no node before left images out or added some.")
+        raise ValueError(
+            f"expected {like.views * like.times} images for {like.views} views and {like.times} times, got {len(images_NHWC)}: "
+            "check that no node before left images out or added some."
+        )
     grid = grid_from_images(images_NHWC, like.views, like.fps, order)
     return grid.replace(known=like.known, provenance=like.provenance, cameras=_scaled(like, grid.height, grid.width))
 
@@ -53,7 +57,9 @@ def _scaled(like: FrameGrid, height: int, width: int) -> Cameras | None:
     if like.cameras is None:
         return None
     scale_y, scale_x, _, _ = fit_scale_and_shift(like.height, like.width, height, width, "stretch")
-    return Cameras(like.cameras.world_to_camera, torch.diag(torch.tensor([scale_x, scale_y, 1.0])) @ like.cameras.intrinsics)
+    return Cameras(
+        like.cameras.world_to_camera, torch.diag(torch.tensor([scale_x, scale_y, 1.0])) @ like.cameras.intrinsics
+    )
 
 
 def _check_order(order: str) -> None:

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..grid import FrameGrid
 from ..files.video import write_video
+from ..grid import FrameGrid
 from .whole_folder import whole_folder
 
 IMAGE_KINDS = {"png": {"compress_level": 4}, "jpg": {"quality": 95, "subsampling": 0}}
@@ -34,17 +34,23 @@ def time_name(time: int) -> str:
     return f"time_{time:04}"
 
 
-def write_view_videos(grid: FrameGrid, folder: str | Path, lossless: bool = False, on_file: OnFile | None = None) -> None:
+def write_view_videos(
+    grid: FrameGrid, folder: str | Path, lossless: bool = False, on_file: OnFile | None = None
+) -> None:
     """V fixed-view videos: H.264 in .mp4, or without loss in 8 bits (FFV1 in .mkv). Raises ValueError when `folder` exists or writing fails."""
     _write_videos(grid.frames, view_name, grid.fps, folder, lossless, on_file)
 
 
-def write_time_videos(grid: FrameGrid, folder: str | Path, lossless: bool = False, on_file: OnFile | None = None) -> None:
+def write_time_videos(
+    grid: FrameGrid, folder: str | Path, lossless: bool = False, on_file: OnFile | None = None
+) -> None:
     """T freeze-time videos, at the grid's frames per second; otherwise as write_view_videos."""
     _write_videos(grid.frames.transpose(0, 1), time_name, grid.fps, folder, lossless, on_file)
 
 
-def _write_videos(videos: Tensor, name: Callable[[int], str], fps: float, folder: str | Path, lossless: bool, on_file: OnFile | None) -> None:
+def _write_videos(
+    videos: Tensor, name: Callable[[int], str], fps: float, folder: str | Path, lossless: bool, on_file: OnFile | None
+) -> None:
     with whole_folder(folder) as part:
         for index, video_NHWC in _counted(videos, on_file):
             if lossless:

@@ -24,7 +24,9 @@ OPENGL_FROM_OPENCV = (1.0, -1.0, -1.0, 1.0)
 LARGEST_SKEW = 1e-4  # of the focal length; the format has no place for it
 
 
-def write_nerfstudio(grid: FrameGrid, folder: str | Path, kind: str = "png", on_file: OnFile | None = None, time: int | None = None) -> None:
+def write_nerfstudio(
+    grid: FrameGrid, folder: str | Path, kind: str = "png", on_file: OnFile | None = None, time: int | None = None
+) -> None:
     """Write every filled cell, or those of one time, with its pose, whole or not at all. kind: "png" or "jpg"; on_file: see folders.py.
 
     Names do not repeat between views, because nerfstudio looks for smaller copies by name alone. Raises ValueError when the grid has no
@@ -45,16 +47,28 @@ def transforms(grid: FrameGrid, kind: str = "png", time: int | None = None) -> d
     if time is not None and not 0 <= time < grid.times:
         raise ValueError(f"expected time as 0 to {grid.times - 1} of this grid, got {time}.")
     if grid.cameras is None:
-        raise ValueError("expected a grid with cameras to write poses, this grid has none: write images instead and let nerfstudio's "
-                         "ns-process-data (COLMAP) find the poses of one time, or give the grid cameras first.")
+        raise ValueError(
+            "expected a grid with cameras to write poses, this grid has none: write images instead and let nerfstudio's "
+            "ns-process-data (COLMAP) find the poses of one time, or give the grid cameras first."
+        )
     cells = [(v, t) for v, t in filled_cells(grid).nonzero().tolist() if time in (None, t)]
     if not cells:
-        raise ValueError("expected a grid with pictures to write a dataset, got one whose cells are all empty: fill it first.")
+        raise ValueError(
+            "expected a grid with pictures to write a dataset, got one whose cells are all empty: fill it first."
+        )
     poses, lenses = opengl_camera_to_world(grid.cameras).tolist(), _lenses(grid.cameras)
     shared = lenses[0] if all(lens == lenses[0] for lens in lenses) else {}
     last = max(grid.times - 1, 1)
-    frames = [{"file_path": f"images/{view_name(v)}_{time_name(t)}.{kind}", **({} if shared else lenses[v]), "time": t / last,
-               "transform_matrix": poses[v], "cell": (v, t)} for v, t in cells]
+    frames = [
+        {
+            "file_path": f"images/{view_name(v)}_{time_name(t)}.{kind}",
+            **({} if shared else lenses[v]),
+            "time": t / last,
+            "transform_matrix": poses[v],
+            "cell": (v, t),
+        }
+        for v, t in cells
+    ]
     return {"camera_model": "OPENCV", "w": grid.width, "h": grid.height, **shared, "frames": frames}
 
 
@@ -67,6 +81,8 @@ def _lenses(cameras: Cameras) -> list[dict[str, float]]:
     lenses = []
     for view, ((fl_x, skew, cx), (_, fl_y, cy), _) in enumerate(cameras.intrinsics.tolist()):
         if abs(skew) > LARGEST_SKEW * abs(fl_x):
-            raise ValueError(f"expected cameras without skew, which transforms.json cannot hold, got {skew:g} pixels in view {view}.")
+            raise ValueError(
+                f"expected cameras without skew, which transforms.json cannot hold, got {skew:g} pixels in view {view}."
+            )
         lenses.append({"fl_x": fl_x, "fl_y": fl_y, "cx": cx, "cy": cy})
     return lenses

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ..grid import MAX_LENGTH, Cameras
 from ..files.video import natural_key
+from ..grid import MAX_LENGTH, Cameras
 from .nerfstudio import OPENGL_FROM_OPENCV
 from .recordings import Recording
 
@@ -58,8 +58,10 @@ def read_dataset(folder: str | Path) -> Dataset:
     for number, frame in enumerate(described["frames"]):
         key, time, file = _frame(folder, described, frame, number)
         if time in views.setdefault(key, {}):
-            raise ValueError(f"expected one image per view and time, {views[key][time].name} and {file.name} have the same pose and time: "
-                             "the views of a rig stand at different places.")
+            raise ValueError(
+                f"expected one image per view and time, {views[key][time].name} and {file.name} have the same pose and time: "
+                "the views of a rig stand at different places."
+            )
         views[key][time] = file
     _check_whole(views)
     files = {key: tuple(of_times[time] for time in sorted(of_times)) for key, of_times in views.items()}
@@ -78,10 +80,14 @@ def _described(file: Path) -> dict:
         text = file.read_text(encoding="utf-8")
         described = json.loads(text) if len(text) <= MAX_CHARACTERS else None
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected a readable {TRANSFORMS} in {file.parent.name}, reading failed ({str(error)[:80]}).") from error
+        raise ValueError(
+            f"expected a readable {TRANSFORMS} in {file.parent.name}, reading failed ({str(error)[:80]})."
+        ) from error
     frames = described.get("frames") if isinstance(described, dict) else None
     if not isinstance(frames, list) or not 1 <= len(frames) <= MAX_LENGTH**2:
-        raise ValueError(f"expected a list of frames in {TRANSFORMS} of {file.parent.name}, got none: is it a nerfstudio dataset?")
+        raise ValueError(
+            f"expected a list of frames in {TRANSFORMS} of {file.parent.name}, got none: is it a nerfstudio dataset?"
+        )
     return described
 
 
@@ -92,11 +98,15 @@ def _frame(folder: Path, described: Mapping, frame, number: int) -> tuple[tuple,
         raise ValueError(f"expected a file_path in {where}, got none.")
     file = folder / frame["file_path"]
     if not _is_file_inside(folder, file):
-        raise ValueError(f"expected the image of {where} inside of the folder, found no {frame['file_path'][:80]!r} there.")
+        raise ValueError(
+            f"expected the image of {where} inside of the folder, found no {frame['file_path'][:80]!r} there."
+        )
     merged = {**described, **frame}
     lens = tuple(_number(merged.get(name), name, where) for name in LENS)
     if min(lens[0], lens[1]) <= 0 or min(lens[4:]) < 1:
-        raise ValueError(f"expected fl_x, fl_y, w and h above 0 in {where}, got {lens[0]:g}, {lens[1]:g}, {lens[4]:g} and {lens[5]:g}.")
+        raise ValueError(
+            f"expected fl_x, fl_y, w and h above 0 in {where}, got {lens[0]:g}, {lens[1]:g}, {lens[4]:g} and {lens[5]:g}."
+        )
     return (lens, _pose(frame.get("transform_matrix"), where)), _number(frame.get("time", 0), "time", where), file
 
 
@@ -114,7 +124,11 @@ def _number(value, name: str, where: str) -> float:
 
 
 def _pose(matrix, where: str) -> tuple:
-    if not isinstance(matrix, list) or len(matrix) not in (3, 4) or any(not isinstance(line, list) or len(line) != 4 for line in matrix):
+    if (
+        not isinstance(matrix, list)
+        or len(matrix) not in (3, 4)
+        or any(not isinstance(line, list) or len(line) != 4 for line in matrix)
+    ):
         raise ValueError(f"expected transform_matrix as 4 lists of 4 numbers in {where}, got {str(matrix)[:40]}.")
     return tuple(tuple(_number(value, "transform_matrix", where) for value in line) for line in matrix[:3])
 
@@ -124,8 +138,10 @@ def _distortion(described: Mapping) -> str:
         merged = {**described, **frame}
         for name in DISTORTION:
             if abs(_number(merged.get(name, 0), name, f"frame {number} of {TRANSFORMS}")) > NO_DISTORTION:
-                return (f"frame {number} of {TRANSFORMS} has lens distortion ({name} = {merged[name]:.3g}), which a grid's cameras leave out: for "
-                        "exact poses undistort the pictures first, for example with COLMAP's image_undistorter")
+                return (
+                    f"frame {number} of {TRANSFORMS} has lens distortion ({name} = {merged[name]:.3g}), which a grid's cameras leave out: for "
+                    "exact poses undistort the pictures first, for example with COLMAP's image_undistorter"
+                )
     return ""
 
 
@@ -134,15 +150,26 @@ def _check_whole(views: Mapping[tuple, Mapping[float, Path]]) -> None:
     times = set(of_views[0])
     for of_times in of_views[1:]:
         if set(of_times) != times:
-            raise ValueError(f"expected every view at every time, the view of {min(of_views[0].values()).name} has {len(times)} times and that of "
-                             f"{min(of_times.values()).name} {len(of_times)} or others: only whole grids can be read, with cameras that stand still.")
+            raise ValueError(
+                f"expected every view at every time, the view of {min(of_views[0].values()).name} has {len(times)} times and that of "
+                f"{min(of_times.values()).name} {len(of_times)} or others: only whole grids can be read, with cameras that stand still."
+            )
     if max(len(views), len(times)) > MAX_LENGTH:
-        raise ValueError(f"expected at most {MAX_LENGTH} views and {MAX_LENGTH} times in {TRANSFORMS}, got {len(views)} and {len(times)}.")
+        raise ValueError(
+            f"expected at most {MAX_LENGTH} views and {MAX_LENGTH} times in {TRANSFORMS}, got {len(views)} and {len(times)}."
+        )
 
 
 def _cameras(keys: Sequence[tuple]) -> Cameras:
-    poses = torch.tensor([[*pose, (0.0, 0.0, 0.0, 1.0)] for _, pose in keys], dtype=torch.float64) * torch.tensor(OPENGL_FROM_OPENCV).double()
+    poses = (
+        torch.tensor([[*pose, (0.0, 0.0, 0.0, 1.0)] for _, pose in keys], dtype=torch.float64)
+        * torch.tensor(OPENGL_FROM_OPENCV).double()
+    )
     if (torch.linalg.det(poses).abs() < 1e-9).any():
-        raise ValueError(f"expected transform_matrix of every frame in {TRANSFORMS} to be a pose, got one that cannot be inverted.")
-    lenses = torch.tensor([[[fl_x, 0, cx], [0, fl_y, cy], [0, 0, 1]] for (fl_x, fl_y, cx, cy, _, _), _ in keys], dtype=torch.float32)
+        raise ValueError(
+            f"expected transform_matrix of every frame in {TRANSFORMS} to be a pose, got one that cannot be inverted."
+        )
+    lenses = torch.tensor(
+        [[[fl_x, 0, cx], [0, fl_y, cy], [0, 0, 1]] for (fl_x, fl_y, cx, cy, _, _), _ in keys], dtype=torch.float32
+    )
     return Cameras(torch.linalg.inv(poses).float(), lenses)

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..files.video import MAX_SIDE, fit_frames, write_video
 from ..grid import FrameGrid
 from ..paths.presets import MAX_SLICE_BYTES, slice_grid
-from ..files.video import MAX_SIDE, fit_frames, write_video
 from .folders import even_sized, write_image
 
 
@@ -37,10 +37,14 @@ class QuiltLayout:
 
     def __post_init__(self):
         if min(self.across, self.up, self.tile_width, self.tile_height) < 1 or not self.aspect > 0:
-            raise ValueError(f"expected at least one tile and one pixel in a quilt, got {self.across} x {self.up} tiles of "
-                             f"{self.tile_width}x{self.tile_height} pixels.")
+            raise ValueError(
+                f"expected at least one tile and one pixel in a quilt, got {self.across} x {self.up} tiles of "
+                f"{self.tile_width}x{self.tile_height} pixels."
+            )
         if max(self.width, self.height) > MAX_SIDE:
-            raise ValueError(f"expected a quilt of at most {MAX_SIDE} pixels a side, got {self.width}x{self.height}: use fewer or smaller tiles.")
+            raise ValueError(
+                f"expected a quilt of at most {MAX_SIDE} pixels a side, got {self.width}x{self.height}: use fewer or smaller tiles."
+            )
 
     @property
     def tiles(self) -> int:
@@ -92,8 +96,16 @@ def view_positions(views: Sequence[int], tiles: int, blend: bool = False) -> lis
     return [min(max(views[0] + step * place, min(views)), max(views)) for place in places]
 
 
-def quilts(grid: FrameGrid, layout: QuiltLayout, views: Sequence[int], times: Sequence[int], *, blend: bool = False, fit: str = "crop",
-           on_quilt: Callable[[int, int], None] | None = None) -> Tensor:
+def quilts(
+    grid: FrameGrid,
+    layout: QuiltLayout,
+    views: Sequence[int],
+    times: Sequence[int],
+    *,
+    blend: bool = False,
+    fit: str = "crop",
+    on_quilt: Callable[[int, int], None] | None = None,
+) -> Tensor:
     """float32 [N, H, W, 3] in 0..1: one quilt for each of `times`, from the neighbouring `views`, given from left to right.
 
     fit: how cells are brought to the layout's aspect, see video.fit_frames. on_quilt(done, total): what it raises ends the making.
@@ -101,15 +113,19 @@ def quilts(grid: FrameGrid, layout: QuiltLayout, views: Sequence[int], times: Se
     """
     size = len(times) * layout.height * layout.width * 3 * 4
     if size > MAX_SLICE_BYTES:
-        raise ValueError(f"expected quilts of at most {MAX_SLICE_BYTES // 2**30} GiB, {len(times)} of {layout.width}x{layout.height} need "
-                         f"{size / 2**30:.0f}: take one time or smaller tiles.")
+        raise ValueError(
+            f"expected quilts of at most {MAX_SLICE_BYTES // 2**30} GiB, {len(times)} of {layout.width}x{layout.height} need "
+            f"{size / 2**30:.0f}: take one time or smaller tiles."
+        )
     positions = view_positions(views, layout.tiles, blend)
     quilts_NHWC = torch.zeros(len(times), layout.height, layout.width, 3)
     for done, (time, quilt_HWC) in enumerate(zip(times, quilts_NHWC), start=1):
         for tile, position in enumerate(positions):
             from_left, from_bottom = tile % layout.across, tile // layout.across
             top, left = (layout.up - 1 - from_bottom) * layout.tile_height, from_left * layout.tile_width
-            quilt_HWC[top : top + layout.tile_height, left : left + layout.tile_width] = _tile(grid, layout, (position, float(time)), fit)
+            quilt_HWC[top : top + layout.tile_height, left : left + layout.tile_width] = _tile(
+                grid, layout, (position, float(time)), fit
+            )
         if on_quilt is not None:
             on_quilt(done, len(times))
     return quilts_NHWC

@@ -30,7 +30,10 @@ class Recording:
 def folder_recordings(folder: str | Path) -> list[Recording]:
     """One recording per video file, or else per folder of images, in natural order of their names. ValueError when there are none."""
     sources = view_sources(folder)
-    return [Recording(source.name, images=tuple(image_files(source))) if source.is_dir() else Recording(source.name, source) for source in sources]
+    return [
+        Recording(source.name, images=tuple(image_files(source))) if source.is_dir() else Recording(source.name, source)
+        for source in sources
+    ]
 
 
 def count_frames(recording: Recording) -> int:
@@ -65,8 +68,10 @@ def _video(source: Path) -> Iterator[tuple[av.container.InputContainer, av.Video
             container.streams.video[0].thread_type = "AUTO"
             yield container, container.streams.video[0]
     except av.error.FFmpegError as error:
-        raise ValueError(f"expected a readable video in {source.name}, decoding failed ({error.strerror}): "
-                         "the file may be broken or no video.") from error
+        raise ValueError(
+            f"expected a readable video in {source.name}, decoding failed ({error.strerror}): "
+            "the file may be broken or no video."
+        ) from error
 
 
 def _picked(container, stream, wanted: range, name: str) -> Iterator[av.VideoFrame]:
@@ -82,8 +87,10 @@ def _picked(container, stream, wanted: range, name: str) -> Iterator[av.VideoFra
 
 def _check_length(length: int, wanted: range, name: str) -> None:
     if length <= wanted[-1]:
-        raise ValueError(f"expected at least {wanted[-1] + 1} frames in {name}, got {length}: ask for fewer times, an earlier first frame or "
-                         "smaller steps.")
+        raise ValueError(
+            f"expected at least {wanted[-1] + 1} frames in {name}, got {length}: ask for fewer times, an earlier first frame or "
+            "smaller steps."
+        )
 
 
 def _stacked(frames: Iterator[np.ndarray], name: str) -> Tensor:

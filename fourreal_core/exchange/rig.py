@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..grid import MAX_LENGTH, Cameras, FrameGrid, check_bytes
 from ..files.video import fit_frames, fit_scale_and_shift, pick_frames
+from ..grid import MAX_LENGTH, Cameras, FrameGrid, check_bytes
 from .nerfstudio_reading import TRANSFORMS, Dataset, read_dataset
 from .recordings import Recording, count_frames, folder_recordings, read_frames
 
@@ -43,7 +43,9 @@ class RigPick:
             if getattr(self, name) < 0:
                 raise ValueError(f"expected {name} of 0 or more, got {getattr(self, name)}.")
         if max(self.views, self.times) > MAX_LENGTH:
-            raise ValueError(f"expected at most {MAX_LENGTH} views and {MAX_LENGTH} times, got {self.views} and {self.times}: pick fewer.")
+            raise ValueError(
+                f"expected at most {MAX_LENGTH} views and {MAX_LENGTH} times, got {self.views} and {self.times}: pick fewer."
+            )
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,13 @@ class RigPlan:
         """What the user should know, a sentence each: recordings of different length were cut to what all have, lenses are not straight."""
         remarks = [self.dataset.distortion] if self.dataset and self.dataset.distortion else []
         if not self.pick.times and self.lengths is not None and len(set(self.lengths)) > 1:
-            shortest, longest = (chosen(range(len(self.lengths)), key=self.lengths.__getitem__) for chosen in (min, max))
-            remarks.append(f"the recordings have from {self.lengths[shortest]} ({self.recordings[shortest].name}) to {self.lengths[longest]} "
-                           f"({self.recordings[longest].name}) frames: the grid has the {len(self.frames[0])} times that all of them show")
+            shortest, longest = (
+                chosen(range(len(self.lengths)), key=self.lengths.__getitem__) for chosen in (min, max)
+            )
+            remarks.append(
+                f"the recordings have from {self.lengths[shortest]} ({self.recordings[shortest].name}) to {self.lengths[longest]} "
+                f"({self.recordings[longest].name}) frames: the grid has the {len(self.frames[0])} times that all of them show"
+            )
         return remarks
 
 
@@ -76,7 +82,9 @@ def parse_offsets(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.replace(",", " ").split())
     except ValueError as error:
-        raise ValueError(f"expected offsets as whole numbers of frames, one per view, such as 0, 3, -2, got {text[:60]!r}.") from error
+        raise ValueError(
+            f"expected offsets as whole numbers of frames, one per view, such as 0, 3, -2, got {text[:60]!r}."
+        ) from error
 
 
 def plan_rig(folder: str | Path, pick: RigPick = RigPick()) -> RigPlan:
@@ -88,7 +96,9 @@ def plan_rig(folder: str | Path, pick: RigPick = RigPick()) -> RigPlan:
     dataset = read_dataset(folder) if (Path(folder) / TRANSFORMS).is_file() else None
     found = dataset.recordings if dataset else folder_recordings(folder)
     if pick.views > len(found):
-        raise ValueError(f"expected at least {pick.views} views in {Path(folder).name}, got {len(found)}: ask for fewer views.")
+        raise ValueError(
+            f"expected at least {pick.views} views in {Path(folder).name}, got {len(found)}: ask for fewer views."
+        )
     chosen_views = pick_frames(range(len(found)), pick.views) if pick.views else range(len(found))
     recordings = tuple(found[view] for view in chosen_views)
     starts = _starts(pick, found, chosen_views)
@@ -109,27 +119,39 @@ def _starts(pick: RigPick, found: Sequence[Recording], chosen_views: Sequence[in
         offset = pick.offsets[view] if pick.offsets else 0
         starts.append(pick.first_frame + offset)
         if starts[-1] < 0:
-            raise ValueError(f"expected {found[view].name} to start at frame 0 or later, first frame {pick.first_frame} and offset {offset} give "
-                             f"{starts[-1]}: choose a later first frame.")
+            raise ValueError(
+                f"expected {found[view].name} to start at frame 0 or later, first frame {pick.first_frame} and offset {offset} give "
+                f"{starts[-1]}: choose a later first frame."
+            )
     return starts
 
 
 def _times_and_stride(pick: RigPick, left: int | None, name: str) -> tuple[int, int]:
     """left: how many frames every view has from its first on; only needed where a 0 asks for as many as there are."""
     if left is not None and left < max(1, pick.times):
-        raise ValueError(f"expected at least {max(1, pick.times)} frames from the first frame on in every recording of {name}, the shortest has "
-                         f"{max(left, 0)}: choose an earlier first frame or fewer times.")
+        raise ValueError(
+            f"expected at least {max(1, pick.times)} frames from the first frame on in every recording of {name}, the shortest has "
+            f"{max(left, 0)}: choose an earlier first frame or fewer times."
+        )
     if pick.times:
         return pick.times, pick.stride or ((left - 1) // (pick.times - 1) if pick.times > 1 else 1)
     stride = pick.stride or 1
     times = (left - 1) // stride + 1
     if times > MAX_LENGTH:
-        raise ValueError(f"expected at most {MAX_LENGTH} times, the recordings in {name} have {times}: say how many times to take.")
+        raise ValueError(
+            f"expected at most {MAX_LENGTH} times, the recordings in {name} have {times}: say how many times to take."
+        )
     return times, stride
 
 
-def read_rig(plan: RigPlan, height: int = 0, width: int = 0, fit: str = "crop", fps: float = 0.0,
-             on_view: Callable[[int, int], None] | None = None) -> FrameGrid:
+def read_rig(
+    plan: RigPlan,
+    height: int = 0,
+    width: int = 0,
+    fit: str = "crop",
+    fps: float = 0.0,
+    on_view: Callable[[int, int], None] | None = None,
+) -> FrameGrid:
     """The planned grid, every cell known, at height x width (0: follows the other, or the first view's own size; fit: see video.fit_frames).
 
     fps: frames per second along time; 0: the recordings' own, divided by the stride. on_view(done, total) is called after each view; what
@@ -146,8 +168,12 @@ def read_rig(plan: RigPlan, height: int = 0, width: int = 0, fit: str = "crop", 
         if on_view is not None:
             on_view(view, len(plan.recordings))
     _check_rates(plan.recordings, rates)
-    provenance = {"folder": plan.folder, "views": [recording.name for recording in plan.recordings],
-                  "first_frames": [wanted[0] for wanted in plan.frames], "stride": plan.frames[0].step}
+    provenance = {
+        "folder": plan.folder,
+        "views": [recording.name for recording in plan.recordings],
+        "first_frames": [wanted[0] for wanted in plan.frames],
+        "stride": plan.frames[0].step,
+    }
     grid = FrameGrid.from_views(videos, fps=fps or rates[0] / plan.frames[0].step)
     return grid.replace(provenance=provenance, cameras=plan.dataset and _fitted_cameras(plan.dataset, fits))
 
@@ -170,11 +196,15 @@ def _cell_size(source_size: Sequence[int], height: int, width: int) -> tuple[int
     source_height, source_width = source_size
     if height == 0 and width == 0:
         return source_height, source_width
-    return height or max(1, round(width * source_height / source_width)), width or max(1, round(height * source_width / source_height))
+    return height or max(1, round(width * source_height / source_width)), width or max(
+        1, round(height * source_width / source_height)
+    )
 
 
 def _check_rates(recordings: Sequence[Recording], rates: Sequence[float]) -> None:
     for recording, rate in zip(recordings, rates):
         if abs(rate / rates[0] - 1) > SAME_RATE:
-            raise ValueError(f"expected all views to have one frame rate, got {rates[0]:g} in {recordings[0].name} and {rate:g} in {recording.name}: "
-                             "they would drift apart, convert them to one rate.")
+            raise ValueError(
+                f"expected all views to have one frame rate, got {rates[0]:g} in {recordings[0].name} and {rate:g} in {recording.name}: "
+                "they would drift apart, convert them to one rate."
+            )

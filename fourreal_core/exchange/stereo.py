@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..files.video import fit_frames
 from ..grid import Cameras, FrameGrid
 from ..paths.presets import Path, diagonal, fixed_view, freeze_time, slice_grid
-from ..files.video import fit_frames
 
 EVERY = -1  # all views or times in turn
 VIEWINGS = ("parallel", "cross-eyed")
@@ -25,11 +25,15 @@ def stereo_paths(grid_shape: tuple[int, int], view: int, time: int, spacing: int
     views, times = grid_shape
     apart = abs(spacing)
     if not 1 <= apart <= views - 1:
-        raise ValueError(f"expected a spacing of 1 to {views - 1} views, or -1 to {1 - views} to exchange the eyes, got {spacing}: "
-                         f"the grid has {views} views.")
+        raise ValueError(
+            f"expected a spacing of 1 to {views - 1} views, or -1 to {1 - views} to exchange the eyes, got {spacing}: "
+            f"the grid has {views} views."
+        )
     if view != EVERY and not 0 <= view <= views - 1 - apart:
-        raise ValueError(f"expected view as 0 to {views - 1 - apart}, so that view + {apart} is in the grid of {views} views, or {EVERY} for all, "
-                         f"got {view}.")
+        raise ValueError(
+            f"expected view as 0 to {views - 1 - apart}, so that view + {apart} is in the grid of {views} views, or {EVERY} for all, "
+            f"got {view}."
+        )
     if time != EVERY and not 0 <= time <= times - 1:
         raise ValueError(f"expected time as 0 to {times - 1}, or {EVERY} for all, got {time}.")
     lower = _path((views - apart, times), view, time)
@@ -43,7 +47,14 @@ def _path(grid_shape: tuple[int, int], view: int, time: int) -> Path:
     return fixed_view(grid_shape, view) if time == EVERY else [(float(view), float(time))]
 
 
-def stereo_video(grid: FrameGrid, view: int = 0, time: int = EVERY, spacing: int = 1, viewing: str = VIEWINGS[0], half_width: bool = False) -> Tensor:
+def stereo_video(
+    grid: FrameGrid,
+    view: int = 0,
+    time: int = EVERY,
+    spacing: int = 1,
+    viewing: str = VIEWINGS[0],
+    half_width: bool = False,
+) -> Tensor:
     """float32 [N, H, 2 W, 3] in 0..1: both eyes side by side; [N, H, 2 (W // 2), 3] with half_width, where each eye is squeezed sideways.
 
     viewing: "parallel" puts the left eye's picture on the left, as headsets and 3D screens want it, "cross-eyed" on the right.
@@ -51,7 +62,9 @@ def stereo_video(grid: FrameGrid, view: int = 0, time: int = EVERY, spacing: int
     """
     if viewing not in VIEWINGS:
         raise ValueError(f"expected viewing as one of {', '.join(VIEWINGS)}, got {viewing!r}.")
-    left_NHWC, right_NHWC = (slice_grid(grid, path) for path in stereo_paths((grid.views, grid.times), view, time, spacing))
+    left_NHWC, right_NHWC = (
+        slice_grid(grid, path) for path in stereo_paths((grid.views, grid.times), view, time, spacing)
+    )
     eyes = (left_NHWC, right_NHWC) if viewing == VIEWINGS[0] else (right_NHWC, left_NHWC)
     if half_width:
         eyes = tuple(fit_frames(eye_NHWC, grid.height, max(1, grid.width // 2), "stretch") for eye_NHWC in eyes)

@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 
-def write_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str] | None = None) -> None:
+def write_tensors(
+    path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str] | None = None
+) -> None:
     """Write `tensors` with string metadata to `path`; an older file stays as it was when writing fails.
 
     The file gets the user's usual permissions (safetensors alone lets nobody but the owner read its files). Raises
@@ -22,7 +24,9 @@ def write_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], 
     try:
         part.touch()
         mode = part.stat().st_mode
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, dict(header or {}))
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, dict(header or {})
+        )
         part.chmod(mode)
         os.replace(part, path)
     finally:

@@ -29,7 +29,9 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif"}
 IMAGE_FOLDER_FPS = 24.0
 FITS = ("crop", "pad", "stretch")
-RANGE_TOLERANCE = 0.25  # bicubic resizing, as the host does it, overshoots 0..1; more than this means another value range
+RANGE_TOLERANCE = (
+    0.25  # bicubic resizing, as the host does it, overshoots 0..1; more than this means another value range
+)
 
 
 def frames_tensor(video, name: str) -> Tensor:
@@ -40,7 +42,9 @@ def frames_tensor(video, name: str) -> Tensor:
     if not isinstance(frames, Tensor):
         raise ValueError(f"expected {name} as a torch tensor or a numpy array of numbers, got {type(video).__name__}.")
     if frames.ndim != 4 or frames.shape[-1] != 3:
-        hint = ": flatten the transparency over a background first" if frames.ndim == 4 and frames.shape[-1] == 4 else ""
+        hint = (
+            ": flatten the transparency over a background first" if frames.ndim == 4 and frames.shape[-1] == 4 else ""
+        )
         raise ValueError(f"expected {name} of shape [frames, height, width, 3], got {list(frames.shape)}{hint}.")
     if frames.numel() == 0:
         raise ValueError(f"expected {name} to have frames and pixels, got shape {list(frames.shape)}.")
@@ -53,16 +57,22 @@ def check_range(frames: Tensor, name: str) -> tuple[float, float]:
     """(lowest, highest) value of float frames; ValueError when one is not finite or more than a little beyond 0..1, `name` is in the sentence."""
     low, high = (bound.item() for bound in torch.aminmax(frames))
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"expected finite pixel values in {name}, got NaN or infinity: the step before this one went wrong.")
+        raise ValueError(
+            f"expected finite pixel values in {name}, got NaN or infinity: the step before this one went wrong."
+        )
     if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
-        raise ValueError(f"expected pixel values in 0..1 in {name}, got {low:.4g}..{high:.4g}: rescale them (uint8 frames are taken as they are).")
+        raise ValueError(
+            f"expected pixel values in 0..1 in {name}, got {low:.4g}..{high:.4g}: rescale them (uint8 frames are taken as they are)."
+        )
     return low, high
 
 
 def pick_stride(length: int, count: int) -> int:
     """The spacing of pick_frames: the largest whole step that fits `count` frames into `length`. ValueError when there are too few."""
     if count < 1 or length < count:
-        raise ValueError(f"expected at least {max(count, 1)} frames to pick {count} from, got {length}: ask for fewer or give a longer video.")
+        raise ValueError(
+            f"expected at least {max(count, 1)} frames to pick {count} from, got {length}: ask for fewer or give a longer video."
+        )
     return (length - 1) // (count - 1) if count > 1 else 1
 
 
@@ -72,11 +82,20 @@ def pick_frames(video, count: int):
     return video[: (count - 1) * stride + 1 : stride]
 
 
-def fit_scale_and_shift(height: int, width: int, new_height: int, new_width: int, fit: str) -> tuple[float, float, float, float]:
+def fit_scale_and_shift(
+    height: int, width: int, new_height: int, new_width: int, fit: str
+) -> tuple[float, float, float, float]:
     """(scale_y, scale_x, shift_y, shift_x) of fit_frames: new = old * scale + shift, in pixels measured from the image's corner."""
-    (top, left, crop_height, crop_width), (inner_height, inner_width) = _fit_boxes(height, width, new_height, new_width, fit)
+    (top, left, crop_height, crop_width), (inner_height, inner_width) = _fit_boxes(
+        height, width, new_height, new_width, fit
+    )
     scale_y, scale_x = inner_height / crop_height, inner_width / crop_width
-    return scale_y, scale_x, (new_height - inner_height) // 2 - top * scale_y, (new_width - inner_width) // 2 - left * scale_x
+    return (
+        scale_y,
+        scale_x,
+        (new_height - inner_height) // 2 - top * scale_y,
+        (new_width - inner_width) // 2 - left * scale_x,
+    )
 
 
 def fit_frames(video, height: int, width: int, fit: str = "crop") -> Tensor:
@@ -98,7 +117,9 @@ def fit_frames(video, height: int, width: int, fit: str = "crop") -> Tensor:
     return fitted_NHWC
 
 
-def _fit_boxes(height: int, width: int, new_height: int, new_width: int, fit: str) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+def _fit_boxes(
+    height: int, width: int, new_height: int, new_width: int, fit: str
+) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
     """What to cut from the source (top, left, height, width) and the size that it takes inside the result."""
     if fit not in FITS:
         raise ValueError(f"expected fit to be one of {', '.join(FITS)}, got {fit!r}.")
@@ -107,10 +128,16 @@ def _fit_boxes(height: int, width: int, new_height: int, new_width: int, fit: st
     if fit == "crop":
         crop_height = min(height, max(1, round(width * new_height / new_width)))
         crop_width = min(width, max(1, round(height * new_width / new_height)))
-        return ((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width), (new_height, new_width)
+        return ((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width), (
+            new_height,
+            new_width,
+        )
     inner = (new_height, new_width)
     if fit == "pad":
-        inner = (min(new_height, max(1, round(new_width * height / width))), min(new_width, max(1, round(new_height * width / height))))
+        inner = (
+            min(new_height, max(1, round(new_width * height / width))),
+            min(new_width, max(1, round(new_height * width / height))),
+        )
     return (0, 0, height, width), inner
 
 
@@ -118,7 +145,9 @@ def _resized(frame_HWC: Tensor, size: tuple[int, int]) -> Tensor:
     if frame_HWC.shape[:2] == size:
         return frame_HWC
     top = 255 if frame_HWC.dtype == torch.uint8 else 1
-    frame_CHW = F.interpolate(frame_HWC.permute(2, 0, 1)[None].float(), size=size, mode="bicubic", antialias=True)[0].clamp(0, top)
+    frame_CHW = F.interpolate(frame_HWC.permute(2, 0, 1)[None].float(), size=size, mode="bicubic", antialias=True)[
+        0
+    ].clamp(0, top)
     return (frame_CHW.round() if top == 255 else frame_CHW).permute(1, 2, 0).to(frame_HWC.dtype)
 
 
@@ -146,12 +175,16 @@ def read_video(path: str | Path, *, frames: int | None = None, start: float = 0.
                 if frames is not None and len(decoded) >= frames:
                     break
     except av.error.FFmpegError as error:
-        raise ValueError(f"expected a readable video in {path.name}, decoding failed after {len(decoded)} frames ({error.strerror}): "
-                         "the file may be broken or no video.") from error
+        raise ValueError(
+            f"expected a readable video in {path.name}, decoding failed after {len(decoded)} frames ({error.strerror}): "
+            "the file may be broken or no video."
+        ) from error
     wanted = 1 if frames is None else frames
     if len(decoded) < wanted:
-        raise ValueError(f"expected at least {wanted} frames in {path.name} from {start:g} s on, got {len(decoded)}: "
-                         "give a longer video or ask for fewer frames.")
+        raise ValueError(
+            f"expected at least {wanted} frames in {path.name} from {start:g} s on, got {len(decoded)}: "
+            "give a longer video or ask for fewer frames."
+        )
     return torch.from_numpy(np.stack(decoded)), fps
 
 
@@ -166,7 +199,9 @@ def upright_rgb(frame: av.VideoFrame, name: str) -> np.ndarray:
     """uint8 [H, W, 3] of a decoded frame, turned upright; ValueError on transparency, `name` is in the sentence."""
     image = frame.to_ndarray(format="rgba" if any(part.is_alpha for part in frame.format.components) else "rgb24")
     if image.shape[-1] == 4 and image[..., 3].min() < 255:
-        raise ValueError(f"expected opaque frames in {name}, got transparency: flatten the video over a background first.")
+        raise ValueError(
+            f"expected opaque frames in {name}, got transparency: flatten the video over a background first."
+        )
     # The display matrix turns by quarters, counter-clockwise.
     return np.ascontiguousarray(np.rot90(image[..., :3], k=round(frame.rotation / 90)))
 
@@ -175,10 +210,14 @@ def check_decoded(decoded: list[np.ndarray], name: str) -> None:
     """ValueError when the last frame has another size than the first, or all together need more than 16 GiB."""
     first, last = decoded[0], decoded[-1]
     if last.shape != first.shape:
-        raise ValueError(f"expected frames of one size in {name}, got {first.shape[1]}x{first.shape[0]} and then {last.shape[1]}x{last.shape[0]}.")
+        raise ValueError(
+            f"expected frames of one size in {name}, got {first.shape[1]}x{first.shape[0]} and then {last.shape[1]}x{last.shape[0]}."
+        )
     if len(decoded) * first.nbytes > MAX_VIDEO_BYTES:
-        raise ValueError(f"expected at most {MAX_VIDEO_BYTES // 2**30} GiB of frames, {name} has more than {len(decoded) - 1} frames of "
-                         f"{first.shape[1]}x{first.shape[0]}: trim or shrink it.")
+        raise ValueError(
+            f"expected at most {MAX_VIDEO_BYTES // 2**30} GiB of frames, {name} has more than {len(decoded) - 1} frames of "
+            f"{first.shape[1]}x{first.shape[0]}: trim or shrink it."
+        )
 
 
 def write_video(path: str | Path, frames, fps: float, lossless: bool = False) -> None:
@@ -192,9 +231,13 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
     height, width = frames_NHWC.shape[1:3]
     endings = (".mkv",) if lossless else (".mp4", ".mov", ".mkv")
     if path.suffix.lower() not in endings:
-        raise ValueError(f"expected a {'lossless ' if lossless else ''}video name ending in {', '.join(endings)}, got {path.name}.")
+        raise ValueError(
+            f"expected a {'lossless ' if lossless else ''}video name ending in {', '.join(endings)}, got {path.name}."
+        )
     if not lossless and (height % 2 or width % 2):
-        raise ValueError(f"expected an even width and height for H.264, got {width}x{height}: crop one pixel or write it lossless.")
+        raise ValueError(
+            f"expected an even width and height for H.264, got {width}x{height}: crop one pixel or write it lossless."
+        )
     rate = frame_rate(fps)
     if not path.parent.is_dir():
         raise ValueError(f"expected the folder {path.parent} to exist: create it first.")
@@ -211,7 +254,9 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
 def frame_rate(fps: float) -> Fraction:
     """Frames per second as video files hold them: a fraction with a denominator of at most 1001. ValueError outside of 0.001 to a million."""
     if not MIN_FPS <= fps <= MAX_FPS:
-        raise ValueError(f"expected fps (frames per second) of a video of {MIN_FPS:g} to {MAX_FPS:g}, got {fps:g}: choose another frame rate.")
+        raise ValueError(
+            f"expected fps (frames per second) of a video of {MIN_FPS:g} to {MAX_FPS:g}, got {fps:g}: choose another frame rate."
+        )
     return Fraction(fps).limit_denominator(1001)
 
 
@@ -223,8 +268,14 @@ def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool) -> N
         if not lossless:
             stream.options = {"crf": "16"}
         for frame_HWC in frames_NHWC:
-            bytes_HWC = frame_HWC if frame_HWC.dtype == torch.uint8 else (frame_HWC.float().clamp(0, 1) * 255).round().to(torch.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(bytes_HWC.cpu().contiguous().numpy(), format="rgb24")))
+            bytes_HWC = (
+                frame_HWC
+                if frame_HWC.dtype == torch.uint8
+                else (frame_HWC.float().clamp(0, 1) * 255).round().to(torch.uint8)
+            )
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(bytes_HWC.cpu().contiguous().numpy(), format="rgb24"))
+            )
         container.mux(stream.encode())
 
 
@@ -239,7 +290,11 @@ def read_images(folder: str | Path) -> Tensor:
 
 def image_files(folder: str | Path) -> list[Path]:
     """The images in a folder, in natural order of their names; ValueError when there are none."""
-    files = [file for file in _in_natural_order(Path(folder)) if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
+    files = [
+        file
+        for file in _in_natural_order(Path(folder))
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ]
     if not files:
         raise ValueError(f"expected images ({', '.join(sorted(IMAGE_SUFFIXES))}) in the folder {folder}, found none.")
     return files
@@ -255,7 +310,9 @@ def read_image(file: Path) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"expected a readable image in {file.name}, reading failed ({error}).") from error
     if image.mode.startswith(("I", "F")):
-        raise ValueError(f"expected 8-bit images, {file.name} holds wider numbers (mode {image.mode}): save it with 8 bits per channel.")
+        raise ValueError(
+            f"expected 8-bit images, {file.name} holds wider numbers (mode {image.mode}): save it with 8 bits per channel."
+        )
     if not opaque:
         raise ValueError(f"expected opaque images, {file.name} has transparency: flatten it over a background first.")
     return image_HWC
@@ -270,7 +327,9 @@ def view_sources(folder: str | Path) -> list[Path]:
     videos = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES]
     sources = videos or [entry for entry in entries if entry.is_dir()]
     if not 1 <= len(sources) <= MAX_VIEWS:
-        raise ValueError(f"expected 1 to {MAX_VIEWS} videos or image folders, one per view, in {folder}, found {len(sources)}.")
+        raise ValueError(
+            f"expected 1 to {MAX_VIEWS} videos or image folders, one per view, in {folder}, found {len(sources)}."
+        )
     return sources
 
 
@@ -278,7 +337,9 @@ def read_view(source: Path, most: int | None = None) -> tuple[Tensor, float]:
     """(uint8 [N, H, W, 3], fps) of one video file or image folder; ValueError when it holds more than `most` frames."""
     video_NHWC, fps = (read_images(source), IMAGE_FOLDER_FPS) if source.is_dir() else read_video(source)
     if most is not None and len(video_NHWC) > most:
-        raise ValueError(f"expected at most {most} frames in {source.name}, got {len(video_NHWC)}: say how many times to pick.")
+        raise ValueError(
+            f"expected at most {most} frames in {source.name}, got {len(video_NHWC)}: say how many times to pick."
+        )
     return video_NHWC, fps
 
 
@@ -288,4 +349,6 @@ def _in_natural_order(folder: Path) -> list[Path]:
 
 def natural_key(name: str) -> list:
     """To sort names by: numbers in them count as numbers, frame2 before frame10."""
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in re.split(r"(\d+)", name)]
+    return [
+        (not part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in re.split(r"(\d+)", name)
+    ]

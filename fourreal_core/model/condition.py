@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ..flow import to_model
 from ..grid import FrameGrid
-from .config import DISPLACEMENT_UNIT, KNOWN_CHANNELS, ModelConfig
 from ..transport import TransportGuess, transport
+from .config import DISPLACEMENT_UNIT, KNOWN_CHANNELS, ModelConfig
 
 
 def grid_condition(grid: FrameGrid, config: ModelConfig, guess: TransportGuess | None = None) -> Tensor:
@@ -62,4 +62,6 @@ def guess_channels(guess: TransportGuess) -> Tensor:
 
 def unconditional(condition_VCTHW: Tensor) -> Tensor:
     """The same with no known cell: the negative of classifier-free guidance. The guess stays, as in training."""
-    return torch.cat([torch.zeros_like(condition_VCTHW[:, :KNOWN_CHANNELS]), condition_VCTHW[:, KNOWN_CHANNELS:]], dim=1)
+    return torch.cat(
+        [torch.zeros_like(condition_VCTHW[:, :KNOWN_CHANNELS]), condition_VCTHW[:, KNOWN_CHANNELS:]], dim=1
+    )

@@ -17,7 +17,9 @@ LARGEST = {  # bounds a stranger's checkpoint before anything of it is built
 }
 TRAINED_SYNC = ("hard", "soft", "sequential", "fused")  # the kinds of synchronization that may have trained layers
 KNOWN_CHANNELS = 4  # known pixels (3) and known mask (1)
-GUESS_CHANNELS = 18  # Transport's two predictions (2 x 3), confidences (2 x 1), sources (2 x 3) and displacements (2 x 2)
+GUESS_CHANNELS = (
+    18  # Transport's two predictions (2 x 3), confidences (2 x 1), sources (2 x 3) and displacements (2 x 2)
+)
 DISPLACEMENT_UNIT = 8.0  # pixels: the unit of displacements in a condition and in the network's output
 
 

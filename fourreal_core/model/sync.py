@@ -76,7 +76,9 @@ class LowRankHardSync(nn.Module):
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
         both = torch.cat([y_time, y_view], dim=-1) * (1 + _modulate(self.modulation, sigma_B, y_time))
-        x = (both * self.averaging.to(both).flatten()).unflatten(-1, (2, self.width)).mean(-2) + self.up(self.down(both))
+        x = (both * self.averaging.to(both).flatten()).unflatten(-1, (2, self.width)).mean(-2) + self.up(
+            self.down(both)
+        )
         return x, x
 
     @torch.no_grad()

@@ -57,7 +57,9 @@ class SyncConfig:
         for name, (least, most) in bounds.items():
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
-                raise ValueError(f"the {name} of synchronization layers must be a whole number in {least}..{most}, got {value!r:.80}")
+                raise ValueError(
+                    f"the {name} of synchronization layers must be a whole number in {least}..{most}, got {value!r:.80}"
+                )
         if self.sigma_width % 2:
             raise ValueError(f"the sigma_width of synchronization layers must be even, got {self.sigma_width}")
 
@@ -69,12 +71,22 @@ class SyncLayers(nn.Module):
     operations, dtype and device are the host's seams, as in `model/dit.py`. about: facts of the training, JSON values.
     """
 
-    def __init__(self, config: SyncConfig, *, about: Mapping[str, Any] | None = None, operations: Any = nn, dtype=None, device=None):
+    def __init__(
+        self,
+        config: SyncConfig,
+        *,
+        about: Mapping[str, Any] | None = None,
+        operations: Any = nn,
+        dtype=None,
+        device=None,
+    ):
         super().__init__()
         self.config, self.about = config, dict(about or {})
         self.file_hash: str | None = None
         sizes = {"width": config.width, "sigma_width": config.sigma_width, "rank": config.rank}
-        layers = build_two_stream_sync(config.kind, config.depth, **sizes, operations=operations, dtype=dtype, device=device)
+        layers = build_two_stream_sync(
+            config.kind, config.depth, **sizes, operations=operations, dtype=dtype, device=device
+        )
         for index, layer in enumerate(layers):
             self.add_module(str(index), layer)
 
@@ -109,7 +121,11 @@ class SyncLayers(nn.Module):
 
 
 def save_sync(
-    layers: SyncLayers, file: str | os.PathLike, about: Mapping[str, Any] | None = None, *, dtype: torch.dtype | None = None
+    layers: SyncLayers,
+    file: str | os.PathLike,
+    about: Mapping[str, Any] | None = None,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write the layers to `file`, all or nothing.
 
@@ -125,7 +141,9 @@ def save_sync(
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"the facts of a training must be plain numbers, texts and lists: {error}") from error
     if len(described) > MAX_ABOUT:
-        raise CheckpointError(f"the facts of a training may have {MAX_ABOUT} characters as JSON, got {len(described)}: store less of them")
+        raise CheckpointError(
+            f"the facts of a training may have {MAX_ABOUT} characters as JSON, got {len(described)}: store less of them"
+        )
     if not file.parent.is_dir():
         raise CheckpointError(f"expected the folder {file.parent} to exist: create it before saving {file.name}")
     try:
@@ -149,11 +167,15 @@ def load_sync(
         with safe_open(file, framework="pt") as opened:
             config, about = _read_header(file, opened.metadata() or {})
             with torch.device("meta"):
-                check_tensors(file, opened, SyncLayers(config).state_dict())  # a host's own layers may have no weights yet
+                check_tensors(
+                    file, opened, SyncLayers(config).state_dict()
+                )  # a host's own layers may have no weights yet
                 layers = SyncLayers(config, about=about, operations=operations)
             state = {key: opened.get_tensor(key).to(dtype=dtype) for key in opened.keys()}
     except SafetensorError as error:
-        raise CheckpointError(f"{file.name} is not a complete safetensors file ({error}): download or train it again") from error
+        raise CheckpointError(
+            f"{file.name} is not a complete safetensors file ({error}): download or train it again"
+        ) from error
     expect_finite(file, state)
     layers.load_state_dict(state, assign=True)
     layers.file_hash = checkpoint_hash(file)
@@ -162,14 +184,20 @@ def load_sync(
 
 def _read_header(file: Path, metadata: Mapping[str, str]) -> tuple[SyncConfig, dict[str, Any]]:
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{file.name} holds no synchronization layers: expected the format {FORMAT!r} in its header")
+        raise CheckpointError(
+            f"{file.name} holds no synchronization layers: expected the format {FORMAT!r} in its header"
+        )
     try:
         values, about = (json.loads(metadata.get(name, "")) for name in ("config", "about"))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file.name} cannot be used: its header is not the JSON that was expected ({error})") from error
+        raise CheckpointError(
+            f"{file.name} cannot be used: its header is not the JSON that was expected ({error})"
+        ) from error
     names = {field.name for field in fields(SyncConfig)}
     if not isinstance(values, dict) or set(values) != names or not isinstance(about, dict):
-        raise CheckpointError(f"{file.name} cannot be used: its header should describe layers by {', '.join(sorted(names))}")
+        raise CheckpointError(
+            f"{file.name} cannot be used: its header should describe layers by {', '.join(sorted(names))}"
+        )
     try:
         return SyncConfig(**values), about
     except ValueError as error:

@@ -101,4 +101,6 @@ def expect_finite(path: Path, state: Mapping[str, Tensor]) -> None:
     """CheckpointError when a tensor holds NaN or infinity."""
     for key, tensor in state.items():
         if not tensor.isfinite().all():
-            raise CheckpointError(f"{path.name}: {key!r} should hold finite numbers only: its training diverged, use a lower learning rate")
+            raise CheckpointError(
+                f"{path.name}: {key!r} should hold finite numbers only: its training diverged, use a lower learning rate"
+            )

@@ -12,4 +12,14 @@ from .presets import (
     slice_grid,
 )
 
-__all__ = ["MAX_SLICE_BYTES", "Path", "bullet_time", "diagonal", "fixed_view", "freeze_time", "parse_path", "ping_pong", "slice_grid"]
+__all__ = [
+    "MAX_SLICE_BYTES",
+    "Path",
+    "bullet_time",
+    "diagonal",
+    "fixed_view",
+    "freeze_time",
+    "parse_path",
+    "ping_pong",
+    "slice_grid",
+]

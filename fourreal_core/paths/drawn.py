@@ -95,15 +95,25 @@ def camera_positions(path: CameraPath, grid_shape: tuple[int, int]) -> Path:
 
 def legs_of(path: CameraPath, grid_shape: tuple[int, int]) -> list[Leg]:
     """The way from each point to the next, with rounded corners; with loop "round" the last one leads to the first point. One point: one leg of one place."""
-    places = [(stretched(point.view, path.views, grid_shape[0]), stretched(point.time, path.times, grid_shape[1])) for point in path.points]
+    places = [
+        (stretched(point.view, path.views, grid_shape[0]), stretched(point.time, path.times, grid_shape[1]))
+        for point in path.points
+    ]
     count, closed = len(places), path.loop == "round" and len(places) > 1
     corners = []
     for index, (place, point) in enumerate(zip(places, path.points)):
         inner = closed or 0 < index < count - 1
-        corners.append(corner(places[index - 1], place, places[(index + 1) % count], point.rounding) if inner else ([place], [place]))
+        corners.append(
+            corner(places[index - 1], place, places[(index + 1) % count], point.rounding)
+            if inner
+            else ([place], [place])
+        )
     if count == 1:
         return [leg_through(corners[0][0])]
-    return [leg_through(corners[index][1] + corners[(index + 1) % count][0]) for index in range(count if closed else count - 1)]
+    return [
+        leg_through(corners[index][1] + corners[(index + 1) % count][0])
+        for index in range(count if closed else count - 1)
+    ]
 
 
 def stretched(value: float, drawn: int, count: int) -> float:
@@ -170,8 +180,15 @@ def stages_of(path: CameraPath, legs: Sequence[Leg]) -> list[Stage]:
                 order.append(Stage(stay(legs, index), point.hold))
     holds = sum(stage.frames for stage in order if is_stay(stage))
     cost = sum(stage.frames for stage in order if not is_stay(stage))
-    moving = max((path.frames - 1 if path.loop == "no" else path.frames) - holds, 1)  # a video of one frame shows the start
-    return [stage if is_stay(stage) else Stage(stage.leg, moving * stage.frames / cost if cost > 0 else 0.0, stage.ease, stage.backwards) for stage in order]
+    moving = max(
+        (path.frames - 1 if path.loop == "no" else path.frames) - holds, 1
+    )  # a video of one frame shows the start
+    return [
+        stage
+        if is_stay(stage)
+        else Stage(stage.leg, moving * stage.frames / cost if cost > 0 else 0.0, stage.ease, stage.backwards)
+        for stage in order
+    ]
 
 
 def stay(legs: Sequence[Leg], index: int) -> Leg:
@@ -218,5 +235,7 @@ def nearest_cell(place: Place) -> Place:
 
 
 def snapped(place: Place, grid_shape: tuple[int, int]) -> Place:
-    view, time = (min(max(math.floor(value * GRAIN + 0.5) / GRAIN, 0.0), count - 1.0) for value, count in zip(place, grid_shape))
+    view, time = (
+        min(max(math.floor(value * GRAIN + 0.5) / GRAIN, 0.0), count - 1.0) for value, count in zip(place, grid_shape)
+    )
     return view, time

@@ -14,19 +14,27 @@ REMEDY = "correct it, or choose a preset in 4Real Path to start anew."
 PATH_NAMES = ("version", "views", "times", "frames", "fps", "loop", "between", "points")
 POINT_NAMES = ("view", "time", "hold", "speed", "ease", "rounding")
 
-FIRST = CameraPath(8, 8, 49, 24.0, "no", "blend", (ControlPoint(0, 0), ControlPoint(0, 4), ControlPoint(7, 4), ControlPoint(7, 7)))  # bullet time
+FIRST = CameraPath(
+    8, 8, 49, 24.0, "no", "blend", (ControlPoint(0, 0), ControlPoint(0, 4), ControlPoint(7, 4), ControlPoint(7, 7))
+)  # bullet time
 
 
 def parse_camera_path(text: str) -> CameraPath:
     """The path in a JSON text. Raises ValueError with one sentence on anything else."""
     if len(text) > MAX_TEXT:
-        raise ValueError(f"expected the path as a JSON text of at most {MAX_TEXT} characters, got {len(text)}: {REMEDY}")
+        raise ValueError(
+            f"expected the path as a JSON text of at most {MAX_TEXT} characters, got {len(text)}: {REMEDY}"
+        )
     try:
         data = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"expected the path as JSON that the path editor wrote, got text that is no JSON: {REMEDY}") from error
+        raise ValueError(
+            f"expected the path as JSON that the path editor wrote, got text that is no JSON: {REMEDY}"
+        ) from error
     _expect_object(data, "the path", PATH_NAMES)
-    _check(data.get("version") == 1 and not isinstance(data["version"], bool), "version of the path", "1", data, "version")
+    _check(
+        data.get("version") == 1 and not isinstance(data["version"], bool), "version of the path", "1", data, "version"
+    )
     views = _whole(data, "views", "of the path", 1, MAX_SIDE)
     times = _whole(data, "times", "of the path", 1, MAX_SIDE)
     frames = _whole(data, "frames", "of the path", 1, MAX_FRAMES)
@@ -34,8 +42,22 @@ def parse_camera_path(text: str) -> CameraPath:
     loop = _one_of(data, "loop", "of the path", LOOPS, "no")
     blending = _one_of(data, "between", "of the path", BETWEENS, "blend")
     points = data.get("points")
-    _check(isinstance(points, list) and 1 <= len(points) <= MAX_POINTS, "points of the path", f"a list of 1 to {MAX_POINTS} points", data, "points")
-    path = CameraPath(views, times, frames, fps, loop, blending, tuple(_point(point, index, views, times) for index, point in enumerate(points)))
+    _check(
+        isinstance(points, list) and 1 <= len(points) <= MAX_POINTS,
+        "points of the path",
+        f"a list of 1 to {MAX_POINTS} points",
+        data,
+        "points",
+    )
+    path = CameraPath(
+        views,
+        times,
+        frames,
+        fps,
+        loop,
+        blending,
+        tuple(_point(point, index, views, times) for index, point in enumerate(points)),
+    )
     _check_holds(path)
     return path
 
@@ -44,7 +66,11 @@ def camera_path_text(path: CameraPath) -> str:
     """The shortest text that parse_camera_path takes back to this path: values at their defaults are left out."""
     points = []
     for point in path.points:
-        rest = {name: _plain(getattr(point, name)) for name in POINT_NAMES[2:] if getattr(point, name) != getattr(ControlPoint, name)}
+        rest = {
+            name: _plain(getattr(point, name))
+            for name in POINT_NAMES[2:]
+            if getattr(point, name) != getattr(ControlPoint, name)
+        }
         points.append({"view": _plain(point.view), "time": _plain(point.time), **rest})
     data = {name: _plain(getattr(path, name)) for name in PATH_NAMES[1:-1]}
     return json.dumps({"version": 1, **data, "points": points}, separators=(",", ":"))
@@ -73,8 +99,10 @@ def _check_holds(path: CameraPath) -> None:
     twice = path.points[1:-1] if path.loop == "back" else ()
     held = sum(point.hold for point in path.points) + sum(point.hold for point in twice)
     if held and held > path.frames - 2:
-        raise ValueError(f"expected the holds of the path to leave at least 2 of its {path.frames} frames, got holds of {held} frames: "
-                         "make the video longer or the holds shorter.")
+        raise ValueError(
+            f"expected the holds of the path to leave at least 2 of its {path.frames} frames, got holds of {held} frames: "
+            "make the video longer or the holds shorter."
+        )
 
 
 def _expect_object(data, what: str, names: tuple[str, ...]) -> None:
@@ -106,7 +134,9 @@ def _one_of(data: dict, name: str, where: str, allowed: tuple[str, ...], default
 
 def _check(fits: bool, what: str, wanted: str, data: dict, name: str) -> None:
     if not fits:
-        raise ValueError(f"expected {what} to be {wanted}, got {_shown(data[name]) if name in data else 'nothing'}: {REMEDY}")
+        raise ValueError(
+            f"expected {what} to be {wanted}, got {_shown(data[name]) if name in data else 'nothing'}: {REMEDY}"
+        )
 
 
 def _shown(value) -> str:

@@ -67,7 +67,9 @@ def parse_path(json_text: str, grid_shape: tuple[int, int]) -> Path:
     try:
         positions = json.loads(json_text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"expected the path as a JSON list of [view, time] pairs such as [[0, 0], [0.5, 1]], got no valid JSON ({error}).") from error
+        raise ValueError(
+            f"expected the path as a JSON list of [view, time] pairs such as [[0, 0], [0.5, 1]], got no valid JSON ({error})."
+        ) from error
     if not isinstance(positions, list):
         raise ValueError(f"expected the path as a JSON list of [view, time] pairs, got {type(positions).__name__}.")
     return _checked(positions, grid_shape)
@@ -82,8 +84,10 @@ def slice_grid(grid: FrameGrid, path: Sequence[tuple[float, float]]) -> Tensor:
     positions = _checked(path, (grid.views, grid.times))
     size = len(positions) * grid.frames[0, 0].numel() * 4
     if size > MAX_SLICE_BYTES:
-        raise ValueError(f"expected a video of at most {MAX_SLICE_BYTES / 2**30:.0f} GiB, got a path of {len(positions)} positions at "
-                         f"{grid.width}x{grid.height} ({size / 2**30:.0f} GiB): shorten the path or resize the grid.")
+        raise ValueError(
+            f"expected a video of at most {MAX_SLICE_BYTES / 2**30:.0f} GiB, got a path of {len(positions)} positions at "
+            f"{grid.width}x{grid.height} ({size / 2**30:.0f} GiB): shorten the path or resize the grid."
+        )
     video_NHWC = torch.empty(len(positions), *grid.frames.shape[2:])
     for position, frame_HWC in zip(positions, video_NHWC):
         _blend_cells(grid.frames, *position, out=frame_HWC)
@@ -94,7 +98,11 @@ def _blend_cells(frames_VTHWC: Tensor, view: float, time: float, out: Tensor) ->
     v, t = math.floor(view), math.floor(time)
     view_part, time_part = view - v, time - t
     out.copy_(frames_VTHWC[v, t]).mul_((1 - view_part) * (1 - time_part))
-    for dv, dt, weight in ((1, 0, view_part * (1 - time_part)), (0, 1, (1 - view_part) * time_part), (1, 1, view_part * time_part)):
+    for dv, dt, weight in (
+        (1, 0, view_part * (1 - time_part)),
+        (0, 1, (1 - view_part) * time_part),
+        (1, 1, view_part * time_part),
+    ):
         if weight > 0:
             out.add_(frames_VTHWC[v + dv, t + dt], alpha=weight)
     out.clamp_(0, 1)
@@ -108,12 +116,20 @@ def _checked(path: Sequence, grid_shape: tuple[int, int]) -> Path:
         raise ValueError(f"expected a path of 1 to {MAX_POSITIONS} positions, got {len(path)}.")
     checked = []
     for index, position in enumerate(path):
-        if not isinstance(position, (list, tuple)) or len(position) != 2 or not all(_is_number(value) for value in position):
-            raise ValueError(f"expected position {index} of the path to be a pair of numbers [view, time], got {str(position)[:60]}.")
+        if (
+            not isinstance(position, (list, tuple))
+            or len(position) != 2
+            or not all(_is_number(value) for value in position)
+        ):
+            raise ValueError(
+                f"expected position {index} of the path to be a pair of numbers [view, time], got {str(position)[:60]}."
+            )
         for value, count, axis in zip(position, grid_shape, ("view", "time")):
             if not 0 <= value <= count - 1:
-                raise ValueError(f"expected position {index} of the path to have its {axis} in 0..{count - 1}, got {str(value)[:12]}: "
-                                 f"the grid has {grid_shape[0]} views and {grid_shape[1]} times.")
+                raise ValueError(
+                    f"expected position {index} of the path to have its {axis} in 0..{count - 1}, got {str(value)[:12]}: "
+                    f"the grid has {grid_shape[0]} views and {grid_shape[1]} times."
+                )
         checked.append((float(position[0]), float(position[1])))
     return checked
 

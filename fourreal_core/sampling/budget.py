@@ -17,11 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from .latents import latent_cells
 from ..model.config import PATCH, ModelConfig
+from .latents import latent_cells
 
 VIDEOS = "none"  # V separate videos: no second stream at all
-FACTOR = 1.25  # an estimate of memory is within this factor of what was counted; a plan fits when this many times it is free
+FACTOR = (
+    1.25  # an estimate of memory is within this factor of what was counted; a plan fits when this many times it is free
+)
 ATTENTION, MLP = 7.0, 3.0  # widths per token that are alive in a block
 FUSED = 10.0  # the same in fused attention, beside the keys and values that a view's frames see
 SMALLEST_CELL = 4  # tokens on a cell's shorter side, at least, in suggestions
@@ -100,7 +102,9 @@ def _widths_alive(network: VideoNetwork, sync: str, V: int, L: int) -> float:
     block = max(ATTENTION, mlp)
     if sync == VIDEOS:
         return block + one
-    if sync == "fused":  # one view at a time: its frames' keys and values, and the copies that they are put together from
+    if (
+        sync == "fused"
+    ):  # one view at a time: its frames' keys and values, and the copies that they are put together from
         seen = (3 * L + 2 * V - 2) / V if V > 1 else 2 * L
         return max(FUSED + seen, mlp) + one
     if network.both_at_once and V == L and sync != "sequential":
@@ -112,7 +116,9 @@ def work(network: VideoNetwork, plan: Plan) -> int:
     """Multiplications of one model call for one prompt."""
     V, (L, S) = plan.size.views, frames_and_tokens(network, plan.size)
     grid = V * L * S
-    along_time, along_view = (grid * (network.weights + 2 * network.width * network.depth * length * S) for length in (L, V))
+    along_time, along_view = (
+        grid * (network.weights + 2 * network.width * network.depth * length * S) for length in (L, V)
+    )
     before, after = (grid * weights for weights in network.frame_weights)
     synchronized = grid * network.sync_weights
     if plan.sync == VIDEOS:
@@ -147,7 +153,9 @@ def plans_that_fit(network: VideoNetwork, plan: Plan, free_bytes: float) -> Iter
         yield from _first(fits, "encoding", [replace(plan, size=replace(size, times=times, encoding="native"))])
     yield from _first(fits, "cells", (replace(plan, size=smaller) for smaller in _smaller_cells(network, size)))
     step = network.frames_per_latent if size.encoding == "native" else 1
-    yield from _first(fits, "times", (replace(plan, size=replace(size, times=n)) for n in range(size.times - step, 1, -step)))
+    yield from _first(
+        fits, "times", (replace(plan, size=replace(size, times=n)) for n in range(size.times - step, 1, -step))
+    )
     yield from _first(fits, "views", (replace(plan, size=replace(size, views=n)) for n in range(size.views - 1, 1, -1)))
 
 
@@ -172,9 +180,15 @@ def of_grid_model(config: ModelConfig, number_bytes: int, sync_weights: int = 0)
     fine, middle, out = config.fine_width, config.middle_width, 11 if config.guess else 4
     pixels, halves, quarters = PATCH**2, (PATCH // 2) ** 2, (PATCH // 4) ** 2
     seen = 3 + config.condition_channels
-    stem = halves * 9 * (4 * seen * fine + 2 * fine**2) + quarters * 9 * (fine * middle + 2 * middle**2) + 9 * middle * D
-    head = 4 * D * middle + quarters * (18 * middle**2 + 4 * middle * fine) + halves * 9 * (2 * fine**2 + 4 * fine * out)
-    kept = 4 * pixels * (6 + 2.3 * config.condition_channels)  # float32: noisy pixels, conditions, what `Prior` makes of them
+    stem = (
+        halves * 9 * (4 * seen * fine + 2 * fine**2) + quarters * 9 * (fine * middle + 2 * middle**2) + 9 * middle * D
+    )
+    head = (
+        4 * D * middle + quarters * (18 * middle**2 + 4 * middle * fine) + halves * 9 * (2 * fine**2 + 4 * fine * out)
+    )
+    kept = (
+        4 * pixels * (6 + 2.3 * config.condition_channels)
+    )  # float32: noisy pixels, conditions, what `Prior` makes of them
     return VideoNetwork(
         width=D,
         widest=max(mlp, 3 * D),

@@ -100,9 +100,13 @@ def decode_frames(
     """
     views, times, height, width = size
     cells = latent_cells(encoding, times, codec)
-    _check_latent(latent_VCLhw, (views, codec.channels, len(cells), codec.latent_side(height), codec.latent_side(width)))
+    _check_latent(
+        latent_VCLhw, (views, codec.channels, len(cells), codec.latent_side(height), codec.latent_side(width))
+    )
     wanted_VL = _any_cell(torch.ones(views, times, dtype=torch.bool) if wanted_VT is None else wanted_VT, cells)
-    pieces = _pieces(wanted_VL if encoding == "frame" else wanted_VL.any(1, keepdim=True).expand_as(wanted_VL), encoding)
+    pieces = _pieces(
+        wanted_VL if encoding == "frame" else wanted_VL.any(1, keepdim=True).expand_as(wanted_VL), encoding
+    )
     frames_VTHWC = torch.zeros(views, times, height, width, 3)
     for done, (view, steps) in enumerate(pieces, 1):
         video_NHWC = codec.decode(latent_VCLhw[view, :, steps]).to("cpu", torch.float32)[:, :height, :width]
@@ -135,7 +139,10 @@ def cell_flags(flag_VT: Tensor, encoding: str, codec: Codec) -> Tensor:
 
     This is how image-to-video models are told which frames are given: the first latent frame has its one cell F times.
     """
-    channels = [list(step) if len(step) > 1 else list(step) * codec.frames_per_latent for step in latent_cells(encoding, flag_VT.shape[1], codec)]
+    channels = [
+        list(step) if len(step) > 1 else list(step) * codec.frames_per_latent
+        for step in latent_cells(encoding, flag_VT.shape[1], codec)
+    ]
     return flag_VT[:, torch.tensor(channels).T].float()
 
 
@@ -168,4 +175,6 @@ def _check_latent(latent_VCLhw: Tensor, expected: tuple[int, ...]) -> None:
             f"this grid, encoding and VAE, got {tuple(latent_VCLhw.shape)}: connect the grid, the VAE and the encoding that the latent was made with"
         )
     if not torch.isfinite(latent_VCLhw).all():
-        raise ValueError("the sampler returned numbers that are not finite: try another sampler, more steps or a lower cfg")
+        raise ValueError(
+            "the sampler returned numbers that are not finite: try another sampler, more steps or a lower cfg"
+        )

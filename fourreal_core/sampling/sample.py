@@ -13,9 +13,9 @@ from typing import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ..model.condition import grid_condition, lean_towards
 from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
 from ..grid import FrameGrid
+from ..model.condition import grid_condition, lean_towards
 from ..model.two_stream import GridModel
 from ..transport import TransportGuess, transport
 

@@ -100,7 +100,9 @@ def sample_large_grid(
     return grid.replace(frames=frames, provenance={**provenance, **tiled})
 
 
-def _report(on_step: Callable, number: int, tiles: int, frames: Tensor, part: Tile) -> Callable[[int, int, Tensor], None]:
+def _report(
+    on_step: Callable, number: int, tiles: int, frames: Tensor, part: Tile
+) -> Callable[[int, int, Tensor], None]:
     """`on_step` of one tile as a step of the whole grid."""
 
     def report(step: int, steps: int, denoised_VTHWC: Tensor) -> None:

@@ -54,7 +54,11 @@ def grid_atlases(grid: FrameGrid, *, on_view: Callable[[int, int], None] | None 
     on_view(done, views) is called after each view; an exception from it stops the work.
     """
     size = grid.width, grid.height
-    strip = layout(grid.times, math.ceil(math.sqrt(grid.times * grid.height / grid.width)), fitted_size(size, grid.times, STRIP_PIXELS))
+    strip = layout(
+        grid.times,
+        math.ceil(math.sqrt(grid.times * grid.height / grid.width)),
+        fitted_size(size, grid.times, STRIP_PIXELS),
+    )
     count = grid.views * grid.times
     pixels = min(max(OVERVIEW_PIXELS, count * OVERVIEW_CELL_PIXELS), MOST_OVERVIEW_PIXELS)
     overview = layout(count, grid.times, fitted_size(size, count, pixels))
@@ -90,7 +94,9 @@ def resized(cells_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 [N, H, W, 3] at another (width, height), antialiased; the same array when it has that size."""
     if cells_NHWC.shape[2:0:-1] == size:
         return cells_NHWC
-    return np.stack([np.asarray(Image.fromarray(cell_HWC).resize(size, Image.Resampling.BILINEAR)) for cell_HWC in cells_NHWC])
+    return np.stack(
+        [np.asarray(Image.fromarray(cell_HWC).resize(size, Image.Resampling.BILINEAR)) for cell_HWC in cells_NHWC]
+    )
 
 
 def tile(cells_NHWC: Sequence[np.ndarray], places: Layout) -> np.ndarray:

@@ -16,8 +16,14 @@ BACKGROUND = (0.09, 0.09, 0.10)
 KNOWN_MARK = (1.0, 0.72, 0.15)
 
 
-def contact_sheet(grid_or_frames: FrameGrid | Tensor, known: Tensor | None = None, *, max_side: int | None = 1024, gap: int = 2,
-                  mark_known: bool = True) -> Tensor:
+def contact_sheet(
+    grid_or_frames: FrameGrid | Tensor,
+    known: Tensor | None = None,
+    *,
+    max_side: int | None = 1024,
+    gap: int = 2,
+    mark_known: bool = True,
+) -> Tensor:
     """float32 [H', W', 3] in 0..1 on the CPU: cell (v, t) is the v-th from the top and the t-th from the left.
 
     grid_or_frames: a grid, or floats [V, T, H, W, 3] on any device, clamped to 0..1 (a sampler's preview). known: bool [V, T], for
@@ -38,7 +44,9 @@ def _frames_and_known(grid_or_frames: FrameGrid | Tensor, known: Tensor | None) 
     else:
         frames = grid_or_frames.detach()
     if frames.ndim != 5 or frames.shape[-1] != 3 or not frames.is_floating_point():
-        raise ValueError(f"expected float frames [views, times, height, width, 3], got {frames.dtype} {list(frames.shape)}.")
+        raise ValueError(
+            f"expected float frames [views, times, height, width, 3], got {frames.dtype} {list(frames.shape)}."
+        )
     known = torch.zeros(frames.shape[:2], dtype=torch.bool) if known is None else known.cpu()
     if known.shape != frames.shape[:2]:
         raise ValueError(f"expected known of shape {list(frames.shape[:2])} (views, times), got {list(known.shape)}.")

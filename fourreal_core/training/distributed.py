@@ -79,7 +79,9 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
 def choose_device(name: str) -> torch.device:
     """`auto`, `cpu` or `cuda` -> where to train; under torchrun each process takes the GPU of its local rank."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA GPU that PyTorch can use: train with --device cpu, or install PyTorch for your GPU")
+        raise ValueError(
+            "there is no CUDA GPU that PyTorch can use: train with --device cpu, or install PyTorch for your GPU"
+        )
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -21,9 +21,9 @@ from ..model.prior import Prior
 from ..model.two_stream import GridModel
 from .distributed import ALONE, Processes
 from .footage.examples import Batch, grid_batch, sequence_batch
+from .footage.mixture import Mixture
 from .loss import balanced, squared_error
 from .masks import sample_sigma
-from .footage.mixture import Mixture
 from .optimizers import build_optimizers, optimizer_step
 from .state import FrozenBase, Losses, TrainingState, restore_state, save_state, update_ema
 
@@ -173,7 +173,9 @@ def trained_parameters(model: GridModel, stage: str) -> dict[str, nn.Parameter]:
 def checkpoint_blocks(model: GridModel) -> None:
     """Let every transformer block keep its input only, and compute the rest again for the gradient (arXiv 1604.06174)."""
     for block in model.base.blocks:
-        block.around = functools.partial(checkpoint, block.around, use_reentrant=False)  # what every kind of layer calls
+        block.around = functools.partial(
+            checkpoint, block.around, use_reentrant=False
+        )  # what every kind of layer calls
 
 
 def like(sigma_N: Tensor, x: Tensor) -> Tensor:

@@ -7,7 +7,9 @@ from torch import Tensor
 from ..flow import SMALLEST_SIGMA
 
 SMALLEST_GUESS_ERROR = 5e-4  # of model pixels, squared: a guess better than this counts as this good
-HEAVIEST_SIGMA = 0.8  # below this the weight 1 / sigma^2 of an error in x0 stays constant, else nearly clean frames rule
+HEAVIEST_SIGMA = (
+    0.8  # below this the weight 1 / sigma^2 of an error in x0 stays constant, else nearly clean frames rule
+)
 
 
 def squared_error(velocity: Tensor, x0: Tensor, noise: Tensor, sigma: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,11 +20,15 @@ from ..files.atomic import write_tensors
 PART_BYTES = 15_900_000  # of tensors in one file: with its header it stays below 16 MB
 
 
-def write_set(folder: Path, name: str, step: int, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> list[Path]:
+def write_set(
+    folder: Path, name: str, step: int, tensors: Mapping[str, Tensor], header: Mapping[str, str]
+) -> list[Path]:
     """Write `tensors` as the newest set and remove the older ones; the header goes into every part."""
     parts = packed(tensors)
     header = {**header, "set": uuid.uuid4().hex}
-    paths = [folder / f"{name}.state-{step:06d}-{number}-of-{len(parts)}.safetensors" for number in range(1, len(parts) + 1)]
+    paths = [
+        folder / f"{name}.state-{step:06d}-{number}-of-{len(parts)}.safetensors" for number in range(1, len(parts) + 1)
+    ]
     for path, part in zip(paths, parts):
         write_tensors(path, part, header)
     left_behind = [*folder.glob(f"{name}.state-*.safetensors"), *folder.glob(f".{name}.state-*.part")]
@@ -89,7 +93,11 @@ def _problem(step: int, count: int, paths: set[Path]) -> str | None:
         ids = {read_header(path).get("set") for path in paths}
     except SafetensorError as error:
         return f"a file of step {step} is damaged ({error}); copy all {count} of them again"
-    return f"the {count} files of step {step} were not saved together; copy all of them from one folder" if len(ids) > 1 else None
+    return (
+        f"the {count} files of step {step} were not saved together; copy all of them from one folder"
+        if len(ids) > 1
+        else None
+    )
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.func import functional_call
 
-from ..show.contact_sheet import contact_sheet
-from ..flow import cell_noise, from_model, x0_from_velocity
 from ..evaluation.image import psnr
+from ..flow import cell_noise, from_model, x0_from_velocity
+from ..show.contact_sheet import contact_sheet
 from .footage.examples import Batch, whole_batch
+from .footage.store import StoredGrid
 from .loop import TrainingPlan, autocast, guessed_frames
 from .state import Losses, TrainingState
-from .footage.store import StoredGrid
 
 PAPER, INK, FAINT = (250, 250, 248), (40, 40, 40), (215, 215, 212)
 MODEL, GUESS = (200, 70, 30), (90, 120, 160)
@@ -82,7 +82,9 @@ def loss_curve(losses: Sequence[Losses], width: int = 960, height: int = 640) ->
     left, right, middle, bottom = 130, 2 * width - 40, height * 6 // 5, 2 * height - 100
     _panel(draw, (left, 68, right, middle), [("guess", GUESS, guess), ("model", MODEL, model)])
     ratio = model / guess.clamp_min(1e-12)
-    _panel(draw, (left, middle + 100, right, bottom), [("model / guess: below 1 the model helps", MODEL, ratio)], mark=1.0)
+    _panel(
+        draw, (left, middle + 100, right, bottom), [("model / guess: below 1 the model helps", MODEL, ratio)], mark=1.0
+    )
     draw.text((left, bottom + 16), "step 1", INK, anchor="lt", font=FONT)
     draw.text((right, bottom + 16), f"step {len(rows)}, every point a mean of {window}", INK, anchor="rt", font=FONT)
     return picture.resize((width, height), Image.Resampling.LANCZOS)
@@ -96,7 +98,9 @@ def moving_mean(values_N: Tensor, window: int) -> Tensor:
     return (sums[end] - sums[begin]) / (end - begin)
 
 
-def _panel(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], curves: list[Curve], mark: float | None = None) -> None:
+def _panel(
+    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], curves: list[Curve], mark: float | None = None
+) -> None:
     """Curves on a logarithmic axis in `box` (left, top, right, bottom); mark: a value to draw a dark line at."""
     left, top, right, bottom = box
     every = torch.cat([values for _, _, values in curves] + ([torch.tensor([mark])] if mark else [])).clamp_min(LEAST)
@@ -112,7 +116,9 @@ def _panel(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], curves: li
     place = left
     for name, colour, values in curves:
         steps = max(1, len(values) - 1)
-        points = [(left + (right - left) * step / steps, height_of(value)) for step, value in enumerate(values.tolist())]
+        points = [
+            (left + (right - left) * step / steps, height_of(value)) for step, value in enumerate(values.tolist())
+        ]
         draw.line(points if len(points) > 1 else points * 2, colour, width=4, joint="curve")
         draw.text((place, top - 16), name, colour, anchor="ls", font=FONT)
         place += 40 + draw.textlength(name, font=FONT)

@@ -16,8 +16,8 @@ from ..model.precision import fast_dtype
 from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import load_checkpoint, save_checkpoint
 from .distributed import Processes, choose_device, joined_processes
-from .loop import STAGES, Report, TrainingPlan, start, train
 from .footage.mixture import ExampleFolder, load_examples
+from .loop import STAGES, Report, TrainingPlan, start, train
 from .pictures import draw_pictures
 from .speed import Speed, measure_speed
 from .state import FrozenBase, TrainingState, another_base, part, read_ema, saved_header, shape_of, weights_hash
@@ -58,7 +58,9 @@ def train_stage(
     folder.mkdir(parents=True, exist_ok=True)
     with joined_processes(device) as processes:
         if plan.batch < processes.count:
-            raise ValueError(f"expected a batch of at least one per process, got {plan.batch} for {processes.count} processes")
+            raise ValueError(
+                f"expected a batch of at least one per process, got {plan.batch} for {processes.count} processes"
+            )
         plan = _with_precision(plan, processes, device)
         model = model.to(device).train()
         processes.spread(list(model.state_dict().values()))
@@ -157,5 +159,7 @@ def _layers_of(checkpoint: Path, config: ModelConfig, stage: str) -> dict[str, T
     prefix = "base." if stage == "base" else f"sync.{stage}."
     layers = {name: weight for name, weight in state.items() if name.startswith(prefix)}
     if not layers:
-        raise ValueError(f"{checkpoint.name} has no layers of {stage!r} to start from: it has {', '.join(found.sync) or 'none'}")
+        raise ValueError(
+            f"{checkpoint.name} has no layers of {stage!r} to start from: it has {', '.join(found.sync) or 'none'}"
+        )
     return layers

@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..evaluation.measure import matrix_peak
 from ..model.precision import fast_dtype
 from .distributed import ALONE, Processes
+from .footage.mixture import Mixture
 from .loop import TrainingPlan, autocast, draw, like, predict
 from .loss import velocity_loss
-from .footage.mixture import Mixture
 from .state import TrainingState
 
 

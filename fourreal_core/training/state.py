@@ -67,7 +67,12 @@ def save_state(folder: Path, stage: str, state: TrainingState, plan: Mapping[str
     tensors |= optimizer_tensors(state.optimizers)
     tensors["generator"] = state.generator.get_state()
     tensors["losses"] = torch.tensor(state.losses, dtype=torch.float32).view(-1, len(Losses._fields))
-    header = {"format": FORMAT, "config": shape_of(state.model.config).to_json(), "step": str(state.step), "plan": json.dumps(plan)}
+    header = {
+        "format": FORMAT,
+        "config": shape_of(state.model.config).to_json(),
+        "step": str(state.step),
+        "plan": json.dumps(plan),
+    }
     if state.base:
         header |= {"base": state.base.hash, "base_file": state.base.file}
     write_set(folder, stage, state.step, tensors, header)

@@ -44,7 +44,11 @@ class SyncTraining:
     save_every: int = 50
 
     def __post_init__(self) -> None:
-        for name, value in (("steps", self.steps), ("grids_per_step", self.grids_per_step), ("save_every", self.save_every)):
+        for name, value in (
+            ("steps", self.steps),
+            ("grids_per_step", self.grids_per_step),
+            ("save_every", self.save_every),
+        ):
             if value < 1:
                 raise ValueError(f"expected {name} to be at least 1, got {value}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
@@ -95,7 +99,14 @@ def start(layers: SyncLayers, base: str, plan: SyncTraining, file: Path) -> Sync
     return state
 
 
-def train(state: SyncState, plan: SyncTraining, examples: Sequence[int], error_of: ErrorOf, file: Path, report: Callable[[], bool]) -> None:
+def train(
+    state: SyncState,
+    plan: SyncTraining,
+    examples: Sequence[int],
+    error_of: ErrorOf,
+    file: Path,
+    report: Callable[[], bool],
+) -> None:
     """Go on to step `plan.steps`, or until `report`, called after each step, says true. examples: the numbers to draw from.
 
     The state is saved every few steps, at the end, and whatever ends the run, an exception of `error_of` or `report` too.
@@ -116,7 +127,9 @@ def train(state: SyncState, plan: SyncTraining, examples: Sequence[int], error_o
             # one optimizer step at the scheduled rate
             norm = nn.utils.clip_grad_norm_(parameters, plan.clip)
             if not math.isfinite(loss) or not norm.isfinite():
-                raise ValueError(f"the training diverged at step {state.step + 1}: use a lower learning rate than {plan.learning_rate:g}")
+                raise ValueError(
+                    f"the training diverged at step {state.step + 1}: use a lower learning rate than {plan.learning_rate:g}"
+                )
             optimizer_step(state.optimizers, plan.rate(state.step))
 
             # averages, records, saved states
@@ -164,7 +177,11 @@ def save(state: SyncState, plan: SyncTraining, file: Path) -> None:
     tensors |= {f"ema.{name}": weight for name, weight in state.ema.items()}
     tensors |= optimizer_tensors(state.optimizers)
     tensors["losses"] = torch.tensor(state.losses, dtype=torch.float64)
-    described = {"config": json.dumps(asdict(state.layers.config)), "base": state.base, "plan": json.dumps(asdict(plan))}
+    described = {
+        "config": json.dumps(asdict(state.layers.config)),
+        "base": state.base,
+        "plan": json.dumps(asdict(plan)),
+    }
     write_tensors(file, tensors, {"format": FORMAT, "step": str(state.step), **described})
 
 
@@ -190,6 +207,10 @@ def _expect_same_run(state: SyncState, header: dict[str, str], file: Path) -> No
     was, now = json.loads(header["config"]), asdict(state.layers.config)
     if was != now:
         changed = ", ".join(f"{name} {was.get(name)} (now {now[name]})" for name in now if was.get(name) != now[name])
-        raise ValueError(f"expected to go on with the training in {file.name}, which has {changed}: set it back, or choose another name")
+        raise ValueError(
+            f"expected to go on with the training in {file.name}, which has {changed}: set it back, or choose another name"
+        )
     if header["base"] != state.base:
-        raise ValueError(f"expected the model that {file.name} was trained on, got another one or other patches on it: {another}")
+        raise ValueError(
+            f"expected the model that {file.name} was trained on, got another one or other patches on it: {another}"
+        )

@@ -32,18 +32,28 @@ def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell) -> Carried:
     """Move the base picture as `corner -> side` moves, foreshortened as seen from the base. Returns picture and evidence on the wanted cell's pixels."""
     partner_hw2 = flows.positions_hw2 + flows.flow(base, corner)
     motion_hw2 = look_up(flows.flow(corner, side) + flows.turned(corner, base, side), partner_hw2)
-    trust_hw = np.exp(-TRIP_DOUBT * (flows.round_trip(base, corner) + look_up(flows.round_trip(corner, side), partner_hw2)))
+    trust_hw = np.exp(
+        -TRIP_DOUBT * (flows.round_trip(base, corner) + look_up(flows.round_trip(corner, side), partner_hw2))
+    )
     back_hw2, cover_hw = invert_displacement(motion_hw2, trust_hw)
     source_hw2 = flows.positions_hw2 + back_hw2
     picture_HW3 = sample_frame(flows.frame(base), back_hw2, flows.scale)
     evidence_hwK = _evidence(flows, base, corner, side, source_hw2, back_hw2, cover_hw)
     height, width = picture_HW3.shape[:2]
-    evidence_HWK, back_HW2 = (cv2.resize(x, (width, height), interpolation=cv2.INTER_AREA) for x in (evidence_hwK, back_hw2))
+    evidence_HWK, back_HW2 = (
+        cv2.resize(x, (width, height), interpolation=cv2.INTER_AREA) for x in (evidence_hwK, back_hw2)
+    )
     return Carried(picture_HW3, evidence_HWK, back_HW2 / np.float32(flows.scale))
 
 
 def _evidence(
-    flows: CellFlows, base: Cell, corner: Cell, side: Cell, source_hw2: np.ndarray, back_hw2: np.ndarray, cover_hw: np.ndarray
+    flows: CellFlows,
+    base: Cell,
+    corner: Cell,
+    side: Cell,
+    source_hw2: np.ndarray,
+    back_hw2: np.ndarray,
+    cover_hw: np.ndarray,
 ) -> np.ndarray:
     """[h, w, K]: what speaks against the prediction at each pixel of the wanted cell, read where the pixel came from."""
     partner_hw2 = source_hw2 + look_up(flows.flow(base, corner), source_hw2)
@@ -98,9 +108,13 @@ def _fill_level(values_hwC: np.ndarray, weight_hw: np.ndarray, known_hw: np.ndar
         return values_hwC
     half = ((width + 1) // 2, (height + 1) // 2)
     small_weight = cv2.resize(weight_hw, half, interpolation=cv2.INTER_AREA)
-    small_values = cv2.resize(values_hwC * weight_hw[..., None], half, interpolation=cv2.INTER_AREA) / small_weight[..., None]
+    small_values = (
+        cv2.resize(values_hwC * weight_hw[..., None], half, interpolation=cv2.INTER_AREA) / small_weight[..., None]
+    )
     small_known = np.clip(2 * cv2.resize(known_hw, half, interpolation=cv2.INTER_AREA), 0, 1)
-    filled = cv2.resize(_fill_level(small_values, small_weight, small_known), (width, height), interpolation=cv2.INTER_LINEAR)
+    filled = cv2.resize(
+        _fill_level(small_values, small_weight, small_known), (width, height), interpolation=cv2.INTER_LINEAR
+    )
     return filled + known_hw[..., None] * (values_hwC - filled)
 
 
@@ -120,6 +134,10 @@ def sample_frame(frame_HW3: np.ndarray, back_hw2: np.ndarray, scale: float) -> n
         for dx in range(fine):
             back_HW2 = back_hw2[dy::fine, dx::fine] / scale
             total_HW3 += cv2.remap(
-                frame_HW3, x_HW + back_HW2[..., 0], y_HW + back_HW2[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+                frame_HW3,
+                x_HW + back_HW2[..., 0],
+                y_HW + back_HW2[..., 1],
+                cv2.INTER_CUBIC,
+                borderMode=cv2.BORDER_REPLICATE,
             )
     return np.clip(total_HW3 / fine**2, 0.0, 1.0)

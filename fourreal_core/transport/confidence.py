@@ -26,7 +26,9 @@ TYPICAL_ERROR = 0.05  # colour error (0..1) that means confidence 1/2
 BIAS = 2.77
 EVIDENCE = (
     Evidence("moved", 1.0, 0.0),  # length of the carried displacement, working pixels (counts in stillness only)
-    Evidence("uneven", 1.0, -0.52),  # how much it differs within 7 pixels: a boundary between things that move differently
+    Evidence(
+        "uneven", 1.0, -0.52
+    ),  # how much it differs within 7 pixels: a boundary between things that move differently
     Evidence("side_trip", 1.0, -0.03),  # corner -> side -> corner ends this far away, working pixels
     Evidence("side_mismatch", 0.05, -0.78),  # colour difference of partners in corner and side, 0..1
     Evidence("changed", 0.05, -0.61),  # colour difference of corner and side around the partner, 0..1

@@ -48,7 +48,9 @@ def pixel_positions(height: int, width: int) -> np.ndarray:
 
 def look_up(values: np.ndarray, positions_hw2: np.ndarray, interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
     """`values` [h', w'] or [h', w', C] read at (x, y) positions; outside, the border is repeated."""
-    return cv2.remap(values, positions_hw2[..., 0], positions_hw2[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(
+        values, positions_hw2[..., 0], positions_hw2[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 class CellFlows:
@@ -58,7 +60,13 @@ class CellFlows:
     `known_VT` bool [V, T]: the cells that a flow may pass through on its way.
     """
 
-    def __init__(self, frame: Callable[[Cell], np.ndarray], size: tuple[int, int], known_VT: np.ndarray, settings: FlowSettings = FlowSettings()):
+    def __init__(
+        self,
+        frame: Callable[[Cell], np.ndarray],
+        size: tuple[int, int],
+        known_VT: np.ndarray,
+        settings: FlowSettings = FlowSettings(),
+    ):
         self.frame = frame
         self.known_VT = known_VT
         self.settings = settings

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from .correspondence import CellFlows
 
 Cell = tuple[int, int]  # (view, time)
-COPY_CONFIDENCE = 0.1  # of a frame copied from the next cell because nothing could be carried; divided by the distance in cells
+COPY_CONFIDENCE = (
+    0.1  # of a frame copied from the next cell because nothing could be carried; divided by the distance in cells
+)
 LEAST_DOUBT = 1e-4  # confidences are kept this far from 0 and 1 when they are compared
 
 
@@ -51,7 +53,9 @@ class TransportGuess:
         return blend_predictions(self.along_time, self.along_view, self.confidence_time, self.confidence_view)
 
 
-def blend_predictions(along_time: Tensor, along_view: Tensor, confidence_time: Tensor, confidence_view: Tensor) -> Tensor:
+def blend_predictions(
+    along_time: Tensor, along_view: Tensor, confidence_time: Tensor, confidence_view: Tensor
+) -> Tensor:
     """Mean of two predictions [..., 3] weighted by the odds of their confidences [...]; differentiable.
 
     Confidence c means an expected squared error proportional to (1 - c) / c, so the odds c / (1 - c) are the inverse variances
@@ -85,7 +89,9 @@ def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = N
     from .correspondence import CellFlows
 
     if not bool(grid.known.any()):
-        raise ValueError("expected at least one known cell, got a grid with none: give a fixed-view and a freeze-time video, or mark known cells.")
+        raise ValueError(
+            "expected at least one known cell, got a grid with none: give a fixed-view and a freeze-time video, or mark known cells."
+        )
     draft = _Draft(grid)
     flows = CellFlows(draft.frame, (grid.height, grid.width), grid.known.numpy())
     total = int((~grid.known).sum())
@@ -109,7 +115,11 @@ def prediction_order(known_VT: np.ndarray) -> Iterator[tuple[Cell, list[Ell]]]:
     """
     available_VT = known_VT.copy()
     while not available_VT.all():
-        ready = [(cell, ells) for cell in map(tuple, np.argwhere(~available_VT).tolist()) if (ells := nearest_ells(available_VT, cell))]
+        ready = [
+            (cell, ells)
+            for cell in map(tuple, np.argwhere(~available_VT).tolist())
+            if (ells := nearest_ells(available_VT, cell))
+        ]
         yield from ready
         if not ready:
             yield from ((tuple(cell), []) for cell in np.argwhere(~available_VT).tolist())
@@ -192,10 +202,14 @@ class _Draft:
             reliance = min(self._reliance(source) for source in (along_time_base, corner, along_view_base))
             confidence_time, confidence_view = confidences(time_side, view_side)
             for_time.append(
-                Prediction(time_side.picture_HW3, reliance * confidence_time, flows.frame(along_time_base), time_side.back_HW2)
+                Prediction(
+                    time_side.picture_HW3, reliance * confidence_time, flows.frame(along_time_base), time_side.back_HW2
+                )
             )
             for_view.append(
-                Prediction(view_side.picture_HW3, reliance * confidence_view, flows.frame(along_view_base), view_side.back_HW2)
+                Prediction(
+                    view_side.picture_HW3, reliance * confidence_view, flows.frame(along_view_base), view_side.back_HW2
+                )
             )
         self.time.write(cell, merge(for_time))
         self.view.write(cell, merge(for_view))
@@ -210,7 +224,9 @@ class _Draft:
             nearest = int(distance.argmin())
             frame_HW3 = self.frame(tuple(cells[nearest]))
             confidence_HW = np.full(frame_HW3.shape[:2], COPY_CONFIDENCE / distances[nearest], np.float32)
-            direction.write(cell, Prediction(frame_HW3, confidence_HW, frame_HW3, np.zeros((*frame_HW3.shape[:2], 2), np.float32)))
+            direction.write(
+                cell, Prediction(frame_HW3, confidence_HW, frame_HW3, np.zeros((*frame_HW3.shape[:2], 2), np.float32))
+            )
 
     def _reliance(self, cell: Cell) -> float:
         """1 for a known cell, the mean of the larger confidence for a predicted one."""
@@ -237,4 +253,6 @@ def merge(parts: list[Prediction]) -> Prediction:
     odds = np.clip(sure, LEAST_DOUBT, 1 - LEAST_DOUBT)
     odds = (odds / (1 - odds))[..., None]
     surest = parts[int(sure.mean(axis=(1, 2)).argmax())]
-    return Prediction((pictures * odds).sum(axis=0) / odds.sum(axis=0), sure.max(axis=0), surest.source_HW3, surest.back_HW2)
+    return Prediction(
+        (pictures * odds).sum(axis=0) / odds.sum(axis=0), sure.max(axis=0), surest.source_HW3, surest.back_HW2
+    )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import comfy.conds
-import comfy.model_patcher
 import comfy.model_management
+import comfy.model_patcher
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
@@ -101,7 +101,9 @@ class Trainee:
         sampling = self.patcher.get_model_object("model_sampling")
         return min(float(sampling.percent_to_sigma(percent)), float(sampling.sigma_max))
 
-    def _denoised(self, prompt: Conditioning, told: dict, x: Tensor, sigma: Tensor, noise: Tensor, x0: Tensor, mask: Tensor) -> Tensor:
+    def _denoised(
+        self, prompt: Conditioning, told: dict, x: Tensor, sigma: Tensor, noise: Tensor, x0: Tensor, mask: Tensor
+    ) -> Tensor:
         entries = [[text, {**values, **told}] for text, values in prompt]
         conds = {"positive": comfy.sampler_helpers.convert_cond(entries)}
         options = comfy.model_patcher.create_model_options_clone(self.patcher.model_options)

@@ -41,7 +41,9 @@ class Run:
 
     def __post_init__(self):
         if not NAME.fullmatch(self.name) or self.name.endswith((" ", ".")):
-            raise ValueError(f"expected a name of letters, digits, spaces, dots and dashes, got {self.name!r:.120}: choose another")
+            raise ValueError(
+                f"expected a name of letters, digits, spaces, dots and dashes, got {self.name!r:.120}: choose another"
+            )
         if self.result.exists() and not self.state.exists():
             raise ValueError(
                 f"expected a new name, got {self.name}, and {self.result} was not made by a training that can go on here: "

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...fourreal_core.show.contact_sheet import contact_sheet
+from ...fourreal_core.evaluation.image import psnr
 from ...fourreal_core.evaluation.plots import beside, line_plot, picture_of
 from ...fourreal_core.sampling.latents import decode_frames
-from ...fourreal_core.evaluation.image import psnr
+from ...fourreal_core.show.contact_sheet import contact_sheet
 from ...fourreal_core.training.footage.sync_examples import LatentExample
 from .error import Trainee
 
@@ -27,7 +27,10 @@ def sampled(trainee: Trainee, example: LatentExample, steps: int) -> torch.Tenso
     known_VCLhw = torch.where(mask > 0, torch.zeros(()), example.clean)
     noise = torch.randn(example.clean.shape, generator=torch.Generator().manual_seed(0))
     told = trainee.told(example)
-    positive, negative = ([[text, {**values, **told}] for text, values in prompt] for prompt in (trainee.prompts.positive, trainee.prompts.negative))
+    positive, negative = (
+        [[text, {**values, **told}] for text, values in prompt]
+        for prompt in (trainee.prompts.positive, trainee.prompts.negative)
+    )
     with torch.no_grad():
         return comfy.sample.sample(
             trainee.patcher, noise, steps, 1.0, "euler", "simple", positive, negative, known_VCLhw, noise_mask=mask, disable_pbar=True, seed=0
@@ -65,7 +68,11 @@ def loss_curve(losses: list[float]) -> Image.Image:
     window = -(-len(losses) // POINTS)
     parts = [losses[first : first + window] for first in range(0, len(losses) - window + 1, window)]
     means = [(window * number, sum(part) / window) for number, part in enumerate(parts, 1)]
-    return line_plot({f"mean of {window}" if window > 1 else "each step": means}, title="error of the model's prediction", x_label="step")
+    return line_plot(
+        {f"mean of {window}" if window > 1 else "each step": means},
+        title="error of the model's prediction",
+        x_label="step",
+    )
 
 
 def _picture(frames_VTHWC: torch.Tensor, known_VT: torch.Tensor) -> Image.Image:

@@ -48,7 +48,9 @@ class Outcome:
     made: dict[str, Tensor]
 
 
-def run_training(model: Any, prompts: Prompts, encoder: Encoder, store: LatentStore, settings: Settings, run: Run, about: dict) -> Outcome:
+def run_training(
+    model: Any, prompts: Prompts, encoder: Encoder, store: LatentStore, settings: Settings, run: Run, about: dict
+) -> Outcome:
     """Train, or go on where this run stopped, and write the layers to `run.result`; about: facts for that file.
 
     A cancelled run keeps its state, from which the next one goes on, and writes no layers. Raises ValueError as `start`, `train` and

@@ -98,7 +98,9 @@ def _attention_with_gradient(function: Callable, *args: Any, **kwargs: Any) -> T
 
 def _kept_values() -> contextlib.AbstractContextManager:
     """What a gradient needs is kept as a copy: some of the host's blocks add to their tokens in place after using them."""
-    return torch.autograd.graph.saved_tensors_hooks(lambda kept: kept if kept.is_leaf else kept.clone(), lambda kept: kept)
+    return torch.autograd.graph.saved_tensors_hooks(
+        lambda kept: kept if kept.is_leaf else kept.clone(), lambda kept: kept
+    )
 
 
 @contextlib.contextmanager
@@ -156,4 +158,6 @@ def _in_precision_of_tokens(layer: Sync, checkpointing: bool) -> Sync:
 
     if not checkpointing:
         return run
-    return lambda y_time, y_view, sigma: checkpoint(run, y_time, y_view, sigma, use_reentrant=False, preserve_rng_state=False)
+    return lambda y_time, y_view, sigma: checkpoint(
+        run, y_time, y_view, sigma, use_reentrant=False, preserve_rng_state=False
+    )

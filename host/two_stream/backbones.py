@@ -64,7 +64,10 @@ class Backbone:
 
     def modules(self, network: Any) -> dict[Key, nn.Module]:
         held = {kind: getattr(network, name) for kind, name in self.blocks}
-        lists = {kind: list(blocks.values() if isinstance(blocks, nn.ModuleDict) else blocks) for kind, blocks in held.items()}
+        lists = {
+            kind: list(blocks.values() if isinstance(blocks, nn.ModuleDict) else blocks)
+            for kind, blocks in held.items()
+        }
         return {(kind, index): lists[kind][index] for kind, index in self.keys(network)}
 
     def tokens_of(self, key: Key, layout: Layout) -> BlockTokens:
@@ -152,7 +155,9 @@ COSMOS = Backbone(
     tokens="x",
     place=lambda name, key, layout: TokensOnAxes(name, "t h w n d", layout.frame_size),
     patch=lambda network: (network.patch_temporal, network.patch_spatial, network.patch_spatial),
-    grown_after=lambda network: frozenset(range(len(network.blocks) - 1)),  # positions are added again before each block
+    grown_after=lambda network: frozenset(
+        range(len(network.blocks) - 1)
+    ),  # positions are added again before each block
     outputs=("x",),
 )
 FOURREAL = Backbone(
@@ -211,5 +216,9 @@ def expect_grid_inputs(network: Any, inputs: dict[str, Any]) -> None:
         raise ValueError("expected one prompt for both streams with LTX-2, got another for the view stream: remove it")
     if inputs.get("control") is not None:
         raise ValueError("expected no ControlNet, got one: two streams cannot pass it on to the view stream")
-    if inputs.get(VIEW_TEXT) is not None and (inputs.get("attention_mask") is None) != (inputs.get(VIEW_TEXT_MASK) is None):
-        raise ValueError("expected a text mask for both streams' prompts or for none, got one: encode both with the same text encoder")
+    if inputs.get(VIEW_TEXT) is not None and (inputs.get("attention_mask") is None) != (
+        inputs.get(VIEW_TEXT_MASK) is None
+    ):
+        raise ValueError(
+            "expected a text mask for both streams' prompts or for none, got one: encode both with the same text encoder"
+        )

@@ -40,7 +40,13 @@ class HostCall:
 
     def view_stream(self, hooks: Hooks) -> Tensor:
         """The call re-laid for moments over view. What other packs do between blocks stays with the time stream."""
-        own = {**self.options, "patches": {}, "patches_replace": {"dit": hooks}, "prefetch_dynamic_vbars": False, STREAM: "view"}
+        own = {
+            **self.options,
+            "patches": {},
+            "patches_replace": {"dit": hooks},
+            "prefetch_dynamic_vbars": False,
+            STREAM: "view",
+        }
         text, mask = self.kwargs.get(VIEW_TEXT), self.kwargs.get(VIEW_TEXT_MASK)
         known = self.kwargs.get("time_dim_replace")  # Kandinsky 5: given first frames
 
@@ -68,4 +74,6 @@ class HostCall:
 
     def _run(self, change: Callable[[str, Any], Any]) -> Tensor:
         args, kwargs = map_inputs(self.function, self.args, self.kwargs, change)
-        return self.function(*args, **{name: value for name, value in kwargs.items() if name not in (VIEW_TEXT, VIEW_TEXT_MASK)})
+        return self.function(
+            *args, **{name: value for name, value in kwargs.items() if name not in (VIEW_TEXT, VIEW_TEXT_MASK)}
+        )

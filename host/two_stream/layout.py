@@ -61,7 +61,9 @@ def layout_of(x_NCThw: Tensor, chunks: int, patch_size: tuple[int, int, int]) ->
     return Layout(chunks, rows // chunks, times, frame_size)
 
 
-def map_inputs(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], change: Callable[[str, Any], Any]) -> tuple:
+def map_inputs(
+    function: Callable, args: Sequence[Any], kwargs: dict[str, Any], change: Callable[[str, Any], Any]
+) -> tuple:
     """The same call with every input changed by `change(name, value)`; positional ones stay positional."""
     names = list(inspect.signature(function).parameters)
     return [change(*pair) for pair in zip(names, args)], {name: change(name, value) for name, value in kwargs.items()}

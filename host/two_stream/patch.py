@@ -82,8 +82,12 @@ def within_range(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
     sigma_N = input_named("t", function, args, kwargs)
     start, end = (base.model_sampling.percent_to_sigma(share) for share in options[KEY].percents)
     told = {**options, NOISE: (sigma_N, bool(end <= float(sigma_N.max()) <= start))}
-    args, kwargs = map_inputs(function, args, kwargs, lambda name, value: told if name == "transformer_options" else value)
-    network = getattr(base.diffusion_model, "_orig_mod", base.diffusion_model)  # where torch.compile wraps the whole of it
+    args, kwargs = map_inputs(
+        function, args, kwargs, lambda name, value: told if name == "transformer_options" else value
+    )
+    network = getattr(
+        base.diffusion_model, "_orig_mod", base.diffusion_model
+    )  # where torch.compile wraps the whole of it
     if backbone_of(network).own_wrapper:
         return executor(*args, **kwargs)
     return _innermost(executor, args, kwargs, network)
@@ -124,7 +128,9 @@ def _predict(function: Callable, args: Sequence[Any], kwargs: dict[str, Any], ne
     return _run(plan, HostCall(function, args, kwargs, layout), backbone, network, sigma_N[:: layout.views])
 
 
-def _run(plan: TwoStreamPlan, call: HostCall, backbone: Backbone, network: Any, sigma_K: Tensor) -> Tensor | list[Tensor]:
+def _run(
+    plan: TwoStreamPlan, call: HostCall, backbone: Backbone, network: Any, sigma_K: Tensor
+) -> Tensor | list[Tensor]:
     keys = backbone.keys(network)
     if plan.kind == "fused":
         return fused_pass(call, network, keys, plan.synchronized(len(keys)))

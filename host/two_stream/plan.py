@@ -52,7 +52,9 @@ class TwoStreamPlan:
     @property
     def summary(self) -> str:
         """What runs, in a few words for the user."""
-        how = {"hard": "averaging, nothing trained", "sequential": "nothing trained", "fused": "nothing trained"}.get(self.kind)
+        how = {"hard": "averaging, nothing trained", "sequential": "nothing trained", "fused": "nothing trained"}.get(
+            self.kind
+        )
         if self.trained is not None:
             how = f"trained layers of {self.source}" if self.source else "trained layers"
         strength = f", strength {self.strength:g}" if self.kind in ("soft", "hard") and self.strength != 1.0 else ""

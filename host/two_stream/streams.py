@@ -50,7 +50,9 @@ class NestedPasses(ABC):
         with self.hooks.replaced(hooks):
             view_output = self.call.view_stream(hooks)
         if self.time_output is None:
-            raise ValueError(f"expected a model whose blocks can be patched, got one that ignores patches of its {self.keys[0][0]}s")
+            raise ValueError(
+                f"expected a model whose blocks can be patched, got one that ignores patches of its {self.keys[0][0]}s"
+            )
         return self.time_output, view_output
 
     def _note(self, key: Key, arguments: Arguments, extra: Arguments) -> Arguments:
@@ -89,7 +91,9 @@ class NestedPasses(ABC):
     def run_view(self, key: Key, tokens: Tensor, arguments: Arguments, run: Block) -> Tensor:
         """The block on the view stream's tokens, with the arguments that the host made for it."""
         noted, place = self.noted[key], self.backbone.tokens_of(key, self.layout)
-        sizes = {name: noted["transformer_options"][name] for name in ("grid_sizes",) if name in noted["transformer_options"]}
+        sizes = {
+            name: noted["transformer_options"][name] for name in ("grid_sizes",) if name in noted["transformer_options"]
+        }
         given = {**noted, "transformer_options": {**arguments["transformer_options"], **sizes}}
         out, self.view_beside = place.read(run(place.write(given, tokens, self.view_beside)), self.view_length)
         return out

@@ -8,7 +8,20 @@ import torch
 
 from fourreal_core.evaluation import compare as ablation
 from fourreal_core.evaluation import report
-from fourreal_core.evaluation.compare import CONDITIONS, LARGE, TASK, Results, jobs, known_cells, large_jobs, missing, psnr_by_distance, run, stream_distances, ways
+from fourreal_core.evaluation.compare import (
+    CONDITIONS,
+    LARGE,
+    TASK,
+    Results,
+    jobs,
+    known_cells,
+    large_jobs,
+    missing,
+    psnr_by_distance,
+    run,
+    stream_distances,
+    ways,
+)
 from fourreal_core.evaluation.measure import hide
 from fourreal_core.evaluation.plots import line_plot, ticks
 from fourreal_core.grid import FrameGrid
@@ -22,7 +35,9 @@ V, T, H, W = 3, 4, 16, 24
 
 @pytest.fixture(scope="module")
 def truth():
-    frames = torch.nn.functional.interpolate(torch.rand(V * T, 3, 4, 6, generator=torch.Generator().manual_seed(0)), (H, W), mode="bilinear")
+    frames = torch.nn.functional.interpolate(
+        torch.rand(V * T, 3, 4, 6, generator=torch.Generator().manual_seed(0)), (H, W), mode="bilinear"
+    )
     frames = frames.view(V, T, 3, H, W).movedim(2, -1).contiguous()
     return FrameGrid(frames, torch.ones(V, T, dtype=torch.bool), provenance={"seed": 7, "model": "Fox"})
 
@@ -44,13 +59,27 @@ def measured(model, truth, tmp_path_factory):
 
 def test_untrained_ways_share_the_base_and_average(model, truth):
     named = ways(model)
-    assert {"view stream only", "time stream only", "off", "hard, untrained", "sequential, untrained", "hard", "soft", "soft, from transport"} <= set(named)
+    assert {
+        "view stream only",
+        "time stream only",
+        "off",
+        "hard, untrained",
+        "sequential, untrained",
+        "hard",
+        "soft",
+        "soft, from transport",
+    } <= set(named)
     bare, options = named["hard, untrained"]
     assert bare.base is model.base and len(bare.sync) == 0 and options == {"sync": "hard"}
     task = hide(truth)
     fresh = initialize_grid_model(GridModel(tiny()))
     fresh.base = model.base  # its hard layers start as plain averaging
-    torch.testing.assert_close(sample_grid(bare, task, "hard", steps=1).frames, sample_grid(fresh, task, "hard", steps=1).frames, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        sample_grid(bare, task, "hard", steps=1).frames,
+        sample_grid(fresh, task, "hard", steps=1).frames,
+        atol=1e-5,
+        rtol=0,
+    )
 
 
 def test_kinds_without_trained_layers_are_named_and_left_out():
@@ -62,7 +91,9 @@ def test_kinds_without_trained_layers_are_named_and_left_out():
 def test_transports_predictions_may_be_given_to_save_their_time(model, truth):
     task = hide(truth)
     predictions = transport(task)
-    assert torch.equal(sample_grid(model, task, steps=1, predictions=predictions).frames, sample_grid(model, task, steps=1).frames)
+    assert torch.equal(
+        sample_grid(model, task, steps=1, predictions=predictions).frames, sample_grid(model, task, steps=1).frames
+    )
     assert torch.equal(ablation.blend_fill(task, predictions).frames, transport_fill(task)[0].frames)
 
 
@@ -78,7 +109,9 @@ def test_everything_is_measured_once_and_kept(measured, truth):
 
 def test_a_record_holds_quality_time_operations_and_distances(measured):
     record = next(record for record in measured[2] if record["variant"] == "soft" and record["condition"] == TASK)
-    assert record["grid"] == "7 Fox 3x4 16x24" and record["flops"] > 0 and record["seconds"] > 0 and 0 < record["ssim"] < 1
+    assert (
+        record["grid"] == "7 Fox 3x4 16x24" and record["flops"] > 0 and record["seconds"] > 0 and 0 < record["ssim"] < 1
+    )
     assert len(record["by_distance"]) == max(V, T) - 1
 
 
@@ -110,7 +143,9 @@ def test_distance_counts_from_the_first_cell(truth):
 
 def test_streams_are_as_far_apart_as_their_tokens_differ(model, truth):
     assert ablation.relative_distance(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]])) == pytest.approx(5 / 3.5)
-    assert stream_distances(model, truth, "soft", (0.5,)) == [[0.0] * model.config.depth]  # untrained blocks do nothing yet
+    assert stream_distances(model, truth, "soft", (0.5,)) == [
+        [0.0] * model.config.depth
+    ]  # untrained blocks do nothing yet
     busy = initialize_grid_model(GridModel(tiny()), torch.Generator().manual_seed(0))
     for parameter in busy.base.blocks.parameters():
         torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(2))
@@ -119,9 +154,18 @@ def test_streams_are_as_far_apart_as_their_tokens_differ(model, truth):
 
 
 def test_paired_differences_are_over_grids():
-    line = lambda variant, steps, seed, grid, value: {"variant": variant, "steps": steps, "seed": seed, "grid": grid, "all": value, "moving": math.nan}
+    line = lambda variant, steps, seed, grid, value: {
+        "variant": variant,
+        "steps": steps,
+        "seed": seed,
+        "grid": grid,
+        "all": value,
+        "moving": math.nan,
+    }
     records = [line("transport", 0, 0, grid, 20.0) for grid in "abc"]
-    records += [line("soft", 4, seed, grid, 20.0 + gain + seed) for grid, gain in (("a", 0.5), ("b", 1.5)) for seed in (0, 1)]
+    records += [
+        line("soft", 4, seed, grid, 20.0 + gain + seed) for grid, gain in (("a", 0.5), ("b", 1.5)) for seed in (0, 1)
+    ]
     assert report.paired(records, "soft", "transport", 4, "all") == (pytest.approx(1.5), pytest.approx(0.5), 2)
     assert report.paired(records, "soft", "transport", 8, "all") is None
     assert report.paired(records, "soft", "transport", 4, "moving") is None
@@ -129,7 +173,14 @@ def test_paired_differences_are_over_grids():
 
 def test_tables_say_what_was_measured(measured):
     text = report.tables(measured[0].records)
-    for part in ("| transport |", "## 1 step", "| soft − transport | 1 |", "| soft − hard | 1 |", "| in tiles |", "## PSNR by distance"):
+    for part in (
+        "| transport |",
+        "## 1 step",
+        "| soft − transport | 1 |",
+        "| soft − hard | 1 |",
+        "| in tiles |",
+        "## PSNR by distance",
+    ):
         assert part in text
     assert report.tables([]).strip() == ""
 
@@ -138,7 +189,12 @@ def test_figures_and_sheets_are_written(measured, model, truth, tmp_path, monkey
     monkeypatch.setattr(report, "SHEET_STEPS", 1)
     report.write_figures(tmp_path, model, [truth], measured[0].records)
     report.write_sheets(tmp_path, model, [truth], seed=0)
-    assert {file.name for file in tmp_path.iterdir()} == {"quality_by_steps.png", "larger_grids.png", "stream_distance.png", "grid_1.jpg"}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "quality_by_steps.png",
+        "larger_grids.png",
+        "stream_distance.png",
+        "grid_1.jpg",
+    }
 
 
 def test_ticks_are_round_and_enclose_the_values():

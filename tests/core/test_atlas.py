@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fourreal_core.show import atlas
 from fourreal_core.grid import FrameGrid, task_known
+from fourreal_core.show import atlas
 
 V, T, H, W = 3, 5, 20, 36
 
@@ -69,7 +69,10 @@ def test_equal_pixels_have_one_identity_and_others_another():
     grid = plain_cells()
     changed = grid.frames.clone()
     changed[1, 2, 3, 4, 0] += 2 / 255
-    identities = [atlas.grid_atlases(each).identity for each in (grid, grid.replace(fps=5.0), grid.replace(frames=changed), grid.swapped())]
+    identities = [
+        atlas.grid_atlases(each).identity
+        for each in (grid, grid.replace(fps=5.0), grid.replace(frames=changed), grid.swapped())
+    ]
     assert identities[0] == identities[1] and len(set(identities)) == 3
 
 

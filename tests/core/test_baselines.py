@@ -29,7 +29,9 @@ def test_fills_are_right_on_the_scenes_they_assume():
 @pytest.mark.parametrize("fill", [copy_fill, copy_time_fill, additive_fill])
 def test_known_cells_stay_and_the_input_is_unchanged(fill):
     grid = inputs_of(random_truth())
-    grid = grid.replace(frames=grid.frames.index_put((torch.tensor(2), torch.tensor(3)), torch.tensor(0.5)), provenance={"seed": 3})
+    grid = grid.replace(
+        frames=grid.frames.index_put((torch.tensor(2), torch.tensor(3)), torch.tensor(0.5)), provenance={"seed": 3}
+    )
     grid.known[2, 3] = True
     before = grid.frames.clone()
     filled = fill(grid)

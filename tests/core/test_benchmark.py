@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from fourreal_core.evaluation.image import grid_ssim
 from fourreal_core.evaluation.measure import Score, hide, matrix_peak, measure, model_flops
 from fourreal_core.grid import FrameGrid
-from fourreal_core.evaluation.image import grid_ssim
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fourreal_core.model.config import bundled
+from fourreal_core.model.two_stream import GridModel
 from fourreal_core.sampling.budget import (
     FACTOR,
     VIDEOS,
@@ -19,8 +21,6 @@ from fourreal_core.sampling.budget import (
     tokens,
     work,
 )
-from fourreal_core.model.config import bundled
-from fourreal_core.model.two_stream import GridModel
 
 WAN = VideoNetwork(1536, 8960, 30, 30 * (6 * 1536**2 + 2 * 1536 * 8960), 2, 16, 4)
 SIZE = GridSize(3, 5, 128, 240, "hold")
@@ -60,7 +60,9 @@ def test_trained_layers_and_a_second_head_are_counted():
     plain, trained = of_grid_model(bundled(), 2), of_grid_model(bundled(), 2, sync_weights=6 * 4 * 192**2)
     size = GridSize(3, 5, 72, 128)
     assert work(trained, Plan(size, "soft")) - work(plain, Plan(size, "soft")) == tokens(plain, size) * 6 * 4 * 192**2
-    assert work(plain, Plan(size, "off")) - work(plain, Plan(size, "hard")) == tokens(plain, size) * plain.frame_weights[1]
+    assert (
+        work(plain, Plan(size, "off")) - work(plain, Plan(size, "hard")) == tokens(plain, size) * plain.frame_weights[1]
+    )
 
 
 def test_the_bundled_models_weights_per_token_are_those_of_its_blocks():
@@ -76,7 +78,9 @@ def test_memory_grows_with_tokens_prompts_and_streams():
     assert peak_bytes(WAN, replace(plan, size=replace(SIZE, width=480))) == 2 * once
     assert peak_bytes(replace(WAN, number_bytes=4), plan) == 2 * once
     assert peak_bytes(WAN, Plan(SIZE, VIDEOS)) < once < peak_bytes(WAN, Plan(SIZE, "sequential"))
-    assert peak_bytes(replace(WAN, both_at_once=True), Plan(replace(SIZE, views=5), "hard")) > 1.5 * peak_bytes(WAN, Plan(replace(SIZE, views=5), "hard"))
+    assert peak_bytes(replace(WAN, both_at_once=True), Plan(replace(SIZE, views=5), "hard")) > 1.5 * peak_bytes(
+        WAN, Plan(replace(SIZE, views=5), "hard")
+    )
 
 
 def test_changes_that_fit_are_the_smallest_of_their_kind():
@@ -87,7 +91,9 @@ def test_changes_that_fit_are_the_smallest_of_their_kind():
     assert (found["encoding"].size.times, found["encoding"].size.encoding) == (5, "native")
     assert (found["times"].size.times, found["views"].size.views) == (4, 4)
     cells = found["cells"].size
-    assert cells.height % 16 == cells.width % 16 == 0 and cells.width / cells.height == pytest.approx(832 / 480, rel=0.05)
+    assert cells.height % 16 == cells.width % 16 == 0 and cells.width / cells.height == pytest.approx(
+        832 / 480, rel=0.05
+    )
     assert all(FACTOR * peak_bytes(WAN, each) <= free for each in found.values())
     assert not dict(plans_that_fit(WAN, plan, 1))
 

@@ -15,7 +15,15 @@ TABLE = json.loads((Path(__file__).resolve().parents[1] / "camera_path_cases.jso
 
 
 def drawn(*points, frames=9, loop="no", between="blend"):
-    return CameraPath(V, T, frames, 24.0, loop, between, tuple(ControlPoint(*point) if isinstance(point, tuple) else point for point in points))
+    return CameraPath(
+        V,
+        T,
+        frames,
+        24.0,
+        loop,
+        between,
+        tuple(ControlPoint(*point) if isinstance(point, tuple) else point for point in points),
+    )
 
 
 BULLET = drawn((0, 0), (0, 2), (2, 2), (2, 4), frames=V + T - 1)
@@ -34,7 +42,9 @@ def test_bad_texts_get_the_sentence_of_the_table(case):
     assert str(caught.value) == case["sentence"]
 
 
-@pytest.mark.parametrize("text", ['{"version": 1, "views": NaN}', "[" * 50_000, '{"version": 1e999}', " " * 200_001, '{"a": Infinity}'])
+@pytest.mark.parametrize(
+    "text", ['{"version": 1, "views": NaN}', "[" * 50_000, '{"version": 1e999}', " " * 200_001, '{"a": Infinity}']
+)
 def test_texts_that_only_python_reads_get_one_sentence_too(text):
     with pytest.raises(ValueError, match="expected") as caught:
         parse_camera_path(text)
@@ -79,7 +89,9 @@ def test_a_rounded_corner_is_cut_on_both_sides_alike_and_a_sharp_one_is_visited(
     round_ = camera_positions(drawn((0, 0), ControlPoint(0, 2, rounding=1), (2, 2), frames=41), (V, T))
     assert sharp[20] == (0, 2) and (0, 2) not in round_
     assert round_[20] == (0.25, 1.75)
-    assert round_ == [(pytest.approx(2 - time, abs=1e-5), pytest.approx(2 - view, abs=1e-5)) for view, time in reversed(round_)]
+    assert round_ == [
+        (pytest.approx(2 - time, abs=1e-5), pytest.approx(2 - view, abs=1e-5)) for view, time in reversed(round_)
+    ]
     assert round_[0] == (0, 0) and round_[-1] == (2, 2)
 
 
@@ -112,4 +124,6 @@ def test_text_and_path_go_into_each_other():
     for case in TABLE["positions"]:
         path = parse_camera_path(json.dumps(case["path"]))
         assert parse_camera_path(camera_path_text(path)) == path
-    assert camera_path_text(drawn((0, 0), (1.5, 4, 2))).endswith('"points":[{"view":0,"time":0},{"view":1.5,"time":4,"hold":2}]}')
+    assert camera_path_text(drawn((0, 0), (1.5, 4, 2))).endswith(
+        '"points":[{"view":0,"time":0},{"view":1.5,"time":4,"hold":2}]}'
+    )

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fourreal_core.show.contact_sheet import BACKGROUND, KNOWN_MARK, contact_sheet
 from fourreal_core.grid import FrameGrid
+from fourreal_core.show.contact_sheet import BACKGROUND, KNOWN_MARK, contact_sheet
 
 V, T, H, W = 3, 5, 8, 16
 
@@ -48,7 +48,9 @@ def test_gaps_of_unknown_cells_are_dark():
     assert torch.equal(contact_sheet(coloured_grid(), max_side=None)[0, 0], torch.tensor(BACKGROUND))
 
 
-@pytest.mark.parametrize("shape", [(3, 5, 8, 16, 3), (1, 1, 200, 100, 3), (64, 2, 5, 3, 3), (2, 300, 4, 4, 3), (1, 1, 1, 900, 3)])
+@pytest.mark.parametrize(
+    "shape", [(3, 5, 8, 16, 3), (1, 1, 200, 100, 3), (64, 2, 5, 3, 3), (2, 300, 4, 4, 3), (1, 1, 1, 900, 3)]
+)
 @pytest.mark.parametrize("max_side", [1, 37, 256])
 def test_sheets_fit_max_side_and_are_never_enlarged(shape, max_side):
     sheet_HWC = contact_sheet(torch.rand(shape), max_side=max_side)
@@ -73,10 +75,14 @@ def test_previews_are_clamped_and_unchanged():
     assert torch.equal(frames, before)
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    ((torch.rand(T, H, W, 3),), "views, times, height, width"), ((torch.zeros(V, T, H, W, 3, dtype=torch.uint8),), "float frames"),
-    ((torch.rand(V, T, H, W, 3), torch.ones(T, V, dtype=torch.bool)), "known of shape"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        ((torch.rand(T, H, W, 3),), "views, times, height, width"),
+        ((torch.zeros(V, T, H, W, 3, dtype=torch.uint8),), "float frames"),
+        ((torch.rand(V, T, H, W, 3), torch.ones(T, V, dtype=torch.bool)), "known of shape"),
+    ],
+)
 def test_other_tensors_are_refused(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         contact_sheet(*arguments)

@@ -3,17 +3,26 @@
 import pytest
 import torch
 
-from fourreal_core.model.condition import guess_channels
 from fourreal_core.flow import from_model
 from fourreal_core.grid import FrameGrid, task_known
+from fourreal_core.model.condition import guess_channels
 from fourreal_core.model.config import tiny
 from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
 from fourreal_core.model.prior import look_up
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.training.footage.examples import Look, _channel_first, _fields, _line_fields, first_known, grid_batch, sequence_batch, whole_batch
-from fourreal_core.training.loop import TrainingPlan, start, train
+from fourreal_core.training.footage.examples import (
+    Look,
+    _channel_first,
+    _fields,
+    _line_fields,
+    first_known,
+    grid_batch,
+    sequence_batch,
+    whole_batch,
+)
 from fourreal_core.training.footage.mixture import ExampleFolder, Mixture, load_examples
 from fourreal_core.training.footage.store import ENDING, StoredGrid, store_grid, write_examples
+from fourreal_core.training.loop import TrainingPlan, start, train
 from fourreal_core.transport import transport
 
 V, T, H, W = 3, 5, 16, 24
@@ -38,7 +47,11 @@ def seeded(seed=0):
 
 @pytest.fixture(scope="module")
 def grids():
-    return {"grid": store_grid(frames(V, T)), "static": store_grid(frames(V + 1, 1)), "plain": store_grid(frames(1, T + 2))}
+    return {
+        "grid": store_grid(frames(V, T)),
+        "static": store_grid(frames(V + 1, 1)),
+        "plain": store_grid(frames(1, T + 2)),
+    }
 
 
 @pytest.fixture
@@ -85,7 +98,9 @@ def test_a_line_s_sequence_shows_its_known_frames_and_the_first_one_only(shape, 
         for f, n in enumerate(order):
             if not shown[f]:
                 noisy[n] = torch.randint(256, (H, W, 3), generator=seeded(9), dtype=torch.uint8)
-        other = sequence_batch(Mixture.of([StoredGrid(noisy.view_as(stored.frames), stored.valid)]), 1, (H, W), True, seeded(seed))
+        other = sequence_batch(
+            Mixture.of([StoredGrid(noisy.view_as(stored.frames), stored.valid)]), 1, (H, W), True, seeded(seed)
+        )
         assert torch.equal(batch.condition, other.condition)
     assert backwards == {True, False}
 
@@ -127,14 +142,21 @@ def test_a_changed_look_keeps_what_the_guess_means(look, grids):
     plain = _channel_first(parts, slice(None), slice(None))[1]
     plain_source, plain_back = plain[:, 8:11].movedim(2, 1).flatten(0, 1), plain[:, 14:16].movedim(2, 1).flatten(0, 1)
     read = look_up(plain_source, plain_back).view(V, T, 3, H, W).permute(0, 1, 3, 4, 2) / 2 + 0.5
-    torch.testing.assert_close(look_up(source, back), (look.frames(read) * 2 - 1).permute(0, 1, 4, 2, 3).flatten(0, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        look_up(source, back), (look.frames(read) * 2 - 1).permute(0, 1, 4, 2, 3).flatten(0, 1), atol=1e-5, rtol=0
+    )
     assert plain_back.abs().amax() > 0 and x0.abs().amax() <= 1
 
 
 def test_some_draws_see_one_input_only(grids):
     generator, mixture = seeded(), Mixture.of([grids["grid"]])
-    counts = [int((grid_batch(mixture, 1, (8, 8), True, generator).condition[0, :, 3, :, 0, 0] > 0.5).sum()) for _ in range(200)]
-    assert set(counts) == {V, T, V + T - 1} and 0.02 < counts.count(V) / 200 < 0.1 and 0.02 < counts.count(T) / 200 < 0.1
+    counts = [
+        int((grid_batch(mixture, 1, (8, 8), True, generator).condition[0, :, 3, :, 0, 0] > 0.5).sum())
+        for _ in range(200)
+    ]
+    assert (
+        set(counts) == {V, T, V + T - 1} and 0.02 < counts.count(V) / 200 < 0.1 and 0.02 < counts.count(T) / 200 < 0.1
+    )
 
 
 def test_static_scenes_stand_still_with_view_0_known_and_transport_s_guess():
@@ -162,7 +184,9 @@ def test_a_static_scene_shows_its_view_0_only(plain_look):
 
 def test_static_scenes_come_in_both_orders(plain_look):
     stored = store_grid(frames(V, 1))
-    first = {float(grid_batch(Mixture.of([stored]), 1, (H, W), False, seeded(seed)).x0[0, 0].mean()) for seed in range(12)}
+    first = {
+        float(grid_batch(Mixture.of([stored]), 1, (H, W), False, seeded(seed)).x0[0, 0].mean()) for seed in range(12)
+    }
     assert len({round(value, 4) for value in first}) == 2
 
 
@@ -205,7 +229,9 @@ def test_sources_are_drawn_by_weight(grids):
     assert all(abs(share - weight) < 0.035 for share, weight in zip(shares, (0.5, 0.3, 0.2)))
     with_views = [mixture.pick(generator, views=True) for _ in range(2000)]
     assert abs(sum(grid is grids["static"] for grid in with_views) / 2000 - 0.3 / 0.8) < 0.035
-    one, two = ([mixture.grids.index(mixture.pick(generator)) for _ in range(20)] for generator in (seeded(5), seeded(5)))
+    one, two = (
+        [mixture.grids.index(mixture.pick(generator)) for _ in range(20)] for generator in (seeded(5), seeded(5))
+    )
     assert one == two
 
 

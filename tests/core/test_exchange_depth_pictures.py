@@ -8,8 +8,8 @@ import torch
 
 from fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, view_positions, write_quilts
 from fourreal_core.exchange.stereo import EVERY, stands_right_of, stereo_paths, stereo_video
-from fourreal_core.grid import Cameras, FrameGrid
 from fourreal_core.files.video import read_image, read_video
+from fourreal_core.grid import Cameras, FrameGrid
 
 V, T, H, W = 4, 5, 8, 16
 
@@ -48,7 +48,9 @@ def test_the_left_eye_is_on_the_left_unless_eyes_are_crossed(viewing, order):
     grid = numbered_grid()
     video_NHWC = stereo_video(grid, view=1, spacing=1, viewing=viewing)
     assert video_NHWC.shape == (T, H, 2 * W, 3)
-    assert torch.equal(video_NHWC[:, :, :W], grid.frames[order[0]]) and torch.equal(video_NHWC[:, :, W:], grid.frames[order[1]])
+    assert torch.equal(video_NHWC[:, :, :W], grid.frames[order[0]]) and torch.equal(
+        video_NHWC[:, :, W:], grid.frames[order[1]]
+    )
 
 
 def test_half_width_squeezes_each_eye():
@@ -56,13 +58,18 @@ def test_half_width_squeezes_each_eye():
     assert video_NHWC.shape == (1, H, W, 3)
     left_HWC, right_HWC = video_NHWC[0, :, : W // 2], video_NHWC[0, :, W // 2 :]
     assert cell(left_HWC) == (0, 2) and cell(right_HWC) == (3, 2)
-    assert left_HWC[0, :, 2].mean().item() == pytest.approx(numbered_grid().frames[0, 0, 0, :, 2].mean().item(), abs=0.01)  # the whole picture is there
+    assert left_HWC[0, :, 2].mean().item() == pytest.approx(
+        numbered_grid().frames[0, 0, 0, :, 2].mean().item(), abs=0.01
+    )  # the whole picture is there
 
 
 BAD_EYES = {
     "one view": ({"spacing": 0}, "spacing of 1 to 3 views, or -1 to -3 to exchange the eyes, got 0"),
     "too far": ({"spacing": -4}, "got -4: the grid has 4 views"),
-    "outside": ({"view": 2, "spacing": 2}, "view as 0 to 1, so that view \\+ 2 is in the grid of 4 views, or -1 for all, got 2"),
+    "outside": (
+        {"view": 2, "spacing": 2},
+        "view as 0 to 1, so that view \\+ 2 is in the grid of 4 views, or -1 for all, got 2",
+    ),
     "time": ({"time": 5}, "time as 0 to 4, or -1 for all, got 5"),
     "viewing": ({"viewing": "red-cyan"}, "one of parallel, cross-eyed, got 'red-cyan'"),
 }
@@ -86,18 +93,31 @@ def test_views_go_from_the_bottom_left_to_the_right_and_then_upwards():
     layout = QuiltLayout(across=2, up=2, tile_width=W, tile_height=H, aspect=2.0)
     quilt_NHWC = quilts(numbered_grid(), layout, views=range(V), times=[3])
     assert quilt_NHWC.shape == (1, 2 * H, 2 * W, 3)
-    tiles = {"bottom left": quilt_NHWC[0, H:, :W], "bottom right": quilt_NHWC[0, H:, W:], "top left": quilt_NHWC[0, :H, :W],
-             "top right": quilt_NHWC[0, :H, W:]}
+    tiles = {
+        "bottom left": quilt_NHWC[0, H:, :W],
+        "bottom right": quilt_NHWC[0, H:, W:],
+        "top left": quilt_NHWC[0, :H, :W],
+        "top right": quilt_NHWC[0, :H, W:],
+    }
     assert {name: cell(tile) for name, tile in tiles.items()} == {
-        "bottom left": (0, 3), "bottom right": (1, 3), "top left": (2, 3), "top right": (3, 3)}
+        "bottom left": (0, 3),
+        "bottom right": (1, 3),
+        "top left": (2, 3),
+        "top right": (3, 3),
+    }
     assert torch.equal(tiles["top left"], numbered_grid().frames[2, 3])
 
 
 def test_there_is_a_quilt_per_time_and_progress_is_told():
     told = []
     layout = QuiltLayout(3, 1, W, H, 2.0)
-    quilts_NHWC = quilts(numbered_grid(), layout, views=[3, 2, 1], times=[4, 0], on_quilt=lambda *step: told.append(step))
-    assert [cell(quilt_HWC[:, 2 * W :]) for quilt_HWC in quilts_NHWC] == [(1, 4), (1, 0)] and cell(quilts_NHWC[0]) == (3, 4)
+    quilts_NHWC = quilts(
+        numbered_grid(), layout, views=[3, 2, 1], times=[4, 0], on_quilt=lambda *step: told.append(step)
+    )
+    assert [cell(quilt_HWC[:, 2 * W :]) for quilt_HWC in quilts_NHWC] == [(1, 4), (1, 0)] and cell(quilts_NHWC[0]) == (
+        3,
+        4,
+    )
     assert told == [(1, 2), (2, 2)]
 
 
@@ -136,8 +156,11 @@ def test_names_follow_the_vendors_convention():
     assert DEVICES["Looking Glass Portrait"].suffix == "_qs8x6a0.75"
     assert DEVICES["Looking Glass 16 inch landscape"].suffix == "_qs7x7a1.7778"
     assert {name: (each.width, each.height) for name, each in DEVICES.items()} == {
-        "Looking Glass Go": (4092, 4092), "Looking Glass Portrait": (3360, 3360), "Looking Glass 16 inch landscape": (5992, 5992),
-        "Looking Glass 32 inch landscape": (8190, 8190)}
+        "Looking Glass Go": (4092, 4092),
+        "Looking Glass Portrait": (3360, 3360),
+        "Looking Glass 16 inch landscape": (5992, 5992),
+        "Looking Glass 32 inch landscape": (8190, 8190),
+    }
 
 
 def test_one_quilt_is_a_picture_and_several_are_a_video(tmp_path):
@@ -152,17 +175,25 @@ def test_one_quilt_is_a_picture_and_several_are_a_video(tmp_path):
     assert sorted(tmp_path.iterdir()) == [picture, video]
 
 
-@pytest.mark.parametrize(("views", "size", "expected"), [(8, (72, 128), (2, 4)), (8, (128, 72), (4, 2)), (7, (72, 128), (1, 7)), (9, (15, 15), (3, 3))])
+@pytest.mark.parametrize(
+    ("views", "size", "expected"),
+    [(8, (72, 128), (2, 4)), (8, (128, 72), (4, 2)), (7, (72, 128), (1, 7)), (9, (15, 15), (3, 3))],
+)
 def test_one_tile_per_view_makes_the_squarest_quilt_of_even_size(views, size, expected):
     layout = one_tile_per_view(views, *size)
     assert (layout.across, layout.up) == expected and layout.tiles == views
-    assert layout.tile_width % 2 == layout.tile_height % 2 == 0 and max(size) - max(layout.tile_width, layout.tile_height) in (0, 1)
+    assert layout.tile_width % 2 == layout.tile_height % 2 == 0 and max(size) - max(
+        layout.tile_width, layout.tile_height
+    ) in (0, 1)
 
 
 BAD_QUILTS = {
     "no tiles": (lambda: QuiltLayout(0, 2, W, H, 1.0), "at least one tile and one pixel"),
     "huge": (lambda: QuiltLayout(40, 2, 640, H, 1.0), "at most 16384 pixels a side, got 25600x16"),
-    "too much": (lambda: quilts(numbered_grid(), QuiltLayout(1, 1, 16000, 16000, 1.0), [0], [0] * 40), "at most 64 GiB, 40 of 16000x16000 need 114"),
+    "too much": (
+        lambda: quilts(numbered_grid(), QuiltLayout(1, 1, 16000, 16000, 1.0), [0], [0] * 40),
+        "at most 64 GiB, 40 of 16000x16000 need 114",
+    ),
     "outside": (lambda: quilts(numbered_grid(), QuiltLayout(1, 1, W, H, 2.0), [4], [0]), r"view in 0..3, got 4"),
 }
 

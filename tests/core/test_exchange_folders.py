@@ -13,8 +13,8 @@ from fourreal_core.exchange.batch import ORDERS, grid_from_images, grid_images, 
 from fourreal_core.exchange.folders import write_images, write_time_videos, write_view_videos
 from fourreal_core.exchange.nerfstudio import opengl_camera_to_world, write_nerfstudio
 from fourreal_core.exchange.rig import RigPick, plan_rig, read_rig
-from fourreal_core.grid import Cameras, FrameGrid, task_known
 from fourreal_core.files.video import read_image, read_video
+from fourreal_core.grid import Cameras, FrameGrid, task_known
 
 V, T, H, W = 3, 5, 8, 16
 
@@ -41,7 +41,9 @@ WRITERS = {
     "lossless view videos": lambda grid, folder, **options: write_view_videos(grid, folder, lossless=True, **options),
     "time videos": lambda grid, folder, **options: write_time_videos(grid, folder, **options),
     "images": lambda grid, folder, **options: write_images(grid, folder, **options),
-    "nerfstudio": lambda grid, folder, **options: write_nerfstudio(grid.replace(cameras=arc_cameras()), folder, **options),
+    "nerfstudio": lambda grid, folder, **options: write_nerfstudio(
+        grid.replace(cameras=arc_cameras()), folder, **options
+    ),
 }
 
 
@@ -74,7 +76,9 @@ def test_names_say_view_and_time(tmp_path):
 
 def test_small_videos_and_photos_are_close_and_of_even_size(tmp_path):
     y, x = torch.meshgrid(torch.linspace(0.2, 0.8, 31), torch.linspace(0.2, 0.8, 47), indexing="ij")
-    smooth = FrameGrid(torch.stack([y, x, (x + y) / 2], -1).expand(V, T, -1, -1, -1).contiguous(), task_known(V, T), fps=25.0)
+    smooth = FrameGrid(
+        torch.stack([y, x, (x + y) / 2], -1).expand(V, T, -1, -1, -1).contiguous(), task_known(V, T), fps=25.0
+    )
     write_view_videos(smooth, tmp_path / "videos")
     video_THWC, fps = read_video(tmp_path / "videos" / "view_0001.mp4")
     assert video_THWC.shape == (T, 32, 48, 3) and fps == 25
@@ -139,7 +143,12 @@ def test_a_dataset_projects_points_to_the_pixels_that_the_cameras_see(tmp_path):
     grid = bytes_grid(cameras=arc_cameras())
     described = dataset(grid, tmp_path)
     point = torch.tensor([0.3, -0.4, 0.5, 1.0], dtype=torch.float64)
-    assert (described["w"], described["h"], described["camera_model"], len(described["frames"])) == (W, H, "OPENCV", V * T)
+    assert (described["w"], described["h"], described["camera_model"], len(described["frames"])) == (
+        W,
+        H,
+        "OPENCV",
+        V * T,
+    )
     for index, frame in enumerate(described["frames"]):
         view, time = divmod(index, T)
         x, y, z, _ = torch.linalg.inv(torch.tensor(frame["transform_matrix"], dtype=torch.float64)) @ point
@@ -160,7 +169,9 @@ def test_a_camera_in_front_of_the_origin_has_the_pose_that_blender_would_write()
 
 
 def test_a_lens_that_all_views_share_is_written_once(tmp_path):
-    cameras = Cameras(arc_cameras().world_to_camera, torch.tensor([[20.0, 0, 8], [0, 20, 4], [0, 0, 1]]).expand(V, 3, 3))
+    cameras = Cameras(
+        arc_cameras().world_to_camera, torch.tensor([[20.0, 0, 8], [0, 20, 4], [0, 0, 1]]).expand(V, 3, 3)
+    )
     described = dataset(bytes_grid(cameras=cameras), tmp_path)
     assert (described["fl_x"], described["fl_y"], described["cx"], described["cy"]) == (20, 20, 8, 4)
     assert set(described["frames"][0]) == {"file_path", "time", "transform_matrix"}
@@ -187,9 +198,18 @@ def test_a_dataset_of_one_time_is_a_still_scene(tmp_path):
 
 BAD_DATASETS = {
     "no cameras": (bytes_grid(), "this grid has none: write images instead and let nerfstudio's ns-process-data"),
-    "skew": (bytes_grid(cameras=Cameras(torch.eye(4).expand(V, 4, 4), torch.tensor([[20.0, 3, 8], [0, 20, 4], [0, 0, 1]]).expand(V, 3, 3))),
-             "without skew, which transforms.json cannot hold, got 3 pixels in view 0"),
-    "empty": (FrameGrid(torch.zeros(V, T, H, W, 3), torch.zeros(V, T, dtype=torch.bool), cameras=arc_cameras()), "cells are all empty"),
+    "skew": (
+        bytes_grid(
+            cameras=Cameras(
+                torch.eye(4).expand(V, 4, 4), torch.tensor([[20.0, 3, 8], [0, 20, 4], [0, 0, 1]]).expand(V, 3, 3)
+            )
+        ),
+        "without skew, which transforms.json cannot hold, got 3 pixels in view 0",
+    ),
+    "empty": (
+        FrameGrid(torch.zeros(V, T, H, W, 3), torch.zeros(V, T, dtype=torch.bool), cameras=arc_cameras()),
+        "cells are all empty",
+    ),
 }
 
 
@@ -224,13 +244,19 @@ def test_changed_images_keep_all_else_of_their_grid():
     assert torch.equal(again.cameras.world_to_camera, grid.cameras.world_to_camera)
 
 
-@pytest.mark.parametrize(("make", "sentence"), [
-    (lambda images: grid_from_images(images[:-1], V), "3 views can share evenly, got 14"),
-    (lambda images: grid_from_images(images, 0), "0 views can share evenly, got 15"),
-    (lambda images: grid_from_images(images, V, order="random"), "order as one of view by view, time by time, got 'random'"),
-    (lambda images: grid_like(bytes_grid(), images[:-1]), "expected 15 images for 3 views and 5 times, got 14"),
-    (lambda images: grid_from_images(images + 1, V), "pixel values in 0..1 in the images"),
-])
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda images: grid_from_images(images[:-1], V), "3 views can share evenly, got 14"),
+        (lambda images: grid_from_images(images, 0), "0 views can share evenly, got 15"),
+        (
+            lambda images: grid_from_images(images, V, order="random"),
+            "order as one of view by view, time by time, got 'random'",
+        ),
+        (lambda images: grid_like(bytes_grid(), images[:-1]), "expected 15 images for 3 views and 5 times, got 14"),
+        (lambda images: grid_from_images(images + 1, V), "pixel values in 0..1 in the images"),
+    ],
+)
 def test_batches_that_are_no_grid_get_one_clear_sentence(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make(grid_images(bytes_grid()))

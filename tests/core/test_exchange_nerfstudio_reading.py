@@ -21,7 +21,9 @@ def grid_with_cameras(shared_lens: bool = False) -> FrameGrid:
     poses = torch.eye(4).repeat(V, 1, 1)
     poses[:, :3, :3] = torch.linalg.qr(torch.randn(V, 3, 3, generator=torch.Generator().manual_seed(1)))[0]
     poses[:, :3, 3] = torch.tensor([[0.5, -1, 4], [1.5, 0, 3], [-2, 1, 5]])
-    lenses = torch.stack([torch.tensor([[20.0 + v * (not shared_lens), 0, 7], [0, 21, 4.5], [0, 0, 1]]) for v in range(V)])
+    lenses = torch.stack(
+        [torch.tensor([[20.0 + v * (not shared_lens), 0, 7], [0, 21, 4.5], [0, 0, 1]]) for v in range(V)]
+    )
     return FrameGrid(frames, task_known(V, T), cameras=Cameras(poses, lenses))
 
 
@@ -80,7 +82,9 @@ def test_pictures_that_are_smaller_copies_have_cameras_of_their_size(dataset):
 
 def test_a_still_scene_is_a_grid_of_one_time(dataset):
     def still(described):
-        described["frames"] = [{name: value for name, value in frame.items() if name != "time"} for frame in described["frames"][::T]]
+        described["frames"] = [
+            {name: value for name, value in frame.items() if name != "time"} for frame in described["frames"][::T]
+        ]
 
     change(dataset, still)
     assert torch.equal(read(dataset).frames, grid_with_cameras().frames[:, :1])
@@ -90,7 +94,9 @@ def test_lens_distortion_is_left_out_of_the_cameras_with_a_remark(dataset):
     assert plan_rig(dataset).remarks == []
     change(dataset, lambda described: described["frames"][4].update(k1=0.03))
     [remark] = plan_rig(dataset).remarks
-    assert remark.startswith("frame 4 of transforms.json has lens distortion (k1 = 0.03), which a grid's cameras leave out")
+    assert remark.startswith(
+        "frame 4 of transforms.json has lens distortion (k1 = 0.03), which a grid's cameras leave out"
+    )
     assert torch.equal(read(dataset).cameras.intrinsics, grid_with_cameras().cameras.intrinsics)
 
 
@@ -164,7 +170,13 @@ def test_what_is_no_grid_gets_one_clear_sentence(dataset, spoil):
     assert "\n" not in str(caught.value)
 
 
-UNHOLDABLE = [{"file_path": "images/\0.png"}, {"file_path": "n" * 5000}, {"file_path": "\ud800.png"}, {"time": 10**400}, {"w": 10**400}]
+UNHOLDABLE = [
+    {"file_path": "images/\0.png"},
+    {"file_path": "n" * 5000},
+    {"file_path": "\ud800.png"},
+    {"time": 10**400},
+    {"w": 10**400},
+]
 
 
 @pytest.mark.parametrize("values", UNHOLDABLE, ids=range(len(UNHOLDABLE)))

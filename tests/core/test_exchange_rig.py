@@ -11,8 +11,8 @@ from PIL import Image
 
 from fourreal_core.exchange.recordings import Recording, count_frames, read_frames
 from fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
-from fourreal_core.grid import FrameGrid
 from fourreal_core.files.video import write_video
+from fourreal_core.grid import FrameGrid
 
 V, N, H, W = 3, 13, 8, 16
 
@@ -69,7 +69,9 @@ def test_stride_zero_spreads_the_times_over_what_all_views_have(rig):
 def test_no_number_of_times_takes_what_all_views_have_and_says_so(rig):
     plan = plan_rig(rig, RigPick(first_frame=1, stride=2))
     assert frame_numbers(read_rig(plan)) == [[1, 3, 5, 7, 9]] * V
-    assert plan.remarks == ["the recordings have from 11 (cam10.mkv) to 13 (cam1.mkv) frames: the grid has the 5 times that all of them show"]
+    assert plan.remarks == [
+        "the recordings have from 11 (cam10.mkv) to 13 (cam1.mkv) frames: the grid has the 5 times that all of them show"
+    ]
     assert plan_rig(rig, RigPick(times=4)).remarks == []
 
 
@@ -128,7 +130,9 @@ def test_one_recording_is_counted_and_read_in_part(rig):
     assert torch.equal(frames, recording(2)[3:10:3]) and fps == 30
 
 
-@pytest.mark.parametrize(("text", "offsets"), [("", ()), (" ", ()), ("0, 3, -2", (0, 3, -2)), ("0 3 -2", (0, 3, -2)), ("5,", (5,))])
+@pytest.mark.parametrize(
+    ("text", "offsets"), [("", ()), (" ", ()), ("0, 3, -2", (0, 3, -2)), ("0 3 -2", (0, 3, -2)), ("5,", (5,))]
+)
 def test_offsets_as_text(text, offsets):
     assert parse_offsets(text) == offsets
 
@@ -142,10 +146,16 @@ def test_other_offsets_get_one_clear_sentence(text):
 BAD_PICKS = {
     "too many views": ({"views": 4, "times": 1}, "at least 4 views in .*, got 3: ask for fewer views"),
     "too many times": ({"times": 12}, "at least 12 frames in cam10.mkv, got 11"),
-    "too many spread": ({"times": 12, "stride": 0}, "the shortest has 11: choose an earlier first frame or fewer times"),
+    "too many spread": (
+        {"times": 12, "stride": 0},
+        "the shortest has 11: choose an earlier first frame or fewer times",
+    ),
     "starts behind the end": ({"first_frame": 11}, "the shortest has 0: choose an earlier first frame"),
     "too few offsets": ({"times": 1, "offsets": (1, 2)}, "expected 3 offsets, one per recording, got 2"),
-    "before the start": ({"times": 1, "offsets": (0, 0, -1)}, "cam10.mkv to start at frame 0 or later, first frame 0 and offset -1 give -1"),
+    "before the start": (
+        {"times": 1, "offsets": (0, 0, -1)},
+        "cam10.mkv to start at frame 0 or later, first frame 0 and offset -1 give -1",
+    ),
     "negative": ({"stride": -1}, "expected stride of 0 or more, got -1"),
     "huge": ({"times": 5000}, "at most 1024 views and 1024 times, got 0 and 5000"),
 }

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from fourreal_core.sampling.tiles import sample_large_grid, spans, tile_order
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.sampling.sample import sample_grid
+from fourreal_core.sampling.tiles import sample_large_grid, spans, tile_order
 
 V, T, H, W = 4, 7, 8, 16
 
@@ -53,7 +53,12 @@ def test_fifteen_by_fifteen_is_four_tiles_that_each_have_the_tasks_inputs():
 def test_filling_starts_where_something_is_known_and_skips_whole_tiles():
     known = torch.zeros(V, T, dtype=torch.bool)
     known[3, 6] = True
-    assert [(part.views.start, part.times.start) for part in tile_order(known, (3, 4))] == [(2, 3), (0, 3), (0, 0), (2, 0)]
+    assert [(part.views.start, part.times.start) for part in tile_order(known, (3, 4))] == [
+        (2, 3),
+        (0, 3),
+        (0, 0),
+        (2, 0),
+    ]
     known[2:, 3:] = True
     assert len(tile_order(known, (3, 4))) == 3
     assert tile_order(torch.ones(V, T, dtype=torch.bool)) == []
@@ -93,7 +98,9 @@ def test_each_tile_is_sampled_from_its_own_known_cells_and_its_part_of_the_guess
 
 def test_steps_count_over_all_tiles_and_may_cancel(model):
     grid, seen = grid_with(task_known(V, T)), []
-    sample_large_grid(model, grid, tile=(3, 4), steps=2, on_step=lambda *step: seen.append((*step[:2], tuple(step[2].shape))))
+    sample_large_grid(
+        model, grid, tile=(3, 4), steps=2, on_step=lambda *step: seen.append((*step[:2], tuple(step[2].shape)))
+    )
     assert seen == [(step, 8, (V, T, H, W, 3)) for step in range(1, 9)]
 
     def cancel(step, steps, estimate):

@@ -23,7 +23,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def grid():
-    smooth = torch.nn.functional.interpolate(torch.rand(V * T, 3, 6, 8, generator=torch.Generator().manual_seed(0)), (H, W))
+    smooth = torch.nn.functional.interpolate(
+        torch.rand(V * T, 3, 6, 8, generator=torch.Generator().manual_seed(0)), (H, W)
+    )
     known = torch.zeros(V, T, dtype=torch.bool)
     known[0], known[:, 0] = True, True
     return FrameGrid(frames=smooth.view(V, T, 3, H, W).movedim(2, -1).contiguous(), known=known)

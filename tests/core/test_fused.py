@@ -171,7 +171,9 @@ def test_fused_reads_the_text_of_either_stream():
     both, only_time, only_view = run(text_time, text_view), run(text_time, None), run(None, text_view)
     assert not any(torch.equal(a, b) for a, b in ((both, only_time), (both, only_view), (only_time, run(None, None))))
     same = torch.randn(1, 4, 6, dtype=torch.float64)  # one text for all: the mean of two readings is one reading
-    torch.testing.assert_close(run(same.expand(2 * V, -1, -1), same.expand(2 * T, -1, -1)), run(same.expand(2 * V, -1, -1), None))
+    torch.testing.assert_close(
+        run(same.expand(2 * V, -1, -1), same.expand(2 * T, -1, -1)), run(same.expand(2 * V, -1, -1), None)
+    )
 
 
 @pytest.mark.parametrize("kind", ["sequential", "fused"])
@@ -203,14 +205,18 @@ def test_gradients_reach_every_layer_of_the_kind_and_nothing_else(kind):
     randomize(model.sync[kind])
     model.base.requires_grad_(False)
     model(*random_input(model.config), sync=kind).square().sum().backward()
-    touched = {name for name, parameter in model.named_parameters() if parameter.grad is not None and parameter.grad.any()}
+    touched = {
+        name for name, parameter in model.named_parameters() if parameter.grad is not None and parameter.grad.any()
+    }
     assert touched == {name for name, _ in model.named_parameters() if name.startswith(f"sync.{kind}.")}
 
 
 def test_a_checkpoint_with_all_kinds_comes_back(tmp_path):
     model = random_model()
     randomize(model.sync)
-    assert list(model.sync) == list(TRAINED_SYNC) and all(len(layers) == model.config.depth for layers in model.sync.values())
+    assert list(model.sync) == list(TRAINED_SYNC) and all(
+        len(layers) == model.config.depth for layers in model.sync.values()
+    )
     save_checkpoint(tmp_path / "all.safetensors", model.float())
     loaded = load_model(tmp_path / "all.safetensors", dtype=torch.float32)
     assert loaded.config == with_layers() and loaded.sync_kinds == ("off", *TRAINED_SYNC)

@@ -19,7 +19,14 @@ class Builder:
 
     def __init__(self):
         self.binary = b""
-        self.document = {"asset": {"version": "2.0"}, "accessors": [], "bufferViews": [], "nodes": [], "meshes": [], "animations": []}
+        self.document = {
+            "asset": {"version": "2.0"},
+            "accessors": [],
+            "bufferViews": [],
+            "nodes": [],
+            "meshes": [],
+            "animations": [],
+        }
 
     def accessor(self, values, dtype="float32", normalized=False) -> int:
         values = np.asarray(values, dtype)
@@ -27,18 +34,29 @@ class Builder:
         self.binary += b"\0" * (-len(self.binary) % 4)
         self.document["bufferViews"].append({"buffer": 0, "byteOffset": len(self.binary), "byteLength": values.nbytes})
         self.binary += values.tobytes()
-        entry = {"bufferView": len(self.document["bufferViews"]) - 1, "componentType": COMPONENTS[dtype], "count": len(values)}
+        entry = {
+            "bufferView": len(self.document["bufferViews"]) - 1,
+            "componentType": COMPONENTS[dtype],
+            "count": len(values),
+        }
         self.document["accessors"].append({**entry, "type": TYPES[values.shape[1]], "normalized": normalized})
         return len(self.document["accessors"]) - 1
 
     def mesh(self, positions, indices, material=None, **attributes) -> int:
-        primitive = {"attributes": {"POSITION": self.accessor(positions), **attributes}, "indices": self.accessor(indices, "uint16")}
-        self.document["meshes"].append({"primitives": [primitive | ({"material": material} if material is not None else {})]})
+        primitive = {
+            "attributes": {"POSITION": self.accessor(positions), **attributes},
+            "indices": self.accessor(indices, "uint16"),
+        }
+        self.document["meshes"].append(
+            {"primitives": [primitive | ({"material": material} if material is not None else {})]}
+        )
         return len(self.document["meshes"]) - 1
 
     def animation(self, name, node, path, times, values, interpolation="LINEAR"):
         sampler = {"input": self.accessor(times), "output": self.accessor(values), "interpolation": interpolation}
-        self.document["animations"].append({"name": name, "samplers": [sampler], "channels": [{"sampler": 0, "target": {"node": node, "path": path}}]})
+        self.document["animations"].append(
+            {"name": name, "samplers": [sampler], "channels": [{"sampler": 0, "target": {"node": node, "path": path}}]}
+        )
 
     def write(self, path):
         text = json.dumps(self.document | {"buffers": [{"byteLength": len(self.binary)}]}).encode()
@@ -54,7 +72,10 @@ TRIANGLE = [(0, 0, 0), (1, 0, 0), (0, 1, 0)]
 
 def moving_triangle(tmp_path, property, times, values, interpolation="LINEAR"):
     builder = Builder()
-    builder.document["nodes"] = [{"name": "parent", "translation": [10, 0, 0], "children": [1]}, {"name": "triangle", "mesh": builder.mesh(TRIANGLE, [0, 1, 2])}]
+    builder.document["nodes"] = [
+        {"name": "parent", "translation": [10, 0, 0], "children": [1]},
+        {"name": "triangle", "mesh": builder.mesh(TRIANGLE, [0, 1, 2])},
+    ]
     builder.animation("move", 1, property, times, values, interpolation)
     return load_glb(builder.write(tmp_path / "moving.glb"))
 
@@ -68,10 +89,16 @@ def test_materials_vertex_colours_and_parts(tmp_path):
     second = builder.mesh(TRIANGLE, [2, 1, 0])
     builder.document["nodes"] = [{"name": "shirt", "mesh": first}, {"name": "sword", "mesh": second}]
     model = load_glb(builder.write(tmp_path / "two.glb"))
-    assert np.allclose(model.colours_N3[:3], [(0.5, 0, 0), (0, 1, 0), (0, 0, 0.2)]) and np.allclose(model.colours_N3[3:], 1)
+    assert np.allclose(model.colours_N3[:3], [(0.5, 0, 0), (0, 1, 0), (0, 0, 0.2)]) and np.allclose(
+        model.colours_N3[3:], 1
+    )
     assert model.parts[0].unlit and not model.parts[1].unlit and model.triangles_M3.tolist() == [[0, 1, 2], [5, 4, 3]]
     bare = model.without(["sword"])
-    assert [model.nodes[part.node].name for part in bare.parts] == ["shirt"] and bare.shown_vertices().tolist() == [0, 1, 2]
+    assert [model.nodes[part.node].name for part in bare.parts] == ["shirt"] and bare.shown_vertices().tolist() == [
+        0,
+        1,
+        2,
+    ]
     assert np.allclose(model.normals_N3[0], (0, 0, 1)) and np.allclose(model.normals_N3[5], (0, 0, -1))
 
 
@@ -100,7 +127,9 @@ def test_rotation_takes_the_short_way_at_constant_speed(tmp_path):
     model = moving_triangle(tmp_path, "rotation", [0, 1], [(0, 0, 0, 1), -quarter_about_z])
     positions, normals = pose(model, model.clips[0], 1 / 3)
     angle = np.radians(30)
-    assert np.allclose(positions[1], (10 + np.cos(angle), np.sin(angle), 0), atol=1e-6) and np.allclose(normals, (0, 0, 1), atol=1e-6)
+    assert np.allclose(positions[1], (10 + np.cos(angle), np.sin(angle), 0), atol=1e-6) and np.allclose(
+        normals, (0, 0, 1), atol=1e-6
+    )
     assert np.allclose(slerp(np.array([0, 0, 0, 1.0]), np.array([0, 0, 1e-5, 1.0]), 0.5), (0, 0, 5e-6, 1), atol=1e-9)
 
 
@@ -110,13 +139,17 @@ def skinned_bar(tmp_path, weights):
     inverse_bind = np.stack([np.eye(4), np.eye(4)])
     inverse_bind[1, 0, 3] = -1
     joints = builder.accessor([(0, 1, 0, 0)] * 3, "uint8")
-    mesh = builder.mesh([(0, 0, 0), (1, 0, 0), (2, 0, 0)], [0, 1, 2], JOINTS_0=joints, WEIGHTS_0=builder.accessor(weights))
+    mesh = builder.mesh(
+        [(0, 0, 0), (1, 0, 0), (2, 0, 0)], [0, 1, 2], JOINTS_0=joints, WEIGHTS_0=builder.accessor(weights)
+    )
     builder.document["nodes"] = [
         {"name": "root", "children": [1]},
         {"name": "elbow", "translation": [1, 0, 0]},
         {"name": "bar", "mesh": mesh, "skin": 0, "translation": [99, 99, 99]},
     ]
-    builder.document["skins"] = [{"joints": [0, 1], "inverseBindMatrices": builder.accessor(inverse_bind.transpose(0, 2, 1).reshape(2, 16))}]
+    builder.document["skins"] = [
+        {"joints": [0, 1], "inverseBindMatrices": builder.accessor(inverse_bind.transpose(0, 2, 1).reshape(2, 16))}
+    ]
     builder.animation("bend", 1, "rotation", [0, 1], [(0, 0, 0, 1), (0, 0, HALF, HALF)])
     return load_glb(builder.write(tmp_path / "bar.glb"))
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from fourreal_core.grid import Cameras, FrameGrid, first_frame_difference
 from fourreal_core.files.video import write_video
+from fourreal_core.grid import Cameras, FrameGrid, first_frame_difference
 
 V, T, H, W = 3, 5, 8, 16
 
@@ -23,8 +23,12 @@ def random_videos(seed=0):
 
 def random_grid(cameras=False):
     frames = torch.rand(V, T, H, W, 3, generator=torch.Generator().manual_seed(1))
-    matrices = Cameras(torch.eye(4).repeat(V, 1, 1), torch.tensor([[20.0, 0, W / 2], [0, 20, H / 2], [0, 0, 1]]).repeat(V, 1, 1))
-    return FrameGrid(frames, torch.rand(V, T) > 0.5, fps=12, cameras=matrices if cameras else None, provenance={"seed": 1})
+    matrices = Cameras(
+        torch.eye(4).repeat(V, 1, 1), torch.tensor([[20.0, 0, W / 2], [0, 20, H / 2], [0, 0, 1]]).repeat(V, 1, 1)
+    )
+    return FrameGrid(
+        frames, torch.rand(V, T) > 0.5, fps=12, cameras=matrices if cameras else None, provenance={"seed": 1}
+    )
 
 
 def test_two_videos_become_the_first_view_and_the_first_time():
@@ -50,8 +54,16 @@ def test_uint8_is_divided_by_255_exactly():
     assert grid.frames.max() == 1
 
 
-@pytest.mark.parametrize("convert", [lambda x: x, torch.Tensor.double, torch.Tensor.numpy, lambda x: (x * 255).round().to(torch.uint8).numpy(),
-                                     lambda x: x.numpy()[::-1, :, ::-1]])
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x,
+        torch.Tensor.double,
+        torch.Tensor.numpy,
+        lambda x: (x * 255).round().to(torch.uint8).numpy(),
+        lambda x: x.numpy()[::-1, :, ::-1],
+    ],
+)
 def test_grids_copy_their_inputs(convert):
     fixed, freeze = (convert(video) for video in random_videos())
     before = [np.copy(np.asarray(video)) for video in (fixed, freeze)]
@@ -79,22 +91,25 @@ def test_what_a_resizer_overshoots_is_clamped_and_more_is_refused():
         FrameGrid.from_videos(fixed_THWC, freeze_VHWC)
 
 
-@pytest.mark.parametrize("fixed, freeze, sentence", [
-    (torch.rand(T, H, W, 4), torch.rand(V, H, W, 3), "fixed-view video of shape .* flatten the transparency"),
-    (torch.rand(T, H, W, 1), torch.rand(V, H, W, 3), "fixed-view video of shape"),
-    (torch.rand(H, W, 3), torch.rand(V, H, W, 3), "fixed-view video of shape"),
-    (torch.rand(1, H, W, 3), torch.rand(V, H, W, 3), "fixed-view video to have at least 2 frames, got 1"),
-    (torch.rand(T, H, W, 3), torch.rand(1, H, W, 3), "freeze-time video to have at least 2 frames, got 1"),
-    (torch.rand(0, H, W, 3), torch.rand(V, H, W, 3), "fixed-view video to have frames"),
-    (torch.rand(T, H, W, 3), torch.rand(V, H, W + 2, 3), "one frame size, got 16x8 and 18x8"),
-    (torch.rand(T, H, W, 3) * 255, torch.rand(V, H, W, 3), r"pixel values in 0\.\.1"),
-    (torch.full((T, H, W, 3), math.nan), torch.rand(V, H, W, 3), "finite pixel values in the fixed-view video"),
-    (torch.rand(T, H, W, 3), torch.full((V, H, W, 3), math.inf), "finite pixel values in the freeze-time video"),
-    (torch.ones(T, H, W, 3, dtype=torch.int32), torch.rand(V, H, W, 3), "uint8 .* or float"),
-    ([[0]], torch.rand(V, H, W, 3), "torch tensor or a numpy array of numbers, got list"),
-    (np.array([[None]]), torch.rand(V, H, W, 3), "numpy array of numbers"),
-    (torch.zeros(1025, 1, 1, 3), torch.zeros(V, 1, 1, 3), "at most 1024 views and 1024 times, got 3 and 1025"),
-])
+@pytest.mark.parametrize(
+    "fixed, freeze, sentence",
+    [
+        (torch.rand(T, H, W, 4), torch.rand(V, H, W, 3), "fixed-view video of shape .* flatten the transparency"),
+        (torch.rand(T, H, W, 1), torch.rand(V, H, W, 3), "fixed-view video of shape"),
+        (torch.rand(H, W, 3), torch.rand(V, H, W, 3), "fixed-view video of shape"),
+        (torch.rand(1, H, W, 3), torch.rand(V, H, W, 3), "fixed-view video to have at least 2 frames, got 1"),
+        (torch.rand(T, H, W, 3), torch.rand(1, H, W, 3), "freeze-time video to have at least 2 frames, got 1"),
+        (torch.rand(0, H, W, 3), torch.rand(V, H, W, 3), "fixed-view video to have frames"),
+        (torch.rand(T, H, W, 3), torch.rand(V, H, W + 2, 3), "one frame size, got 16x8 and 18x8"),
+        (torch.rand(T, H, W, 3) * 255, torch.rand(V, H, W, 3), r"pixel values in 0\.\.1"),
+        (torch.full((T, H, W, 3), math.nan), torch.rand(V, H, W, 3), "finite pixel values in the fixed-view video"),
+        (torch.rand(T, H, W, 3), torch.full((V, H, W, 3), math.inf), "finite pixel values in the freeze-time video"),
+        (torch.ones(T, H, W, 3, dtype=torch.int32), torch.rand(V, H, W, 3), "uint8 .* or float"),
+        ([[0]], torch.rand(V, H, W, 3), "torch tensor or a numpy array of numbers, got list"),
+        (np.array([[None]]), torch.rand(V, H, W, 3), "numpy array of numbers"),
+        (torch.zeros(1025, 1, 1, 3), torch.zeros(V, 1, 1, 3), "at most 1024 views and 1024 times, got 3 and 1025"),
+    ],
+)
 def test_bad_videos_get_one_sentence(fixed, freeze, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         FrameGrid.from_videos(fixed, freeze)
@@ -108,29 +123,39 @@ def test_views_of_different_length_are_refused_with_both_sizes():
         FrameGrid.from_views([])
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"frames": torch.zeros(V, T, H, W, 4)}, "float32 tensor"),
-    ({"frames": torch.zeros(V, T, H, W, 3).double()}, "float32 tensor"),
-    ({"frames": torch.full((V, T, H, W, 3), math.nan)}, "finite pixel values"),
-    ({"frames": torch.full((V, T, H, W, 3), 2.0)}, r"0\.\.1"),
-    ({"known": torch.zeros(T, V, dtype=torch.bool)}, "known as a bool tensor"),
-    ({"known": torch.zeros(V, T)}, "known as a bool tensor"),
-    ({"fps": 0}, "fps"), ({"fps": math.nan}, "fps"), ({"fps": "fast"}, "fps"), ({"fps": 10**400}, "fps"), ({"fps": 1e30}, "at most 1e"),
-    ({"provenance": {"when": object()}}, "provenance of plain JSON"),
-    ({"provenance": {"loss": math.nan}}, "provenance of plain JSON"),
-    ({"cameras": Cameras(torch.eye(4)[None], torch.eye(3)[None])}, r"one camera per view \(3\), got 1"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"frames": torch.zeros(V, T, H, W, 4)}, "float32 tensor"),
+        ({"frames": torch.zeros(V, T, H, W, 3).double()}, "float32 tensor"),
+        ({"frames": torch.full((V, T, H, W, 3), math.nan)}, "finite pixel values"),
+        ({"frames": torch.full((V, T, H, W, 3), 2.0)}, r"0\.\.1"),
+        ({"known": torch.zeros(T, V, dtype=torch.bool)}, "known as a bool tensor"),
+        ({"known": torch.zeros(V, T)}, "known as a bool tensor"),
+        ({"fps": 0}, "fps"),
+        ({"fps": math.nan}, "fps"),
+        ({"fps": "fast"}, "fps"),
+        ({"fps": 10**400}, "fps"),
+        ({"fps": 1e30}, "at most 1e"),
+        ({"provenance": {"when": object()}}, "provenance of plain JSON"),
+        ({"provenance": {"loss": math.nan}}, "provenance of plain JSON"),
+        ({"cameras": Cameras(torch.eye(4)[None], torch.eye(3)[None])}, r"one camera per view \(3\), got 1"),
+    ],
+)
 def test_the_constructor_refuses_what_is_no_grid(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
         random_grid().replace(**changes)
 
 
-@pytest.mark.parametrize("world_to_camera, intrinsics, sentence", [
-    (torch.eye(3)[None], torch.eye(3)[None], r"\[V, 4, 4\]"),
-    (torch.eye(4)[None], torch.eye(3).repeat(2, 1, 1), "as many intrinsics"),
-    (torch.eye(4)[None] * math.nan, torch.eye(3)[None], "finite"),
-    (torch.eye(4)[None] + torch.tensor([[0.0], [0], [0], [1]]), torch.eye(3)[None], "transposed"),
-])
+@pytest.mark.parametrize(
+    "world_to_camera, intrinsics, sentence",
+    [
+        (torch.eye(3)[None], torch.eye(3)[None], r"\[V, 4, 4\]"),
+        (torch.eye(4)[None], torch.eye(3).repeat(2, 1, 1), "as many intrinsics"),
+        (torch.eye(4)[None] * math.nan, torch.eye(3)[None], "finite"),
+        (torch.eye(4)[None] + torch.tensor([[0.0], [0], [0], [1]]), torch.eye(3)[None], "transposed"),
+    ],
+)
 def test_bad_cameras_are_refused(world_to_camera, intrinsics, sentence):
     with pytest.raises(ValueError, match=sentence):
         Cameras(world_to_camera, intrinsics)
@@ -169,7 +194,10 @@ def test_resizing_moves_the_cameras_with_the_picture(fit):
     weight_HW = resized.frames[0, 0, ..., 0]
     ys, xs = torch.meshgrid(torch.arange(100) + 0.5, torch.arange(90) + 0.5, indexing="ij")
     assert resized.frames.shape == (1, 1, 100, 90, 3)
-    assert abs((weight_HW * xs).sum() / weight_HW.sum() - x) < 0.1 and abs((weight_HW * ys).sum() / weight_HW.sum() - y) < 0.1
+    assert (
+        abs((weight_HW * xs).sum() / weight_HW.sum() - x) < 0.1
+        and abs((weight_HW * ys).sum() / weight_HW.sum() - y) < 0.1
+    )
 
 
 def test_first_frame_difference():
@@ -183,11 +211,16 @@ def test_first_frame_difference():
 
 def test_a_folder_of_videos_in_natural_order(tmp_path):
     for view in (1, 2, 10):
-        video = torch.full((9, H, W, 3), view * 10, dtype=torch.uint8) + torch.arange(9, dtype=torch.uint8)[:, None, None, None]
+        video = (
+            torch.full((9, H, W, 3), view * 10, dtype=torch.uint8)
+            + torch.arange(9, dtype=torch.uint8)[:, None, None, None]
+        )
         write_video(tmp_path / f"view{view}.mkv", video, 20, lossless=True)
     grid = FrameGrid.from_folder(tmp_path, times=T, size=(4, 6))
     assert grid.frames.shape == (3, T, 4, 6, 3) and grid.known.all() and grid.fps == 10
-    assert (grid.frames[:, :, 0, 0, 0] * 255).round().int().tolist() == [[10 * view + time for time in (0, 2, 4, 6, 8)] for view in (1, 2, 10)]
+    assert (grid.frames[:, :, 0, 0, 0] * 255).round().int().tolist() == [
+        [10 * view + time for time in (0, 2, 4, 6, 8)] for view in (1, 2, 10)
+    ]
     assert FrameGrid.from_folder(tmp_path, views=2, fps=7).frames[1, 0, 0, 0, 0] * 255 == 100
     with pytest.raises(ValueError, match="at least 12 frames to pick 12 from, got 9"):
         FrameGrid.from_folder(tmp_path, times=12)
@@ -201,6 +234,9 @@ def test_a_grid_that_is_too_large_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="1 views and 5 times of 16x8 need"):
         FrameGrid.from_folder(tmp_path)
     video_THWC = torch.zeros(T, H, W, 3)
-    for make in (lambda: FrameGrid.from_videos(video_THWC, video_THWC[:V]), lambda: FrameGrid.from_views([video_THWC] * V)):
+    for make in (
+        lambda: FrameGrid.from_videos(video_THWC, video_THWC[:V]),
+        lambda: FrameGrid.from_views([video_THWC] * V),
+    ):
         with pytest.raises(ValueError, match="3 views and 5 times of 16x8 need"):
             make()

@@ -21,7 +21,9 @@ def picture(video_NHWC):
 
 def causal_encode(video_NHWC):
     """Channels: the mean colour of a latent frame's own frames, and of all frames up to its last."""
-    assert (len(video_NHWC) - 1) % PACKED == 0 and video_NHWC.shape[1] % PIXELS == 0 and video_NHWC.shape[2] % PIXELS == 0
+    assert (
+        (len(video_NHWC) - 1) % PACKED == 0 and video_NHWC.shape[1] % PIXELS == 0 and video_NHWC.shape[2] % PIXELS == 0
+    )
     small_NChw = picture(video_NHWC)
     ends = range(1, len(small_NChw) + 1, PACKED)
     own = [small_NChw[max(0, end - PACKED) : end].mean(0) for end in ends]
@@ -69,7 +71,9 @@ def test_every_encoding_says_which_times_a_latent_frame_shows():
 def test_a_cell_reaches_only_its_own_view_and_never_an_earlier_latent_frame(flat_frames, encoding, seen):
     changed = flat_frames.clone()
     changed[1, 2] = 1 - changed[1, 2]
-    difference = (encode_frames(changed, encoding, CODEC) - encode_frames(flat_frames, encoding, CODEC)).abs().amax((1, 3, 4))
+    difference = (
+        (encode_frames(changed, encoding, CODEC) - encode_frames(flat_frames, encoding, CODEC)).abs().amax((1, 3, 4))
+    )
     assert {(view, step) for view, step in (difference > 1e-6).nonzero().tolist()} == {(1, step) for step in seen}
 
 
@@ -84,13 +88,18 @@ def test_only_what_is_wanted_goes_through_the_vae(flat_frames, encoding):
     wanted = torch.zeros(3, 5, dtype=torch.bool)
     wanted[0], wanted[1, 0] = True, True
     counted, whole = [], encode_frames(flat_frames, encoding, CODEC)
-    part = encode_frames(flat_frames, encoding, CODEC, wanted, on_piece=lambda done, total: counted.append((done, total)))
+    part = encode_frames(
+        flat_frames, encoding, CODEC, wanted, on_piece=lambda done, total: counted.append((done, total))
+    )
     assert torch.equal(part[0], whole[0]) and torch.equal(part[1, :, 0], whole[1, :, 0])
     assert not part[1, :, 1:].any() and not part[2].any()
     pieces = 6 if encoding == "frame" else 2
     assert counted == [(done, pieces) for done in range(1, pieces + 1)]
     decoded = decode_frames(whole, encoding, CODEC, (3, 5, 6, 10), wanted)
-    assert torch.equal(decoded[wanted], decode_frames(whole, encoding, CODEC, (3, 5, 6, 10))[wanted]) and not decoded[2].any()
+    assert (
+        torch.equal(decoded[wanted], decode_frames(whole, encoding, CODEC, (3, 5, 6, 10))[wanted])
+        and not decoded[2].any()
+    )
 
 
 def test_raising_between_two_pieces_cancels(flat_frames):
@@ -116,7 +125,9 @@ def test_frames_are_padded_to_whole_tokens_of_the_model():
     latent = encode_frames(frames, "frame", codec)
     assert latent.shape == (2, 6, 3, 2, 4) and redo_mask(frames[..., 0], "frame", codec).shape == (2, 1, 3, 2, 4)
     assert torch.equal(latent[..., :3], encode_frames(frames, "frame", CODEC))
-    assert torch.equal(decode_frames(latent, "frame", CODEC, (2, 3, 6, 10)), decode_frames(latent, "frame", codec, (2, 3, 6, 10)))
+    assert torch.equal(
+        decode_frames(latent, "frame", CODEC, (2, 3, 6, 10)), decode_frames(latent, "frame", codec, (2, 3, 6, 10))
+    )
 
 
 def test_the_mask_keeps_known_cells_and_follows_the_pixels():
@@ -148,7 +159,17 @@ def test_unfitting_times_get_the_nearest_fitting_ones():
         encode_frames(torch.zeros(1, 6, 4, 4, 3), "native", CODEC)
 
 
-@pytest.mark.parametrize(("shape", "fits"), [((3, 6, 5, 2, 3), True), ((3, 6, 5, 3, 4), True), ((2, 6, 5, 2, 3), False), ((3, 6, 4, 2, 3), False), ((3, 5, 5, 2, 3), False), ((3, 6, 5, 2, 5), False)])
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [
+        ((3, 6, 5, 2, 3), True),
+        ((3, 6, 5, 3, 4), True),
+        ((2, 6, 5, 2, 3), False),
+        ((3, 6, 4, 2, 3), False),
+        ((3, 5, 5, 2, 3), False),
+        ((3, 6, 5, 2, 5), False),
+    ],
+)
 def test_a_latent_of_another_shape_gets_one_clear_sentence(shape, fits):
     latent = torch.zeros(shape)
     if fits:

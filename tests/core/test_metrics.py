@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fourreal_core.grid import FrameGrid
 from fourreal_core.evaluation.image import grid_psnr, grid_ssim, moving_pixels, psnr, ssim
+from fourreal_core.grid import FrameGrid
 
 V, T, H, W = 3, 5, 8, 16
 

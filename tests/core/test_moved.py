@@ -33,5 +33,10 @@ def test_a_name_that_never_was_stays_unknown():
 
 def test_the_library_itself_uses_no_old_name():
     code = "import pkgutil, importlib, fourreal_core\nfor m in pkgutil.walk_packages(fourreal_core.__path__, 'fourreal_core.'): importlib.import_module(m.name)"
-    run = subprocess.run([sys.executable, "-W", "error:fourreal_core:DeprecationWarning", "-c", code], capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-W", "error:fourreal_core:DeprecationWarning", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert run.returncode == 0, run.stderr

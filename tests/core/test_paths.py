@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from fourreal_core.paths import presets as paths
 from fourreal_core.grid import FrameGrid
-from fourreal_core.paths.presets import bullet_time, diagonal, fixed_view, freeze_time, parse_path, ping_pong, slice_grid
+from fourreal_core.paths import presets as paths
+from fourreal_core.paths.presets import (
+    bullet_time,
+    diagonal,
+    fixed_view,
+    freeze_time,
+    parse_path,
+    ping_pong,
+    slice_grid,
+)
 
 V, T, H, W = 3, 5, 8, 16
 
@@ -25,7 +33,13 @@ def test_presets():
     assert freeze_time((V, T), 1.5) == [(0, 1.5), (1, 1.5), (2, 1.5)]
     assert bullet_time((V, T)) == [(0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 3), (2, 4)]
     assert bullet_time((V, T), 0) == [(0, 0), (1, 0), (2, 0), (2, 1), (2, 2), (2, 3), (2, 4)]
-    assert bullet_time((V, T), 4)[-1] == (2, 4) and bullet_time((2, 3), 0.5) == [(0, 0), (0, 0.5), (1, 0.5), (1, 1), (1, 2)]
+    assert bullet_time((V, T), 4)[-1] == (2, 4) and bullet_time((2, 3), 0.5) == [
+        (0, 0),
+        (0, 0.5),
+        (1, 0.5),
+        (1, 1),
+        (1, 2),
+    ]
     assert diagonal((V, T)) == [(0, 0), (0.5, 1), (1, 2), (1.5, 3), (2, 4)]
     assert ping_pong((3, 3)) == [(0, 0), (1, 1), (2, 2), (1, 1)]
 
@@ -37,8 +51,16 @@ def test_presets_fit_every_grid(preset, shape):
     assert path == parse_path(json.dumps(path), shape)
 
 
-@pytest.mark.parametrize("make", [lambda: fixed_view((V, T), 3), lambda: freeze_time((V, T), -1), lambda: bullet_time((V, T), 5),
-                                  lambda: freeze_time((V, T), math.nan), lambda: diagonal((0, T))])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fixed_view((V, T), 3),
+        lambda: freeze_time((V, T), -1),
+        lambda: bullet_time((V, T), 5),
+        lambda: freeze_time((V, T), math.nan),
+        lambda: diagonal((0, T)),
+    ],
+)
 def test_presets_outside_the_grid_are_refused(make):
     with pytest.raises(ValueError, match="expected"):
         make()
@@ -73,15 +95,31 @@ def test_slices_that_need_too_much_memory_are_refused(grid, monkeypatch):
         slice_grid(grid, [(0, 0), (1, 1)])
 
 
-@pytest.mark.parametrize("text, sentence", [
-    ("", "no valid JSON"), ("[[0, 0]", "no valid JSON"), ("[" * 100_000, "no valid JSON"), ("{}", "got dict"), ("7", "got int"),
-    ("[]", "1 to 100000 positions, got 0"), ("[[0]]", "position 0 .* pair of numbers"), ("[[0, 0, 0]]", "pair of numbers"),
-    ("[[0, 0], 5]", "position 1 .* pair of numbers"), ('[[0, "1"]]', "pair of numbers"), ("[[true, 0]]", "pair of numbers"),
-    ("[[null, 0]]", "pair of numbers"), ("[[NaN, 0]]", "view in 0..2, got nan"), ("[[0, Infinity]]", "time in 0..4, got inf"),
-    ("[[0, 1e999]]", "time in 0..4"), (f"[[{10**400}, 0]]", "view in 0..2"), ("[[3, 0]]", "view in 0..2, got 3"),
-    ("[[0, -0.5]]", "time in 0..4, got -0.5"), (json.dumps([[0, 0]] * 100_001), "1 to 100000 positions, got 100001"),
-    (" " * 8_000_001, "8000000 characters"),
-])
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "no valid JSON"),
+        ("[[0, 0]", "no valid JSON"),
+        ("[" * 100_000, "no valid JSON"),
+        ("{}", "got dict"),
+        ("7", "got int"),
+        ("[]", "1 to 100000 positions, got 0"),
+        ("[[0]]", "position 0 .* pair of numbers"),
+        ("[[0, 0, 0]]", "pair of numbers"),
+        ("[[0, 0], 5]", "position 1 .* pair of numbers"),
+        ('[[0, "1"]]', "pair of numbers"),
+        ("[[true, 0]]", "pair of numbers"),
+        ("[[null, 0]]", "pair of numbers"),
+        ("[[NaN, 0]]", "view in 0..2, got nan"),
+        ("[[0, Infinity]]", "time in 0..4, got inf"),
+        ("[[0, 1e999]]", "time in 0..4"),
+        (f"[[{10**400}, 0]]", "view in 0..2"),
+        ("[[3, 0]]", "view in 0..2, got 3"),
+        ("[[0, -0.5]]", "time in 0..4, got -0.5"),
+        (json.dumps([[0, 0]] * 100_001), "1 to 100000 positions, got 100001"),
+        (" " * 8_000_001, "8000000 characters"),
+    ],
+)
 def test_bad_path_texts_get_one_sentence(text, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         parse_path(text, (V, T))

@@ -62,7 +62,9 @@ def test_a_prediction_can_be_read_from_elsewhere():
     """A ramp along x read from one pixel to the right, in a cell that was carried from two pixels to the left."""
     ramp = (torch.arange(W) / 10.0).expand(M, 3, H, W)
     channels = condition()
-    channels[:, 4:7] = channels[:, 7:10] = look_up(ramp, torch.tensor([-2.0, 0.0])[None, :, None, None].expand(M, 2, H, W) / DISPLACEMENT_UNIT)
+    channels[:, 4:7] = channels[:, 7:10] = look_up(
+        ramp, torch.tensor([-2.0, 0.0])[None, :, None, None].expand(M, 2, H, W) / DISPLACEMENT_UNIT
+    )
     channels[:, 12:15] = channels[:, 15:18] = ramp
     channels[:, 18] = channels[:, 20] = -2.0 / DISPLACEMENT_UNIT
     prior = Prior(torch.zeros(M, 3, H, W), torch.ones(M), channels)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from fourreal_core import FrameGrid
-from fourreal_core.data.invented import scenes as procedural
 from fourreal_core.data.invented import render as procedural_render
-from fourreal_core.data.invented.scenes import procedural_frame_grids, procedural_grids, random_scenes
+from fourreal_core.data.invented import scenes as procedural
 from fourreal_core.data.invented.render import camera_rays, render_scenes
+from fourreal_core.data.invented.scenes import procedural_frame_grids, procedural_grids, random_scenes
 from fourreal_core.data.invented.shapes import MISS, Solids, box_hits, cone_hits, first_hits
 
 SIZE = {"views": 3, "times": 5, "height": 18, "width": 32}
@@ -27,7 +27,11 @@ def test_rays_enter_a_rounded_cone_where_the_first_of_the_balls_in_it_begins(len
     generator = torch.Generator().manual_seed(3)
     origin_3K = torch.randn(3, 150, generator=generator, dtype=torch.float64)
     origin_3K = 8 * origin_3K / origin_3K.norm(dim=0)
-    aim_3K = torch.randn(3, 150, generator=generator, dtype=torch.float64) + torch.tensor([[0], [length / 2], [0]]) - origin_3K
+    aim_3K = (
+        torch.randn(3, 150, generator=generator, dtype=torch.float64)
+        + torch.tensor([[0], [length / 2], [0]])
+        - origin_3K
+    )
     direction_3K = aim_3K / aim_3K.norm(dim=0)
     t_K = cone_hits(origin_3K[None], direction_3K[None], torch.tensor([[length]]), torch.tensor([[tip]]))[0]
     # The hull of two balls is the union of all balls that slide from one to the other.
@@ -73,7 +77,9 @@ def test_a_ball_is_seen_where_the_cameras_say():
     centre = torch.tensor([0.1, 0.6, -0.05])
     rays = camera_rays(scenes.pose_NV44, scenes.intrinsics_NV33, height, width, 1)
     _, solid = first_hits(rays, balls([centre.tolist()], [0.08]))
-    tiles = (solid == 0)[0, :, 0].view(4, height // 4, width // 4, 4, 4).transpose(2, 3).reshape(4, height, width).float()
+    tiles = (
+        (solid == 0)[0, :, 0].view(4, height // 4, width // 4, 4, 4).transpose(2, 3).reshape(4, height, width).float()
+    )
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     for view in range(4):
         in_camera = scenes.pose_NV44[0, view] @ torch.cat([centre, torch.ones(1)])
@@ -91,13 +97,19 @@ def test_a_scene_depends_on_its_seed_alone(monkeypatch):
     monkeypatch.setitem(procedural_render.SHADED_RAYS_AT_ONCE, "cpu", 5000)
     assert (procedural_grids(3, seed=20, **SIZE) - together).abs().max() < 1e-3
     assert (procedural_grids(1, seed=22, **SIZE)[0] - together[2]).abs().max() < 1e-3
-    assert ((together[0] - together[1]).abs().mean() > 0.02) and ((together[0, :, 0] - together[0, :, -1]).abs().max() > 0.1)
+    assert ((together[0] - together[1]).abs().mean() > 0.02) and (
+        (together[0, :, 0] - together[0, :, -1]).abs().max() > 0.1
+    )
 
 
 def test_without_motion_all_times_are_equal():
     scenes = random_scenes([5], **SIZE)
     still = scenes.solids
-    frozen = Solids(still.centre_NTP3[:, :1].expand_as(still.centre_NTP3), still.frame_NTP33[:, :1].expand_as(still.frame_NTP33), *list(vars(still).values())[2:])
+    frozen = Solids(
+        still.centre_NTP3[:, :1].expand_as(still.centre_NTP3),
+        still.frame_NTP33[:, :1].expand_as(still.frame_NTP33),
+        *list(vars(still).values())[2:],
+    )
     scenes = procedural_render.Scenes(frozen, *list(vars(scenes).values())[1:])
     frames = render_scenes(scenes, 18, 32, 1)
     assert (frames - frames[:, :, :1]).abs().max() < 1e-5
@@ -111,7 +123,9 @@ def test_the_ground_darkens_where_the_sun_is_hidden_and_nowhere_gets_lighter():
     scenes.solids.shown_NP[:] = False
     bare = render_scenes(scenes, 24, 40, 1)
     shown = balls([[0.0, 0.45, 0.0]] * size, [0.4] * size)
-    shaded = render_scenes(procedural_render.Scenes(shown, *shader_parts, scenes.pose_NV44, scenes.intrinsics_NV33), 24, 40, 1)
+    shaded = render_scenes(
+        procedural_render.Scenes(shown, *shader_parts, scenes.pose_NV44, scenes.intrinsics_NV33), 24, 40, 1
+    )
     rays = camera_rays(scenes.pose_NV44, scenes.intrinsics_NV33, 24, 40, 1)
     _, solid = first_hits(rays, shown)
     on_ground = (solid == size)[0, 0, 0].view(6, 10, 4, 4).transpose(1, 2).reshape(24, 40)
@@ -122,7 +136,10 @@ def test_the_ground_darkens_where_the_sun_is_hidden_and_nowhere_gets_lighter():
 def test_grids_come_with_their_cameras():
     grids = list(procedural_frame_grids(2, seed=30, **SIZE))
     assert [grid.provenance["seed"] for grid in grids] == [30, 31]
-    assert all(isinstance(grid, FrameGrid) and grid.known.all() and grid.cameras.world_to_camera.shape == (3, 4, 4) for grid in grids)
+    assert all(
+        isinstance(grid, FrameGrid) and grid.known.all() and grid.cameras.world_to_camera.shape == (3, 4, 4)
+        for grid in grids
+    )
     assert torch.equal(grids[0].frames, procedural_grids(1, seed=30, **SIZE)[0])
 
 

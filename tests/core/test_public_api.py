@@ -11,8 +11,19 @@ from fourreal_core import FrameGrid
 REQUIRED = inspect.Parameter.empty
 FUNCTIONS = {
     "load_model": {"path": None},
-    "sample_grid": {"model": REQUIRED, "grid": REQUIRED, "sync": "soft", "strength": 1.0, "steps": 16, "seed": 0, "sampler": "euler",
-                    "output": "mean", "guess": None, "denoise": 1.0, "on_step": None},
+    "sample_grid": {
+        "model": REQUIRED,
+        "grid": REQUIRED,
+        "sync": "soft",
+        "strength": 1.0,
+        "steps": 16,
+        "seed": 0,
+        "sampler": "euler",
+        "output": "mean",
+        "guess": None,
+        "denoise": 1.0,
+        "on_step": None,
+    },
     "slice_grid": {"grid": REQUIRED, "path": REQUIRED},
     "save_grid": {"grid": REQUIRED, "file": REQUIRED},
     "load_grid": {"file": REQUIRED},
@@ -58,11 +69,24 @@ def test_grids_keep_their_fields():
     fields = list(inspect.signature(FrameGrid).parameters)
     assert fields == ["frames", "known", "fps", "cameras", "provenance"]
     grid = FrameGrid(torch.zeros(3, 5, 8, 16, 3), torch.ones(3, 5, dtype=torch.bool))
-    assert (grid.views, grid.times, grid.height, grid.width, grid.fps, grid.cameras, grid.provenance) == (3, 5, 8, 16, 24.0, None, {})
+    assert (grid.views, grid.times, grid.height, grid.width, grid.fps, grid.cameras, grid.provenance) == (
+        3,
+        5,
+        8,
+        16,
+        24.0,
+        None,
+        {},
+    )
 
 
 def test_the_way_from_two_videos_to_a_path_through_the_grid(tmp_path):
     grid = FrameGrid.from_videos(torch.rand(5, 8, 16, 3), torch.rand(3, 8, 16, 3), fps=12)
     fourreal_core.save_grid(grid, tmp_path / "a.grid.safetensors")
     loaded = fourreal_core.load_grid(tmp_path / "a.grid.safetensors")
-    assert fourreal_core.slice_grid(loaded, fourreal_core.bullet_time((loaded.views, loaded.times))).shape == (7, 8, 16, 3)
+    assert fourreal_core.slice_grid(loaded, fourreal_core.bullet_time((loaded.views, loaded.times))).shape == (
+        7,
+        8,
+        16,
+        3,
+    )

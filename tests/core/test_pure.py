@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).resolve().parents[2] / "fourreal_core"
-HOST = ("comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "server", "nodes", "execution", "node_helpers", "latent_preview")
+HOST = (
+    "comfy",
+    "comfy_api",
+    "comfy_extras",
+    "comfy_execution",
+    "folder_paths",
+    "server",
+    "nodes",
+    "execution",
+    "node_helpers",
+    "latent_preview",
+)
 FILES = sorted(CORE.rglob("*.py"))
 
 IMPORT_EVERYTHING = f"""
@@ -30,10 +41,14 @@ for name in fourreal_core.__all__:
 
 
 def test_every_module_imports_without_the_host():
-    run = subprocess.run([sys.executable, "-c", IMPORT_EVERYTHING], cwd=CORE.parent, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORT_EVERYTHING], cwd=CORE.parent, capture_output=True, text=True, timeout=120
+    )
     assert run.returncode == 0, run.stderr
     imported = {name.removeprefix("fourreal_core.").replace(".", "/") for name in run.stdout.split()}
-    expected = {file.relative_to(CORE).with_suffix("").as_posix().removesuffix("/__init__") for file in FILES} - {"__init__"}
+    expected = {file.relative_to(CORE).with_suffix("").as_posix().removesuffix("/__init__") for file in FILES} - {
+        "__init__"
+    }
     assert expected <= imported
 
 

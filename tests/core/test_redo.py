@@ -38,7 +38,10 @@ def test_one_mask_with_a_pixel_per_cell(shape):
 
 @pytest.mark.parametrize("shape", [(V * T - 1, H, W), (1, T, V), (2, V, T), (V * T, 0, W), (V, T, H, W), (V * T,)])
 def test_other_shapes_get_one_clear_sentence(shape):
-    with pytest.raises(ValueError, match="expected 15 masks, one per cell of this grid of 3 views and 5 times, or one mask of 5x3 pixels"):
+    with pytest.raises(
+        ValueError,
+        match="expected 15 masks, one per cell of this grid of 3 views and 5 times, or one mask of 5x3 pixels",
+    ):
         cells_from_mask(torch.ones(shape), (V, T))
 
 
@@ -55,7 +58,9 @@ def test_marking_everything_gets_one_clear_sentence():
         redo_task(filled(), torch.ones(V, T, dtype=torch.bool))
 
 
-@pytest.mark.parametrize("known", [task_known(V, T), torch.ones(V, T, dtype=torch.bool)], ids=["sampled grid", "whole grid"])
+@pytest.mark.parametrize(
+    "known", [task_known(V, T), torch.ones(V, T, dtype=torch.bool)], ids=["sampled grid", "whole grid"]
+)
 def test_sampling_again_changes_just_the_marked_cells_and_known_stays_true(known):
     model = initialize_grid_model(GridModel(tiny()), torch.Generator().manual_seed(0))
     grid, redo_VT = filled(known, provenance={"seed": 1}), marks((0, 3), (1, 2), (2, 4))
@@ -71,6 +76,10 @@ def test_the_provenance_keeps_how_the_grid_was_made_and_lists_each_redo():
     grid = filled(provenance={"seed": 1, "sync": "soft"})
     once = after_redo(grid, redo_task(grid, marks((1, 2))), {"seed": 7})
     twice = after_redo(once, redo_task(once, marks((2, 4))), {"seed": 8})
-    assert twice.provenance == {"seed": 1, "sync": "soft", "redone": [{"seed": 7, "cells": [[1, 2]]}, {"seed": 8, "cells": [[2, 4]]}]}
+    assert twice.provenance == {
+        "seed": 1,
+        "sync": "soft",
+        "redone": [{"seed": 7, "cells": [[1, 2]]}, {"seed": 8, "cells": [[2, 4]]}],
+    }
     foreign = filled(provenance={"redone": "yes"})
     assert after_redo(foreign, redo_task(foreign, marks((1, 1))), {}).provenance["redone"] == [{"cells": [[1, 1]]}]

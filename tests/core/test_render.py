@@ -12,7 +12,13 @@ from fourreal_core.data.rendered.camera_arc import in_the_way, random_arc
 from fourreal_core.data.rendered.render import Renderer, RendererUnavailable, Stage, Surface, look_at, projection
 from fourreal_core.data.rendered.scenes import random_scene, render_grid
 from fourreal_core.data.rendered.shapes import SOLIDS, ball, box, hue_matrix, noise_picture, tile_picture
-from fourreal_core.data.rendered.sky import brightest_direction, harmonics, irradiance_harmonics, panorama_directions, read_hdr
+from fourreal_core.data.rendered.sky import (
+    brightest_direction,
+    harmonics,
+    irradiance_harmonics,
+    panorama_directions,
+    read_hdr,
+)
 
 V, T, H, W = 3, 5, 36, 64
 
@@ -39,13 +45,19 @@ def project(points, world_to_camera, intrinsics) -> tuple[np.ndarray, np.ndarray
 
 
 def stage(**changes) -> Stage:
-    values = {"panorama": np.full((8, 16, 3), 0.02), "sun_direction": np.array([0.0, 0.8, 0.6]), "sun_colour": np.full(3, 1.0)}
+    values = {
+        "panorama": np.full((8, 16, 3), 0.02),
+        "sun_direction": np.array([0.0, 0.8, 0.6]),
+        "sun_colour": np.full(3, 1.0),
+    }
     return Stage(**(values | {"ground": np.full((1, 1, 3), 120, np.uint8)} | changes))
 
 
 def cube(centre, size, colour) -> Surface:
     positions, normals, uv, triangles = box()
-    return Surface((positions - (0, 0.5, 0)) * size + centre, normals, np.tile(colour, (len(positions), 1)), uv, triangles)
+    return Surface(
+        (positions - (0, 0.5, 0)) * size + centre, normals, np.tile(colour, (len(positions), 1)), uv, triangles
+    )
 
 
 def write_hdr(path, pixels: np.ndarray, run_length: bool):
@@ -67,19 +79,40 @@ def write_hdr(path, pixels: np.ndarray, run_length: bool):
 def write_model(path):
     """A GLB with one upright square of side 2 that slides by 1 along x within a second."""
     square = np.float32([(-1, 0, 0), (1, 0, 0), (1, 2, 0), (-1, 2, 0)])
-    blocks = [square.tobytes(), np.uint16([0, 1, 2, 0, 2, 3]).tobytes(), np.float32([0, 1]).tobytes(), np.float32([(0, 0, 0), (1, 0, 0)]).tobytes()]
+    blocks = [
+        square.tobytes(),
+        np.uint16([0, 1, 2, 0, 2, 3]).tobytes(),
+        np.float32([0, 1]).tobytes(),
+        np.float32([(0, 0, 0), (1, 0, 0)]).tobytes(),
+    ]
     kinds = [(5126, 4, "VEC3"), (5123, 6, "SCALAR"), (5126, 2, "SCALAR"), (5126, 2, "VEC3")]
     offsets = np.cumsum([0] + [len(block) for block in blocks])
     document = {
         "nodes": [{"mesh": 0, "name": "square"}],
         "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
-        "animations": [{"name": "Walk", "channels": [{"sampler": 0, "target": {"node": 0, "path": "translation"}}], "samplers": [{"input": 2, "output": 3}]}],
-        "accessors": [{"bufferView": i, "componentType": kind, "count": count, "type": shape} for i, (kind, count, shape) in enumerate(kinds)],
-        "bufferViews": [{"buffer": 0, "byteOffset": int(offsets[i]), "byteLength": len(block)} for i, block in enumerate(blocks)],
+        "animations": [
+            {
+                "name": "Walk",
+                "channels": [{"sampler": 0, "target": {"node": 0, "path": "translation"}}],
+                "samplers": [{"input": 2, "output": 3}],
+            }
+        ],
+        "accessors": [
+            {"bufferView": i, "componentType": kind, "count": count, "type": shape}
+            for i, (kind, count, shape) in enumerate(kinds)
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": int(offsets[i]), "byteLength": len(block)} for i, block in enumerate(blocks)
+        ],
     }
     text = json.dumps(document).encode()
     text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", int(offsets[-1]), 0x004E4942) + b"".join(blocks)
+    chunks = (
+        struct.pack("<II", len(text), 0x4E4F534A)
+        + text
+        + struct.pack("<II", int(offsets[-1]), 0x004E4942)
+        + b"".join(blocks)
+    )
     path.write_bytes(b"glTF" + struct.pack("<II", 2, 12 + len(chunks)) + chunks)
     return path
 
@@ -101,7 +134,9 @@ def test_projection_equals_the_pinhole_camera():
     points = np.random.default_rng(0).uniform(-0.5, 0.5, (7, 3))
     clip = np.concatenate([points, np.ones((7, 1))], 1) @ (projection(intrinsics, H, W) @ world_to_camera).T
     pixels, depth = project(points, world_to_camera, intrinsics)
-    assert np.allclose((clip[:, 0] / clip[:, 3] + 1) / 2 * W, pixels[:, 0]) and np.allclose((1 - clip[:, 1] / clip[:, 3]) / 2 * H, pixels[:, 1])
+    assert np.allclose((clip[:, 0] / clip[:, 3] + 1) / 2 * W, pixels[:, 0]) and np.allclose(
+        (1 - clip[:, 1] / clip[:, 3]) / 2 * H, pixels[:, 1]
+    )
     assert np.allclose(clip[:, 3], depth) and (np.abs(clip[:, 2]) < clip[:, 3]).all()
 
 
@@ -239,7 +274,9 @@ def test_a_machine_without_opengl_gets_one_clear_error(monkeypatch):
 def test_a_known_point_is_drawn_at_its_pixel_and_depth(renderer):
     world_to_camera, intrinsics = camera()
     for point in ((0.0, 0.5, 0.2), (0.7, 0.6, -0.4), (-0.6, 0.8, 0.1)):
-        with_point, depth = renderer.render_with_depth([cube(point, 0.12, (1, 0, 0))], stage(), world_to_camera[None], intrinsics[None])
+        with_point, depth = renderer.render_with_depth(
+            [cube(point, 0.12, (1, 0, 0))], stage(), world_to_camera[None], intrinsics[None]
+        )
         without, empty_depth = renderer.render_with_depth([], stage(), world_to_camera[None], intrinsics[None])
         changed = depth[0] < empty_depth[0] - 0.05
         assert with_point.shape == (1, H, W, 3) and with_point.dtype == np.uint8
@@ -290,8 +327,12 @@ def test_the_sky_is_where_the_panorama_says(renderer):
 def test_mirrored_winding_looks_the_same(renderer):
     world_to_camera, intrinsics = camera()
     surface = cube((0, 0.5, 0), 0.5, (0.8, 0.5, 0.2))
-    flipped = Surface(surface.positions_N3, -surface.normals_N3, surface.colours_N3, surface.uv_N2, surface.triangles_M3[:, ::-1])
-    one, other = (renderer.render([s], stage(), world_to_camera[None], intrinsics[None]).astype(int) for s in (surface, flipped))
+    flipped = Surface(
+        surface.positions_N3, -surface.normals_N3, surface.colours_N3, surface.uv_N2, surface.triangles_M3[:, ::-1]
+    )
+    one, other = (
+        renderer.render([s], stage(), world_to_camera[None], intrinsics[None]).astype(int) for s in (surface, flipped)
+    )
     assert np.abs(one - other).mean() < 0.5
 
 
@@ -299,10 +340,14 @@ def test_a_rendered_grid_is_whole_repeatable_and_moves_along_both_axes(renderer,
     models, folder = scene_files
     scene = random_scene(4, models, folder)
     grid = render_grid(scene, V, T, H, W, renderer)
-    assert grid.frames.shape == (V, T, H, W, 3) and grid.known.all() and grid.provenance["model"] == scene.about["model"]
+    assert (
+        grid.frames.shape == (V, T, H, W, 3) and grid.known.all() and grid.provenance["model"] == scene.about["model"]
+    )
     assert grid.cameras.world_to_camera.shape == (V, 4, 4) and np.isclose(grid.fps, (T - 1) / scene.seconds)
     assert torch.equal(grid.frames, render_grid(scene, V, T, H, W, renderer).frames)
-    assert (grid.frames[:, -1] - grid.frames[:, 0]).abs().amax() > 0.05 and (grid.frames[-1] - grid.frames[0]).abs().mean() > 0.02
+    assert (grid.frames[:, -1] - grid.frames[:, 0]).abs().amax() > 0.05 and (
+        grid.frames[-1] - grid.frames[0]
+    ).abs().mean() > 0.02
     with pytest.raises(ValueError, match="expected a renderer for 32x18"):
         render_grid(scene, V, T, 18, 32, renderer)
 

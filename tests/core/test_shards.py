@@ -16,14 +16,24 @@ def make_grid(seed: int, cameras: bool = True) -> FrameGrid:
     poses[:, :3, 3] = torch.rand(V, 3, generator=generator)
     intrinsics = torch.tensor([[20.0, 0, 8], [0, 20, 4], [0, 0, 1]]).repeat(V, 1, 1)
     known = torch.ones(V, T, dtype=torch.bool)
-    return FrameGrid(frames, known, fps=10.0 + seed, cameras=Cameras(poses, intrinsics) if cameras else None, provenance={"model": f"model {seed}"})
+    return FrameGrid(
+        frames,
+        known,
+        fps=10.0 + seed,
+        cameras=Cameras(poses, intrinsics) if cameras else None,
+        provenance={"model": f"model {seed}"},
+    )
 
 
 def test_grids_come_back_exactly(tmp_path):
     grids = [make_grid(seed) for seed in (1, 2)]
     write_shard(tmp_path / "a.safetensors", grids)
     shard = read_shard(tmp_path / "a.safetensors")
-    assert len(shard) == 2 and shard.shape == (V, T, H, W, 3) and [about["model"] for about in shard.about] == ["model 1", "model 2"]
+    assert (
+        len(shard) == 2
+        and shard.shape == (V, T, H, W, 3)
+        and [about["model"] for about in shard.about] == ["model 1", "model 2"]
+    )
     for index, grid in enumerate(grids):
         again = shard.grid(index)
         assert torch.equal(again.frames, grid.frames) and again.fps == grid.fps and again.known.all()

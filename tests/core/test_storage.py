@@ -18,9 +18,21 @@ def float_grid():
     generator = torch.Generator().manual_seed(0)
     world_to_camera, intrinsics = torch.rand(V, 4, 4, generator=generator), torch.rand(V, 3, 3, generator=generator)
     world_to_camera[:, 3], intrinsics[:, 2] = torch.eye(4)[3], torch.eye(3)[2]
-    provenance = {"model": "sha256:ab", "trained": False, "seed": 2**63, "loss": 0.1 + 0.2, "inputs": ["größe.mp4", None], "sync": {"kind": "soft"}}
-    return FrameGrid(torch.rand(V, T, H, W, 3, generator=generator), torch.rand(V, T, generator=generator) > 0.5, fps=30000 / 1001,
-                     cameras=Cameras(world_to_camera, intrinsics), provenance=provenance)
+    provenance = {
+        "model": "sha256:ab",
+        "trained": False,
+        "seed": 2**63,
+        "loss": 0.1 + 0.2,
+        "inputs": ["größe.mp4", None],
+        "sync": {"kind": "soft"},
+    }
+    return FrameGrid(
+        torch.rand(V, T, H, W, 3, generator=generator),
+        torch.rand(V, T, generator=generator) > 0.5,
+        fps=30000 / 1001,
+        cameras=Cameras(world_to_camera, intrinsics),
+        provenance=provenance,
+    )
 
 
 def byte_grid():
@@ -112,9 +124,20 @@ def check_refused(file, sentence):
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("content", [b"", b"abc", b"\x00" * 100, b"\xff" * 100, b"not a grid at all " * 50, struct.pack("<Q", 2**60) + b"{}",
-                                     struct.pack("<Q", 90) + b"{" * 90, struct.pack("<Q", 200_000) + b"[" * 200_000,
-                                     struct.pack("<Q", 3_000_000) + b" " * 3_000_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"abc",
+        b"\x00" * 100,
+        b"\xff" * 100,
+        b"not a grid at all " * 50,
+        struct.pack("<Q", 2**60) + b"{}",
+        struct.pack("<Q", 90) + b"{" * 90,
+        struct.pack("<Q", 200_000) + b"[" * 200_000,
+        struct.pack("<Q", 3_000_000) + b" " * 3_000_000,
+    ],
+)
 def test_garbage_is_refused(content, tmp_path):
     (tmp_path / "a").write_bytes(content)
     check_refused(tmp_path / "a", "expected a grid file in a,")
@@ -135,54 +158,95 @@ def test_missing_files_and_folders_are_refused(tmp_path):
     check_refused(tmp_path, "found none")
 
 
-@pytest.mark.parametrize("metadata, sentence", [
-    (None, "another kind"), ({}, "another kind"), (METADATA | {"format": "pt"}, "another kind .*'pt'"), (METADATA | {"version": "2"}, "version 1, a has version '2'"),
-    (METADATA | {"grid": ""}, "fps and provenance as JSON"), (METADATA | {"grid": "[]"}, "fps and provenance as JSON"),
-    (METADATA | {"grid": "{}"}, "fps and provenance as JSON"), (METADATA | {"grid": "[" * 100_000}, "fps and provenance as JSON"),
-    (METADATA | {"grid": '{"fps": 24, "provenance": ' + '{"a":' * 50_000 + "1" + "}" * 50_001}, "fps and provenance as JSON"),
-    (METADATA | {"grid": '{"fps": NaN, "provenance": {}}'}, "NaN is no JSON number"),
-    (METADATA | {"grid": '{"fps": 1e999, "provenance": {}}'}, "fps"), (METADATA | {"grid": '{"fps": -1, "provenance": {}}'}, "fps"),
-    (METADATA | {"grid": '{"fps": %d, "provenance": {}}' % 10**400}, "fps"), (METADATA | {"grid": '{"fps": "24", "provenance": {}}'}, "number as fps"),
-    (METADATA | {"grid": '{"fps": true, "provenance": {}}'}, "number as fps"), (METADATA | {"grid": '{"fps": 24, "provenance": []}'}, "object as provenance"),
-    (METADATA | {"grid": json.dumps({"fps": 24, "provenance": {"a": "x" * 2**20}})}, "at most 1048576 characters"),
-])
+@pytest.mark.parametrize(
+    "metadata, sentence",
+    [
+        (None, "another kind"),
+        ({}, "another kind"),
+        (METADATA | {"format": "pt"}, "another kind .*'pt'"),
+        (METADATA | {"version": "2"}, "version 1, a has version '2'"),
+        (METADATA | {"grid": ""}, "fps and provenance as JSON"),
+        (METADATA | {"grid": "[]"}, "fps and provenance as JSON"),
+        (METADATA | {"grid": "{}"}, "fps and provenance as JSON"),
+        (METADATA | {"grid": "[" * 100_000}, "fps and provenance as JSON"),
+        (
+            METADATA | {"grid": '{"fps": 24, "provenance": ' + '{"a":' * 50_000 + "1" + "}" * 50_001},
+            "fps and provenance as JSON",
+        ),
+        (METADATA | {"grid": '{"fps": NaN, "provenance": {}}'}, "NaN is no JSON number"),
+        (METADATA | {"grid": '{"fps": 1e999, "provenance": {}}'}, "fps"),
+        (METADATA | {"grid": '{"fps": -1, "provenance": {}}'}, "fps"),
+        (METADATA | {"grid": '{"fps": %d, "provenance": {}}' % 10**400}, "fps"),
+        (METADATA | {"grid": '{"fps": "24", "provenance": {}}'}, "number as fps"),
+        (METADATA | {"grid": '{"fps": true, "provenance": {}}'}, "number as fps"),
+        (METADATA | {"grid": '{"fps": 24, "provenance": []}'}, "object as provenance"),
+        (METADATA | {"grid": json.dumps({"fps": 24, "provenance": {"a": "x" * 2**20}})}, "at most 1048576 characters"),
+    ],
+)
 def test_bad_metadata_is_refused(metadata, sentence, tmp_path):
     save_file(tensors(), tmp_path / "a", metadata=metadata)
     check_refused(tmp_path / "a", sentence)
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"frames": None}, "expected the tensors .* got known"), ({"known": None}, "expected the tensors .* got frames"),
-    ({"extra": torch.zeros(1)}, "got extra, frames, known"), ({"intrinsics": torch.eye(3).repeat(V, 1, 1)}, "expected the tensors"),
-    ({"frames": torch.zeros(V, T, H, W, 4, dtype=torch.uint8)}, "frames of shape"), ({"frames": torch.zeros(V, T, H, W, dtype=torch.uint8)}, "frames of shape"),
-    ({"frames": torch.zeros(V, 0, H, W, 3)}, "frames of shape"), ({"frames": torch.zeros(1025, T, 1, 1, 3)}, "at most 1024 views"),
-    ({"frames": torch.zeros(1, 1, 1, 16385, 3)}, "16384 pixels a side"), ({"frames": torch.zeros(V, T, H, W, 3).double()}, "frames as U8 or F32"),
-    ({"frames": torch.zeros(V, T, H, W, 3).half()}, "frames as U8 or F32"), ({"known": torch.ones(T, V, dtype=torch.uint8)}, r"known as U8 \[3, 5\]"),
-    ({"known": torch.ones(V, T)}, "known as U8"), ({"known": torch.full((V, T), 2, dtype=torch.uint8)}, "0 or 1 for every known cell, got 2"),
-    ({"frames": torch.full((V, T, H, W, 3), float("nan"))}, "finite pixel values"), ({"frames": torch.full((V, T, H, W, 3), 2.0)}, r"0\.\.1"),
-    ({"world_to_camera": torch.eye(4).repeat(V, 1, 1), "intrinsics": torch.eye(3).repeat(2, 1, 1)}, r"intrinsics as F32 \[3, 3, 3\]"),
-    ({"world_to_camera": torch.eye(4).repeat(V, 1, 1) * float("nan"), "intrinsics": torch.eye(3).repeat(V, 1, 1)}, "finite numbers in cameras"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"frames": None}, "expected the tensors .* got known"),
+        ({"known": None}, "expected the tensors .* got frames"),
+        ({"extra": torch.zeros(1)}, "got extra, frames, known"),
+        ({"intrinsics": torch.eye(3).repeat(V, 1, 1)}, "expected the tensors"),
+        ({"frames": torch.zeros(V, T, H, W, 4, dtype=torch.uint8)}, "frames of shape"),
+        ({"frames": torch.zeros(V, T, H, W, dtype=torch.uint8)}, "frames of shape"),
+        ({"frames": torch.zeros(V, 0, H, W, 3)}, "frames of shape"),
+        ({"frames": torch.zeros(1025, T, 1, 1, 3)}, "at most 1024 views"),
+        ({"frames": torch.zeros(1, 1, 1, 16385, 3)}, "16384 pixels a side"),
+        ({"frames": torch.zeros(V, T, H, W, 3).double()}, "frames as U8 or F32"),
+        ({"frames": torch.zeros(V, T, H, W, 3).half()}, "frames as U8 or F32"),
+        ({"known": torch.ones(T, V, dtype=torch.uint8)}, r"known as U8 \[3, 5\]"),
+        ({"known": torch.ones(V, T)}, "known as U8"),
+        ({"known": torch.full((V, T), 2, dtype=torch.uint8)}, "0 or 1 for every known cell, got 2"),
+        ({"frames": torch.full((V, T, H, W, 3), float("nan"))}, "finite pixel values"),
+        ({"frames": torch.full((V, T, H, W, 3), 2.0)}, r"0\.\.1"),
+        (
+            {"world_to_camera": torch.eye(4).repeat(V, 1, 1), "intrinsics": torch.eye(3).repeat(2, 1, 1)},
+            r"intrinsics as F32 \[3, 3, 3\]",
+        ),
+        (
+            {
+                "world_to_camera": torch.eye(4).repeat(V, 1, 1) * float("nan"),
+                "intrinsics": torch.eye(3).repeat(V, 1, 1),
+            },
+            "finite numbers in cameras",
+        ),
+    ],
+)
 def test_bad_tensors_are_refused(changes, sentence, tmp_path):
     save_file(tensors(**changes), tmp_path / "a", metadata=METADATA)
     check_refused(tmp_path / "a", sentence)
 
 
-@pytest.mark.parametrize("entry", [
-    {"dtype": "U8", "shape": [1024, 1024, 16384, 16384, 3], "data_offsets": [0, 1024 * 1024 * 16384 * 16384 * 3]},
-    {"dtype": "U8", "shape": [1024, 1024, 16384, 16384, 3], "data_offsets": [0, 15]},
-    {"dtype": "U8", "shape": [2**62, 2**62, 1, 1, 3], "data_offsets": [0, 15]},
-    {"dtype": "U8", "shape": [1, 5, 1, 1, 3], "data_offsets": [15, 0]},
-    {"dtype": "U8", "shape": [-1, 5, 1, 1, 3], "data_offsets": [0, 15]},
-    {"dtype": "PICKLE", "shape": [1, 5, 1, 1, 3], "data_offsets": [0, 15]},
-])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "U8", "shape": [1024, 1024, 16384, 16384, 3], "data_offsets": [0, 1024 * 1024 * 16384 * 16384 * 3]},
+        {"dtype": "U8", "shape": [1024, 1024, 16384, 16384, 3], "data_offsets": [0, 15]},
+        {"dtype": "U8", "shape": [2**62, 2**62, 1, 1, 3], "data_offsets": [0, 15]},
+        {"dtype": "U8", "shape": [1, 5, 1, 1, 3], "data_offsets": [15, 0]},
+        {"dtype": "U8", "shape": [-1, 5, 1, 1, 3], "data_offsets": [0, 15]},
+        {"dtype": "PICKLE", "shape": [1, 5, 1, 1, 3], "data_offsets": [0, 15]},
+    ],
+)
 def test_headers_that_lie_about_the_data_are_refused_before_any_is_read(entry, tmp_path):
-    header = json.dumps({"__metadata__": METADATA, "frames": entry, "known": {"dtype": "U8", "shape": [1, 5], "data_offsets": [15, 20]}}).encode()
+    header = json.dumps(
+        {"__metadata__": METADATA, "frames": entry, "known": {"dtype": "U8", "shape": [1, 5], "data_offsets": [15, 20]}}
+    ).encode()
     (tmp_path / "a").write_bytes(struct.pack("<Q", len(header)) + header + bytes(20))
     check_refused(tmp_path / "a", "broken, cut short, or another kind of file")
 
 
 def test_a_saved_grid_is_as_readable_as_other_files(tmp_path):
     (tmp_path / "other").touch()
-    save_grid(FrameGrid(torch.zeros(2, 3, 4, 6, 3), torch.ones(2, 3, dtype=torch.bool)), tmp_path / "a.grid.safetensors")
+    save_grid(
+        FrameGrid(torch.zeros(2, 3, 4, 6, 3), torch.ones(2, 3, dtype=torch.bool)), tmp_path / "a.grid.safetensors"
+    )
     assert (tmp_path / "a.grid.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode

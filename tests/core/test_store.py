@@ -8,13 +8,13 @@ from PIL import Image
 
 from fourreal_core.data.folder import find_captures, find_videos, random_stretch
 from fourreal_core.data.shards import write_shard
+from fourreal_core.files.video import write_video
 from fourreal_core.grid import Cameras, FrameGrid
 from fourreal_core.grid_file import save_grid
 from fourreal_core.training.footage import prepare as sources
 from fourreal_core.training.footage.mixture import load_examples
 from fourreal_core.training.footage.prepare import prepare
 from fourreal_core.training.footage.store import ENDING, read_examples, store_grid, write_examples
-from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 5, 16, 24
 SHAPE = (V, T, H, W)
@@ -56,8 +56,14 @@ def test_videos_of_a_folder_become_pseudo_4d_and_broken_ones_are_skipped(tmp_pat
     there = prepare(sources.pseudo_jobs([footage], SHAPE, 2), tmp_path / "out", said.append)
     assert there == 1 and [path.name for path in (tmp_path / "out").iterdir()] == ["footage-day1-walk" + ENDING]
     skipped = [line for line in said if line.startswith("skipped")]
-    assert len(skipped) == 2 and "no video" in skipped[0] and "expected at least 5 frames in short.mkv, got 2" in skipped[1]
-    assert any(line.startswith("footage-day1-walk.examples.safetensors: 2 grids  2/") and "min left" in line for line in said)
+    assert (
+        len(skipped) == 2
+        and "no video" in skipped[0]
+        and "expected at least 5 frames in short.mkv, got 2" in skipped[1]
+    )
+    assert any(
+        line.startswith("footage-day1-walk.examples.safetensors: 2 grids  2/") and "min left" in line for line in said
+    )
     grids = read_examples(tmp_path / "out")
     assert len(grids) == 2 and shapes(tmp_path / "out") == {(*SHAPE, 3)} and grids[0].along_time.shape == (*SHAPE, 3)
 
@@ -78,10 +84,17 @@ def test_captures_become_grids_of_the_real_frames(tmp_path):
 def test_static_scenes_and_plain_videos_become_lines_without_a_guess(tmp_path):
     write_images(tmp_path / "fox" / "images")
     write_video(tmp_path / "walk.mkv", moving_video(4, 0), 10, lossless=True)
-    jobs = sources.line_jobs([tmp_path / "fox"], SHAPE, 3, "freeze-time") + sources.line_jobs([tmp_path / "walk.mkv"], SHAPE, 3, "fixed-view")
+    jobs = sources.line_jobs([tmp_path / "fox"], SHAPE, 3, "freeze-time") + sources.line_jobs(
+        [tmp_path / "walk.mkv"], SHAPE, 3, "fixed-view"
+    )
     assert prepare(jobs, tmp_path / "out") == 2
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"fox-images.freeze-time" + ENDING, "walk.fixed-view" + ENDING}
-    static, plain = [[grid for grid in read_examples(tmp_path / "out") if grid.frames.shape[axis] == 1] for axis in (1, 0)]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "fox-images.freeze-time" + ENDING,
+        "walk.fixed-view" + ENDING,
+    }
+    static, plain = [
+        [grid for grid in read_examples(tmp_path / "out") if grid.frames.shape[axis] == 1] for axis in (1, 0)
+    ]
     assert len(static) == 3 and {tuple(grid.frames.shape) for grid in static} == {(V, 1, H, W, 3)}
     assert len(plain) == 1 and plain[0].frames.shape == (1, 4, H, W, 3)  # only one stretch of 4 frames
     assert all(grid.is_line and grid.along_time is None for grid in static + plain)
@@ -164,7 +177,9 @@ def test_several_workers_give_the_same_files(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "ProcessPoolExecutor", lambda workers, context, begin: ThreadPoolExecutor(workers))
     write_video(tmp_path / "walk.mkv", moving_video(9, 0), 10, lossless=True)
     for workers in (1, 2):
-        prepare(sources.pseudo_jobs([tmp_path / "walk.mkv"], (2, 3, 16, 24), 2), tmp_path / str(workers), workers=workers)
+        prepare(
+            sources.pseudo_jobs([tmp_path / "walk.mkv"], (2, 3, 16, 24), 2), tmp_path / str(workers), workers=workers
+        )
     one, two = (read_examples(tmp_path / str(workers)) for workers in (1, 2))
     assert len(one) == len(two) == 2
     assert all(torch.equal(getattr(a, name), getattr(b, name)) for a, b in zip(one, two) for name in vars(a))

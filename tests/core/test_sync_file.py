@@ -8,14 +8,16 @@ import torch
 from safetensors.torch import save_file
 
 from fourreal_core.model.sync import average, view_by_view
-from fourreal_core.model.weights import CheckpointError
 from fourreal_core.model.sync_file import SyncConfig, SyncLayers, load_sync, save_sync
+from fourreal_core.model.weights import CheckpointError
 
 SHAPES = [("soft", 0), ("soft", 4), ("hard", 0), ("hard", 4)]
 
 
 def config(**changes):
-    return SyncConfig(**({"family": "wan", "width": 12, "depth": 3, "kind": "soft", "rank": 0, "sigma_width": 8} | changes))
+    return SyncConfig(
+        **({"family": "wan", "width": 12, "depth": 3, "kind": "soft", "rank": 0, "sigma_width": 8} | changes)
+    )
 
 
 def random_layers(seed=0, **changes):
@@ -57,7 +59,9 @@ def test_a_copy_in_bfloat16_is_half_the_size(tmp_path):
     assert (tmp_path / "half").stat().st_size < 0.51 * (tmp_path / "whole").stat().st_size
     half = load_sync(tmp_path / "half")
     assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
-    assert {parameter.dtype for parameter in load_sync(tmp_path / "half", dtype=torch.float32).parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in load_sync(tmp_path / "half", dtype=torch.float32).parameters()} == {
+        torch.float32
+    }
     assert next(layers.parameters()).dtype == torch.float32
     x_time, x_view = half[0](tokens(1, 128).bfloat16(), tokens(2, 128).bfloat16(), SIGMA)
     assert x_time.dtype == x_view.dtype == torch.bfloat16
@@ -75,7 +79,9 @@ def test_soft_can_start_as_nothing_at_all(rank):
     for layer in SyncLayers(config(rank=rank)).initialize(averaging=False):
         x_time, x_view = layer(tokens(1), tokens(2), SIGMA)
         assert torch.equal(x_time, tokens(1)) and torch.equal(x_view, tokens(2))
-    first, second = (SyncLayers(config(rank=4)).initialize(generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    first, second = (
+        SyncLayers(config(rank=4)).initialize(generator=torch.Generator().manual_seed(3)) for _ in range(2)
+    )
     assert torch.equal(first[1].down.weight, second[1].down.weight) and first[1].down.weight.std() > 0.05
     with pytest.raises(ValueError, match="can start as their average only"):
         SyncLayers(config(kind="hard")).initialize(averaging=False)
@@ -145,7 +151,10 @@ def test_missing_extra_and_wrong_weights(tmp_path):
     good, key = layers.state_dict(), "1.delta.bias"
     header = {"format": "fourreal-sync-1", "config": json.dumps(vars(layers.config)), "about": "{}"}
     cases = (
-        ({name: value for name, value in good.items() if name != key}, "lacks weights, 1 in all, such as '1.delta.bias'"),
+        (
+            {name: value for name, value in good.items() if name != key},
+            "lacks weights, 1 in all, such as '1.delta.bias'",
+        ),
         ({**good, "extra": torch.zeros(1)}, "has unknown weights, 1 in all, such as 'extra'"),
         ({**good, key: torch.zeros(5)}, r"'1.delta.bias' should have shape \[24\], got \[5\]"),
         ({**good, key: good[key].long()}, "should hold floating point numbers"),
@@ -179,7 +188,10 @@ def test_files_that_hold_no_layers(tmp_path):
         ({**good, "config": json.dumps({"width": 12})}, "should describe layers by depth, family"),
         ({**good, "about": "7"}, "should describe layers by"),
         ({**good, "config": json.dumps({**vars(config()), "width": "12"})}, "cannot be used"),
-        ({**good, "config": json.dumps({**vars(config()), "kind": "off"})}, "cannot be used: the kind of synchronization"),
+        (
+            {**good, "config": json.dumps({**vars(config()), "kind": "off"})},
+            "cannot be used: the kind of synchronization",
+        ),
     )
     for metadata, sentence in cases:
         save_file({"a": torch.zeros(1)}, path, metadata)

@@ -6,14 +6,14 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 32.
 import pytest
 import torch
 
+from fourreal_core.files.video import write_video
 from fourreal_core.grid import FrameGrid, task_known
-from fourreal_core.sampling.latents import Codec
 from fourreal_core.grid_file import save_grid
 from fourreal_core.model.sync_file import SyncConfig, SyncLayers
+from fourreal_core.sampling.latents import Codec
 from fourreal_core.training import sync_loop
 from fourreal_core.training.footage import sync_examples
 from fourreal_core.training.sync_loop import SyncTraining
-from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 5, 16, 32
 SHAPE = (V, T, H, W)
@@ -39,7 +39,9 @@ def clip(tmp_path):
 
 
 def encoded(paths, folder, encoder, told=None, report=lambda done, total: None, **kinds):
-    jobs = sync_examples.footage(kinds.get("videos", paths), kinds.get("captures", []), kinds.get("grids", []), SHAPE, 3)
+    jobs = sync_examples.footage(
+        kinds.get("videos", paths), kinds.get("captures", []), kinds.get("grids", []), SHAPE, 3
+    )
     folder.mkdir(exist_ok=True)
     return sync_examples.encode_footage(jobs, SHAPE, encoder, folder, report, (told if told is not None else []).append)
 
@@ -70,7 +72,9 @@ def test_the_vae_runs_once_per_grid_and_again_for_other_footage(clip, tmp_path):
     [path] = encoded([clip], folder, encoder)
     assert calls == [17] * V * 3  # 3 grids of V views, each cell but the first held for 4 frames
     store = sync_examples.LatentStore([path])
-    assert len(store) == 2 and list(store.trained) == [1]  # so small, one of the grids shows no whole latent pixel of footage
+    assert len(store) == 2 and list(store.trained) == [
+        1
+    ]  # so small, one of the grids shows no whole latent pixel of footage
     assert encoded([clip], folder, encoder) == [path] and len(calls) == 9
     other = sync_examples.Encoder("hold", pooling_codec(calls), False, "another vae")
     [changed] = encoded([clip], folder, other)
@@ -86,7 +90,9 @@ def test_examples_come_back_as_they_were_encoded(clip, tmp_path):
     first, second = store[0], store[1]
     assert torch.equal(first.known, task_known(V, T)) and first.frames.shape == (*SHAPE, 3) and second.frames is None
     pixels = first.frames.float() / 255
-    expected = torch.nn.functional.avg_pool2d(pixels.flatten(0, 1).permute(0, 3, 1, 2), 8).unflatten(0, (V, T)).transpose(1, 2)
+    expected = (
+        torch.nn.functional.avg_pool2d(pixels.flatten(0, 1).permute(0, 3, 1, 2), 8).unflatten(0, (V, T)).transpose(1, 2)
+    )
     assert torch.allclose(first.clean, expected, atol=5e-4)
     shown = torch.where(first.known[:, None, :, None, None], expected, torch.tensor(0.5))
     assert torch.allclose(first.shown, shown, atol=5e-4)
@@ -100,7 +106,9 @@ def test_captures_and_saved_grids_are_cut_to_the_shape(tmp_path):
         write_video(tmp_path / "rig" / f"view{view}.mkv", video, 12, lossless=True)
     save_grid(FrameGrid(frames[:2].contiguous(), torch.ones(2, 6, dtype=torch.bool)), tmp_path / "fox.grid.safetensors")
     encoder = sync_examples.Encoder("hold", pooling_codec(), False)
-    paths = encoded([], tmp_path / "latents", encoder, captures=[tmp_path / "rig"], grids=[tmp_path / "fox.grid.safetensors"])
+    paths = encoded(
+        [], tmp_path / "latents", encoder, captures=[tmp_path / "rig"], grids=[tmp_path / "fox.grid.safetensors"]
+    )
     store = sync_examples.LatentStore(paths)
     assert [tuple(store[number].clean.shape[:3]) for number in range(4)] == [(V, 3, T)] * 3 + [(2, 3, T)]
 
@@ -134,7 +142,9 @@ def test_damaged_latents_are_named(clip, tmp_path):
 def layers():
     def make(seed=0, **changes):
         torch.manual_seed(seed)
-        return SyncLayers(SyncConfig(**({"family": "wan", "width": 8, "depth": 2, "kind": "soft", "rank": 2} | changes))).initialize()
+        return SyncLayers(
+            SyncConfig(**({"family": "wan", "width": 8, "depth": 2, "kind": "soft", "rank": 2} | changes))
+        ).initialize()
 
     return make
 
@@ -236,14 +246,20 @@ def test_draws_follow_from_seed_and_step(layers):
     draws = [sync_loop.draw(plan, step, 0, [5, 6, 7]) for step in range(400)]
     assert draws == [sync_loop.draw(plan, step, 0, [5, 6, 7]) for step in range(400)]
     assert {one.example for one in draws} == {5, 6, 7} and len({one.seed for one in draws}) == 400
-    assert 0 <= min(one.percent for one in draws) < 0.02 and 0.96 < max(one.percent for one in draws) <= sync_loop.LATEST
+    assert (
+        0 <= min(one.percent for one in draws) < 0.02 and 0.96 < max(one.percent for one in draws) <= sync_loop.LATEST
+    )
     assert 0.05 < sum(one.negative for one in draws) / 400 < 0.15
     assert draws[0] != sync_loop.draw(plan, 0, 1, [5, 6, 7]) != sync_loop.draw(SyncTraining(seed=4), 0, 1, [5, 6, 7])
     assert torch.equal(draws[0].noise((2, 3)), draws[0].noise((2, 3)))
 
 
 @pytest.mark.parametrize(
-    ("wrong", "sentence"), [({"steps": 0}, "steps to be at least 1, got 0"), ({"learning_rate": float("nan")}, "a learning rate above 0, got nan")]
+    ("wrong", "sentence"),
+    [
+        ({"steps": 0}, "steps to be at least 1, got 0"),
+        ({"learning_rate": float("nan")}, "a learning rate above 0, got nan"),
+    ],
 )
 def test_plans_without_sense_are_refused(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -5,20 +5,29 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fourreal_core.files.video import write_video
 from fourreal_core.flow import add_noise
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.model.weights import load_model
 from fourreal_core.training import loop, run
 from fourreal_core.training.footage.examples import grid_batch, sequence_batch
-from fourreal_core.training.loop import STAGES, TrainingPlan, draw, guess_error, predict, start, train, trained_parameters
-from fourreal_core.training.loss import SMALLEST_GUESS_ERROR, balanced, squared_error, velocity_loss
-from fourreal_core.training.masks import sample_sigma, sequence_known
-from fourreal_core.training.speed import step_flops
 from fourreal_core.training.footage.mixture import Mixture, load_examples
 from fourreal_core.training.footage.prepare import prepare, pseudo_jobs
 from fourreal_core.training.footage.store import ENDING, store_grid
-from fourreal_core.files.video import write_video
+from fourreal_core.training.loop import (
+    STAGES,
+    TrainingPlan,
+    draw,
+    guess_error,
+    predict,
+    start,
+    train,
+    trained_parameters,
+)
+from fourreal_core.training.loss import SMALLEST_GUESS_ERROR, balanced, squared_error, velocity_loss
+from fourreal_core.training.masks import sample_sigma, sequence_known
+from fourreal_core.training.speed import step_flops
 
 V, T, H, W = 3, 4, 16, 24
 
@@ -50,7 +59,9 @@ def test_velocity_loss_is_the_weighted_error_of_x0():
     for sigma, divisor in ((1.0, 1.0), (0.8, 0.8), (0.1, 0.8)):  # below 0.8 the weight no longer grows
         sigma = torch.full((1, 1, 1, 1, 1), sigma)
         velocity = (add_noise(x0, noise, sigma) - 0.3) / sigma  # a model that answers x0 = 0.3
-        torch.testing.assert_close(velocity_loss(velocity, x0, noise, sigma, weight), torch.tensor((0.3 / divisor) ** 2))
+        torch.testing.assert_close(
+            velocity_loss(velocity, x0, noise, sigma, weight), torch.tensor((0.3 / divisor) ** 2)
+        )
 
 
 def test_errors_count_relative_to_the_guess_s():
@@ -165,7 +176,9 @@ def test_counting_operations_leaves_the_run_alone(store, tmp_path):
 
 
 def test_training_lowers_the_loss(store, tmp_path):
-    schedule = TrainingPlan(stage="base", steps=60, batch=4, crop=(16, 16), warmup=5, save_every=100, learning_rate=1e-3, matrix_rate=0.004)
+    schedule = TrainingPlan(
+        stage="base", steps=60, batch=4, crop=(16, 16), warmup=5, save_every=100, learning_rate=1e-3, matrix_rate=0.004
+    )
     state = start(fresh(), schedule, tmp_path)
     train(state, schedule, store, tmp_path, silent)
     ratio = lambda part: sum(row.model for row in part) / sum(row.guess for row in part)
@@ -184,7 +197,9 @@ def test_from_a_video_to_a_checkpoint(tmp_path):
     run.train_stage(tiny(), plan("base", 2), tmp_path, folder, silent)
     run.export(tiny(), folder, tmp_path / "made" / "base.safetensors")
     with pytest.raises(ValueError, match="base.safetensors has no layers of 'hard' to start from"):
-        run.train_stage(tiny(), plan("hard", 2), tmp_path, folder, silent, start_from=tmp_path / "made" / "base.safetensors")
+        run.train_stage(
+            tiny(), plan("hard", 2), tmp_path, folder, silent, start_from=tmp_path / "made" / "base.safetensors"
+        )
     assert load_model(tmp_path / "made" / "base.safetensors").config.sync == ()
     for stage in ("hard", "soft"):
         run.train_stage(tiny(), plan(stage, 2), tmp_path, folder, silent)

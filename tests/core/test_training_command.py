@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from fourreal_core.data.shards import write_shard
+from fourreal_core.files.video import write_video
 from fourreal_core.grid import Cameras, FrameGrid
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
@@ -18,7 +19,6 @@ from fourreal_core.model.weights import load_model
 from fourreal_core.sampling.sample import sample_grid
 from fourreal_core.training import run
 from fourreal_core.training.parts import find_set, read_set
-from fourreal_core.files.video import write_video
 
 SCRIPT = str(Path(__file__).resolve().parents[2] / "scripts" / "train.py")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -26,7 +26,9 @@ SMALL = ("--config", "tiny", "--crop", "16x16", "--seed", "4")
 
 
 def train(*words, launcher=(sys.executable,)):
-    done = subprocess.run([*launcher, SCRIPT, *map(str, words)], capture_output=True, text=True, timeout=120, env=ONE_THREAD)
+    done = subprocess.run(
+        [*launcher, SCRIPT, *map(str, words)], capture_output=True, text=True, timeout=120, env=ONE_THREAD
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -42,14 +44,28 @@ def examples(tmp_path_factory):
     cameras = Cameras(torch.eye(4).expand(8, 4, 4).contiguous(), torch.eye(3).expand(8, 3, 3).contiguous())
     grid = FrameGrid(frames.contiguous(), torch.ones(8, 8, dtype=torch.bool), cameras=cameras)
     write_shard(folder / "shards" / "shard_00000000.safetensors", [grid])
-    said = train("prepare", "--videos", folder / "ramp.mkv", "--count", 1, "--size", "16x24", "--shards", folder / "shards", "--output", folder / "out")
+    said = train(
+        "prepare",
+        "--videos",
+        folder / "ramp.mkv",
+        "--count",
+        1,
+        "--size",
+        "16x24",
+        "--shards",
+        folder / "shards",
+        "--output",
+        folder / "out",
+    )
     assert "ramp.examples.safetensors: 1 grids" in said and "shard_00000000.examples.safetensors: 1 grids" in said
     return folder / "out"
 
 
 def test_from_a_video_and_a_shard_to_a_filled_grid(examples, tmp_path):
     folder, made = tmp_path / "run", tmp_path / "model.safetensors"
-    said = train("run", "--examples", examples, "--output", folder, *SMALL, "--steps", 10, "--batch", 2, "--checkpointing")
+    said = train(
+        "run", "--examples", examples, "--output", folder, *SMALL, "--steps", 10, "--batch", 2, "--checkpointing"
+    )
     assert "base step 10/10  loss" in said and "GFLOP/s" in said
     train("run", "--examples", examples, "--output", folder, *SMALL, "--stage", "soft", "--steps", 1, "--batch", 1)
     for stage, step in (("base", 10), ("soft", 1)):
@@ -83,8 +99,27 @@ def test_two_processes_train_what_one_trains(examples, tmp_path):
 
 
 def test_ctrl_c_finishes_the_step_and_saves(examples, tmp_path):
-    words = [sys.executable, SCRIPT, "run", "--examples", examples, "--output", tmp_path, *SMALL, "--batch", 1, "--steps", 100000]
-    with subprocess.Popen([*map(str, words), "--picture-every", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD) as process:
+    words = [
+        sys.executable,
+        SCRIPT,
+        "run",
+        "--examples",
+        examples,
+        "--output",
+        tmp_path,
+        *SMALL,
+        "--batch",
+        1,
+        "--steps",
+        100000,
+    ]
+    with subprocess.Popen(
+        [*map(str, words), "--picture-every", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ONE_THREAD,
+    ) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         said, complaint = process.communicate(timeout=60)

@@ -6,17 +6,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fourreal_core.files.video import write_video
 from fourreal_core.model.config import bundled, tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.model.weights import load_checkpoint, load_model
 from fourreal_core.training import parts, run
+from fourreal_core.training.footage.prepare import prepare, pseudo_jobs
+from fourreal_core.training.footage.store import ENDING
 from fourreal_core.training.loop import TrainingPlan, start
 from fourreal_core.training.optimizers import optimizer_step
 from fourreal_core.training.parts import find_set, read_set, write_set
 from fourreal_core.training.state import Losses, save_state
-from fourreal_core.training.footage.prepare import prepare, pseudo_jobs
-from fourreal_core.training.footage.store import ENDING
-from fourreal_core.files.video import write_video
 
 
 @pytest.fixture(scope="module")

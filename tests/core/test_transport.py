@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from fourreal_core.grid import FrameGrid
+
 from fourreal_core.evaluation.image import psnr
+from fourreal_core.grid import FrameGrid
 from fourreal_core.transport import TransportGuess, blend_predictions, transport, transport_fill
 from fourreal_core.transport.fill import nearest_ells, prediction_order
 from fourreal_core.transport.foreshorten import foreshortening
@@ -16,7 +17,9 @@ def texture(height: int, width: int, seed: int) -> torch.Tensor:
     return 0.1 + 0.8 * torch.nn.functional.interpolate(noise, (height, width), mode="bilinear")[0].permute(1, 2, 0)
 
 
-def square_scene(views: int, times: int, height: int = 40, width: int = 64, parallax: int = 1, motion: int = 2) -> torch.Tensor:
+def square_scene(
+    views: int, times: int, height: int = 40, width: int = 64, parallax: int = 1, motion: int = 2
+) -> torch.Tensor:
     """A textured square moves by `motion` pixels per time over a still background; every view shifts the whole picture by `parallax` pixels."""
     background, square = texture(height, width + 32, 1), texture(14, 14, 2).flip(-1)
     frames = torch.zeros(views, times, height, width, 3)
@@ -93,7 +96,9 @@ def test_sources_read_at_their_displacements_give_the_predictions(scene, guess):
     from fourreal_core.model.prior import look_up
 
     known = first_view_and_time(3, 5)
-    assert torch.equal(guess.source_time[1:], scene[1:, :1].expand_as(scene[1:])) and torch.equal(guess.source_time[0], scene[0])
+    assert torch.equal(guess.source_time[1:], scene[1:, :1].expand_as(scene[1:])) and torch.equal(
+        guess.source_time[0], scene[0]
+    )
     assert torch.equal(guess.source_view[:, 1:], scene[:1, 1:].expand_as(scene[:, 1:]))
     for picture, source, back in (
         (guess.along_time, guess.source_time, guess.back_time),
@@ -138,7 +143,9 @@ def test_two_runs_agree_bit_by_bit_and_the_grid_is_not_written_to(scene, guess):
 
 def test_frames_of_unknown_cells_are_never_looked_at(scene, guess):
     known = first_view_and_time(3, 5)
-    spoiled = torch.where(known[:, :, None, None, None], scene, torch.rand(scene.shape, generator=torch.Generator().manual_seed(0)))
+    spoiled = torch.where(
+        known[:, :, None, None, None], scene, torch.rand(scene.shape, generator=torch.Generator().manual_seed(0))
+    )
     assert torch.equal(transport(FrameGrid(spoiled, known)).blend, guess.blend)
 
 
@@ -154,14 +161,20 @@ def test_blend_lies_between_the_predictions_and_follows_full_confidence():
     along_time, along_view = torch.rand(2, 3, 4, 5, 3, generator=generator)
     confidence_time, confidence_view = torch.rand(2, 3, 4, 5, generator=generator)
     blend = blend_predictions(along_time, along_view, confidence_time, confidence_view)
-    assert (blend >= torch.minimum(along_time, along_view) - 1e-6).all() and (blend <= torch.maximum(along_time, along_view) + 1e-6).all()
+    assert (blend >= torch.minimum(along_time, along_view) - 1e-6).all() and (
+        blend <= torch.maximum(along_time, along_view) + 1e-6
+    ).all()
     sure, unsure = torch.ones(3, 4, 5), torch.full((3, 4, 5), 0.5)
     assert torch.allclose(blend_predictions(along_time, along_view, sure, unsure), along_time, atol=1e-3)
-    assert torch.allclose(blend_predictions(along_time, along_view, unsure, unsure), (along_time + along_view) / 2, atol=1e-6)
+    assert torch.allclose(
+        blend_predictions(along_time, along_view, unsure, unsure), (along_time + along_view) / 2, atol=1e-6
+    )
 
 
 def test_blend_has_finite_gradients_at_the_ends():
-    parts = [torch.rand(2, 3, requires_grad=True) for _ in range(2)] + [torch.tensor([0.0, 1.0], requires_grad=True) for _ in range(2)]
+    parts = [torch.rand(2, 3, requires_grad=True) for _ in range(2)] + [
+        torch.tensor([0.0, 1.0], requires_grad=True) for _ in range(2)
+    ]
     blend_predictions(*parts).sum().backward()
     assert all(torch.isfinite(part.grad).all() for part in parts)
 
@@ -240,7 +253,9 @@ def test_odd_and_tiny_sizes(size):
 
 
 def test_frames_larger_than_the_working_size_are_matched_smaller():
-    frames = torch.nn.functional.interpolate(square_scene(2, 2).flatten(0, 1).permute(0, 3, 1, 2), (420, 672), mode="bilinear")
+    frames = torch.nn.functional.interpolate(
+        square_scene(2, 2).flatten(0, 1).permute(0, 3, 1, 2), (420, 672), mode="bilinear"
+    )
     frames = frames.permute(0, 2, 3, 1).reshape(2, 2, 420, 672, 3)
     guess = transport(hidden(frames, first_view_and_time(2, 2)))
     assert psnr(guess.blend[1, 1, 60:-60, 60:-60], frames[1, 1, 60:-60, 60:-60]) > 30

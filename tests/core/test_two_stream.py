@@ -155,7 +155,9 @@ def test_gradients_reach_only_the_synchronization_layers_when_the_base_is_frozen
     model = random_model()
     model.base.requires_grad_(False)
     model(*random_input(model.config), sync=kind).square().sum().backward()
-    touched = {name for name, parameter in model.named_parameters() if parameter.grad is not None and parameter.grad.any()}
+    touched = {
+        name for name, parameter in model.named_parameters() if parameter.grad is not None and parameter.grad.any()
+    }
     assert touched and all(name.startswith(f"sync.{kind}.") for name in touched)
     assert {name.rsplit(".", 1)[0] for name in touched} >= {f"sync.{kind}.{layer}.modulation" for layer in range(2)}
 
@@ -181,7 +183,9 @@ def test_sequential_runs_views_then_times_on_one_stream():
     streams = Streams(model.base, x, sigma, condition, (None, None))
     block = model.base.blocks[0]
     expected = streams.along_time(block, streams.along_view(block, streams.tokens_BVTSD))
-    torch.testing.assert_close(model(x, sigma, condition, sync="sequential"), streams.velocity(expected, expected, "mean"))
+    torch.testing.assert_close(
+        model(x, sigma, condition, sync="sequential"), streams.velocity(expected, expected, "mean")
+    )
 
 
 def test_text_reaches_its_own_stream_only():

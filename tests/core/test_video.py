@@ -8,8 +8,18 @@ import pytest
 import torch
 from PIL import Image
 
-from fourreal_core.files.video import (fit_frames, fit_scale_and_shift, frames_tensor, pick_frames, pick_stride, read_images, read_video, read_view,
-                                 view_sources, write_video)
+from fourreal_core.files.video import (
+    fit_frames,
+    fit_scale_and_shift,
+    frames_tensor,
+    pick_frames,
+    pick_stride,
+    read_images,
+    read_video,
+    read_view,
+    view_sources,
+    write_video,
+)
 
 N, H, W = 7, 10, 18
 
@@ -118,11 +128,21 @@ def test_videos_larger_than_memory_are_refused(tmp_path, monkeypatch):
     assert len(read_video(tmp_path / "a.mkv", frames=4)[0]) == 4
 
 
-@pytest.mark.parametrize("name, frames, fps, lossless, sentence", [
-    ("a.mp4", noise(2, 9, 17), 24, False, "even width and height for H.264, got 17x9"), ("a.mp4", noise(), 24, True, "lossless video name ending in .mkv"),
-    ("a.exe", noise(), 24, False, "ending in .mp4, .mov, .mkv, got a.exe"), ("a.mp4", noise(), 0, False, "fps"), ("a.mp4", noise(), float("nan"), False, "fps"), ("a.mkv", noise(), 1e30, True, "0.001 to 1e"), ("a.mp4", noise(), 1e-5, False, "0.001 to 1e"),
-    ("b/a.mp4", noise(), 24, False, "folder .* to exist"), ("a.mp4", noise()[..., :1], 24, False, "shape"), ("a.mp4", noise()[:0], 24, False, "frames and pixels"),
-])
+@pytest.mark.parametrize(
+    "name, frames, fps, lossless, sentence",
+    [
+        ("a.mp4", noise(2, 9, 17), 24, False, "even width and height for H.264, got 17x9"),
+        ("a.mp4", noise(), 24, True, "lossless video name ending in .mkv"),
+        ("a.exe", noise(), 24, False, "ending in .mp4, .mov, .mkv, got a.exe"),
+        ("a.mp4", noise(), 0, False, "fps"),
+        ("a.mp4", noise(), float("nan"), False, "fps"),
+        ("a.mkv", noise(), 1e30, True, "0.001 to 1e"),
+        ("a.mp4", noise(), 1e-5, False, "0.001 to 1e"),
+        ("b/a.mp4", noise(), 24, False, "folder .* to exist"),
+        ("a.mp4", noise()[..., :1], 24, False, "shape"),
+        ("a.mp4", noise()[:0], 24, False, "frames and pixels"),
+    ],
+)
 def test_what_cannot_be_written_leaves_nothing_behind(name, frames, fps, lossless, sentence, tmp_path):
     with pytest.raises(ValueError, match=sentence):
         write_video(tmp_path / name, frames, fps, lossless=lossless)
@@ -175,7 +195,10 @@ def test_cropping_keeps_the_middle_and_padding_keeps_all():
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-@pytest.mark.parametrize("size, new", [((10, 18), (9, 7)), ((10, 18), (33, 64)), ((1, 300), (20, 20)), ((300, 1), (20, 20)), ((1, 1), (5, 3))])
+@pytest.mark.parametrize(
+    "size, new",
+    [((10, 18), (9, 7)), ((10, 18), (33, 64)), ((1, 300), (20, 20)), ((300, 1), (20, 20)), ((1, 1), (5, 3))],
+)
 def test_every_size_can_be_fitted(fit, size, new):
     fitted = fit_frames(noise(2, *size), *new, fit)
     assert fitted.shape == (2, *new, 3) and fitted.dtype == torch.uint8
@@ -209,9 +232,14 @@ def test_bad_fits_are_refused():
         frames_tensor(noise().numpy().astype(np.int64), "the video")
 
 
-@pytest.mark.parametrize("change, sentence", [
-    (lambda video: video * 2 - 1, "values in 0..1"), (lambda video: video * 255, "values in 0..1"), (lambda video: video / 0, "finite"),
-])
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda video: video * 2 - 1, "values in 0..1"),
+        (lambda video: video * 255, "values in 0..1"),
+        (lambda video: video / 0, "finite"),
+    ],
+)
 def test_another_value_range_is_not_clamped_away_by_fitting(change, sentence):
     with pytest.raises(ValueError, match=sentence):
         fit_frames(change(noise().float() / 255), 4, 4)
@@ -228,10 +256,15 @@ def test_folders_of_images_in_natural_order(tmp_path):
         read_view(tmp_path, 2)
 
 
-@pytest.mark.parametrize("image, sentence", [
-    (Image.new("RGB", (W + 1, H)), "one size in .* got 18x10 and then 19x10"), (Image.new("RGBA", (W, H), (9, 9, 9, 100)), "b.png has transparency"),
-    (Image.new("I;16", (W, H)), "8-bit images"), (None, "readable image in b.png"),
-])
+@pytest.mark.parametrize(
+    "image, sentence",
+    [
+        (Image.new("RGB", (W + 1, H)), "one size in .* got 18x10 and then 19x10"),
+        (Image.new("RGBA", (W, H), (9, 9, 9, 100)), "b.png has transparency"),
+        (Image.new("I;16", (W, H)), "8-bit images"),
+        (None, "readable image in b.png"),
+    ],
+)
 def test_bad_images_in_a_folder(image, sentence, tmp_path):
     Image.new("RGBA", (W, H), (1, 2, 3, 255)).save(tmp_path / "a.png")
     if image is None:

@@ -9,7 +9,13 @@ from safetensors.torch import save_file
 
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.model.weights import CheckpointError, default_checkpoint, load_checkpoint, load_model, save_checkpoint
+from fourreal_core.model.weights import (
+    CheckpointError,
+    default_checkpoint,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+)
 
 
 @pytest.fixture
@@ -47,7 +53,10 @@ def test_missing_extra_and_wrong_weights(model, tmp_path):
     good = {key: value.contiguous() for key, value in model.state_dict().items()}
     key = "base.mode.weight"
     cases = (
-        ({name: value for name, value in good.items() if name != key}, "lacks weights, 1 in all, such as 'base.mode.weight'"),
+        (
+            {name: value for name, value in good.items() if name != key},
+            "lacks weights, 1 in all, such as 'base.mode.weight'",
+        ),
         ({**good, "extra": torch.zeros(1)}, "has unknown weights, 1 in all, such as 'extra'"),
         ({**good, key: torch.zeros(3, 5)}, r"'base.mode.weight' should have shape \[2, 32\], got \[3, 5\]"),
         ({**good, key: good[key].long()}, "should hold floating point numbers"),
@@ -68,7 +77,12 @@ def test_files_that_are_no_checkpoints(model, file, tmp_path):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="not a complete safetensors file"):
             load_checkpoint(path)
-    for metadata in (None, {"format": "other"}, {**header(model), "config": "{"}, {**header(model), "config": json.dumps({"width": 1})}):
+    for metadata in (
+        None,
+        {"format": "other"},
+        {**header(model), "config": "{"},
+        {**header(model), "config": json.dumps({"width": 1})},
+    ):
         save_file({"a": torch.zeros(1)}, path, metadata)
         with pytest.raises(CheckpointError, match="is not a 4Real model|cannot be used"):
             load_checkpoint(path)

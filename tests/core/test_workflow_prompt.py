@@ -10,7 +10,10 @@ MODES = {
             {
                 "options": [
                     {"key": "plain", "inputs": {"required": {}}},
-                    {"key": "weighted", "inputs": {"required": {"weight": ["FLOAT", {"default": 0.5}], "image": ["IMAGE", {}]}}},
+                    {
+                        "key": "weighted",
+                        "inputs": {"required": {"weight": ["FLOAT", {"default": 0.5}], "image": ["IMAGE", {}]}},
+                    },
                 ]
             },
         ],
@@ -18,12 +21,18 @@ MODES = {
     }
 }
 OBJECT_INFO = {
-    "Load": {"input": {"required": {"file": [["a.mp4", "b.mp4"], {"video_upload": True}], "frames": ["INT", {"default": 8}]}}},
+    "Load": {
+        "input": {"required": {"file": [["a.mp4", "b.mp4"], {"video_upload": True}], "frames": ["INT", {"default": 8}]}}
+    },
     "Sample": {
         "display_name": "The Sampler",
         "input": {
             "required": {"image": ["IMAGE", {}], "seed": ["INT", {"default": 0}], "steps": ["INT", {"default": 16}]},
-            "optional": {"mask": ["MASK", {}], "forced": ["FLOAT", {"forceInput": True}], "sync": [["soft", "off"], {}]},
+            "optional": {
+                "mask": ["MASK", {}],
+                "forced": ["FLOAT", {"forceInput": True}],
+                "sync": [["soft", "off"], {}],
+            },
         },
     },
     "Modes": {"input": MODES},
@@ -64,7 +73,10 @@ def test_inputs_newer_than_the_workflow_get_their_default():
 def test_a_dynamic_choice_brings_its_own_widgets_and_sockets():
     plain = convert([node(1, "Modes", ["plain", "text"])])
     assert plain["1"]["inputs"] == {"mode": "plain", "note": "text"}
-    nodes = [node(1, "Modes", ["weighted", 0.25, "text"], inputs=[("mode.image", "IMAGE", 4)]), node(3, "Load", ["a.mp4"])]
+    nodes = [
+        node(1, "Modes", ["weighted", 0.25, "text"], inputs=[("mode.image", "IMAGE", 4)]),
+        node(3, "Load", ["a.mp4"]),
+    ]
     weighted = convert(nodes, [(4, 3, 0, 1, 0)])
     assert weighted["1"]["inputs"] == {"mode": "weighted", "mode.weight": 0.25, "note": "text", "mode.image": ["3", 0]}
     with pytest.raises(WorkflowProblem, match="'mode' has no choice 'other'"):

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from environment import TOOLS, Environment, find_or_build
 from comfyui import Host, running_host
+from environment import TOOLS, Environment, find_or_build
 
+from fourreal_core.files.video import write_video
 from fourreal_core.model.config import ModelConfig
 from fourreal_core.model.two_stream import GridModel
 from fourreal_core.model.weights import save_checkpoint
-from fourreal_core.files.video import write_video
 
 TINY = "tiny.safetensors"
 

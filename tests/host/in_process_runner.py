@@ -30,6 +30,7 @@ def main(comfyui: str, base: str, pack: str, request_file: str, answer_file: str
 
     comfy.options.enable_args_parsing()
     import execution
+
     import nodes
 
     async def load() -> list[str]:

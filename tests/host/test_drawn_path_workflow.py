@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from environment import PACK
 from comfyui import Host
+from environment import PACK
 from workflow_prompt import Prompt, set_inputs, workflow_to_prompt
 
+from fourreal_core.files.video import read_video
+from fourreal_core.grid import FrameGrid
+from fourreal_core.grid_file import load_grid
 from fourreal_core.paths.drawn import CameraPath, camera_positions
 from fourreal_core.paths.drawn_text import parse_camera_path
-from fourreal_core.grid import FrameGrid
 from fourreal_core.paths.presets import slice_grid
-from fourreal_core.grid_file import load_grid
-from fourreal_core.files.video import read_video
 
 FILE = PACK / "workflows" / "two_videos_drawn_path.json"
 V, T = 3, 5
@@ -47,7 +47,13 @@ def switched_on(workflow: dict[str, Any], marks: list[list[int]]) -> dict[str, A
 
 def run_and_save(host: Host, prompt: Prompt, *samplers: str) -> tuple[list[FrameGrid], Path]:
     """What the samplers made, and the video."""
-    saves = {f"save {each}": {"class_type": "FourRealSaveGrid", "inputs": {"grid": [each, 0], "filename_prefix": f"drawn_path/{each}"}} for each in samplers}
+    saves = {
+        f"save {each}": {
+            "class_type": "FourRealSaveGrid",
+            "inputs": {"grid": [each, 0], "filename_prefix": f"drawn_path/{each}"},
+        }
+        for each in samplers
+    }
     outputs = host.run({**prompt, **saves})
     [video] = [file for file in host.files(outputs) if file.suffix == ".mp4"]
     return [load_grid(*host.files({name: outputs[name]})) for name in saves], video
@@ -60,7 +66,9 @@ def expect_video_along(video: Path, grid: FrameGrid, drawn: CameraPath) -> None:
     for frame, (shown_HWC, wanted_HWC) in enumerate(zip(frames_NHWC.float() / 255, wanted_NHWC)):
         apart = (shown_HWC - wanted_HWC).abs().mean()
         assert apart < 0.03, f"frame {frame} is {apart} from its place on the path"
-    assert (wanted_NHWC - wanted_NHWC[0]).abs().mean((-1, -2, -3)).max() > 0.06  # a video that stood still would not pass
+    assert (wanted_NHWC - wanted_NHWC[0]).abs().mean(
+        (-1, -2, -3)
+    ).max() > 0.06  # a video that stood still would not pass
 
 
 def test_the_path_that_it_comes_with_has_a_hold_easing_and_a_round_corner(drawn: CameraPath) -> None:
@@ -69,7 +77,9 @@ def test_the_path_that_it_comes_with_has_a_hold_easing_and_a_round_corner(drawn:
     assert any(point.rounding > 0 for point in drawn.points[1:-1])
 
 
-def test_the_video_follows_the_drawn_path(host: Host, object_info: dict[str, Any], workflow: dict[str, Any], drawn: CameraPath) -> None:
+def test_the_video_follows_the_drawn_path(
+    host: Host, object_info: dict[str, Any], workflow: dict[str, Any], drawn: CameraPath
+) -> None:
     prompt = small_prompt(workflow, object_info)
     assert AGAIN not in prompt
     [grid], video = run_and_save(host, prompt, FIRST)
@@ -87,6 +97,8 @@ def test_the_second_sampler_makes_the_marked_cells_again_and_no_others(
     expect_video_along(video, again, drawn)
 
 
-def test_the_second_sampler_lets_the_grid_go_on_where_nothing_is_marked(host: Host, object_info: dict[str, Any], workflow: dict[str, Any]) -> None:
+def test_the_second_sampler_lets_the_grid_go_on_where_nothing_is_marked(
+    host: Host, object_info: dict[str, Any], workflow: dict[str, Any]
+) -> None:
     [first, again], _ = run_and_save(host, small_prompt(switched_on(workflow, []), object_info), FIRST, AGAIN)
     assert torch.equal(first.frames, again.frames)

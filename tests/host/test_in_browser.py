@@ -11,8 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from browser import BrowserProblem, BrowserTools, find_browser
-from environment import PACK
 from comfyui import Host
+from environment import PACK
 
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.grid_file import load_grid, save_grid
@@ -50,16 +50,32 @@ def variables(host: Host, browser: BrowserTools, shown: Path) -> dict[str, str]:
     grid, name = coloured_grid(), "coloured.grid.safetensors"
     save_grid(grid, host.base / "input" / name)
     colors = host.base / "colors.json"
-    colors.write_text(json.dumps({"file": f"{name} [input]", "colors": (grid.frames[:, :, 0, 0] * 255).round().int().tolist()}))
-    return {**browser.variables(), "FOURREAL_HOST": host.address, "FOURREAL_GRID_COLORS": str(colors), "FOURREAL_SHOWN": str(shown)}
+    colors.write_text(
+        json.dumps({"file": f"{name} [input]", "colors": (grid.frames[:, :, 0, 0] * 255).round().int().tolist()})
+    )
+    return {
+        **browser.variables(),
+        "FOURREAL_HOST": host.address,
+        "FOURREAL_GRID_COLORS": str(colors),
+        "FOURREAL_SHOWN": str(shown),
+    }
 
 
 @pytest.mark.parametrize("file", sorted(file.name for file in FOLDER.glob("*.test.mjs")))
 def test_in_the_browser(file: str, browser: BrowserTools, variables: dict[str, str]) -> None:
     try:
-        ran = subprocess.run([str(browser.node), str(FOLDER / file)], env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LONGEST_S)
+        ran = subprocess.run(
+            [str(browser.node), str(FOLDER / file)],
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LONGEST_S,
+        )
     except subprocess.TimeoutExpired as late:
-        pytest.fail(f"{file} had not ended after {LONGEST_S} s. It printed last:\n{(late.stdout or b'').decode()[-8000:]}")
+        pytest.fail(
+            f"{file} had not ended after {LONGEST_S} s. It printed last:\n{(late.stdout or b'').decode()[-8000:]}"
+        )
     assert ran.returncode == 0, ran.stdout[-8000:]
 
 
@@ -81,7 +97,11 @@ def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(host: Host, 
     assert len(report["shown"]) >= 5 * 2 * 4  # of each workflow in each renderer
     for cell in report["shown"]:
         [file] = (host.base / "output" / "first_visit").glob(f"{cell['grid']}_*")
-        apart_VT = (blocks_of(load_grid(file).frames, report["edge"]) - torch.tensor(cell["blocks"]) / 255).abs().mean((-1, -2))
+        apart_VT = (
+            (blocks_of(load_grid(file).frames, report["edge"]) - torch.tensor(cell["blocks"]) / 255)
+            .abs()
+            .mean((-1, -2))
+        )
         name = f"{cell['grid']}, view {cell['view']}, time {cell['time']}"
         assert divmod(int(apart_VT.argmin()), apart_VT.shape[1]) == (cell["view"], cell["time"]), name
         assert apart_VT.min() < 0.01, name

@@ -15,7 +15,10 @@ def test_templates_made_of_this_hosts_nodes_convert(object_info: dict[str, Any])
     converted, refused = 0, {}
     for file in PACKAGES.glob("comfyui_workflow_templates*/**/*.json"):
         workflow = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(workflow, dict) or {node["type"] for node in workflow.get("nodes", [])} - set(object_info) - EDITOR_NODES:
+        if (
+            not isinstance(workflow, dict)
+            or {node["type"] for node in workflow.get("nodes", [])} - set(object_info) - EDITOR_NODES
+        ):
             continue  # an index, a subgraph, or nodes of a paid service
         try:
             prompt = workflow_to_prompt(workflow, object_info) if "nodes" in workflow else {}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from environment import PACK
 from comfyui import FOLDER, Host
+from environment import PACK
 
 NODE_IDS = list(json.loads((PACK / "tests" / "pack" / "node_contract.json").read_text()))
 HOSTS_OWN_WARNINGS = ("User settings have been changed", "For multi-user setups")

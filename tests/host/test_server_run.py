@@ -40,7 +40,9 @@ def sample_prompt(*, steps: int = 2, seed: int = 0, name: str = "sampled") -> Pr
     settings = {"strength": 1.0, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
     return build_prompt() | {
         "model": node("FourRealLoadModel", checkpoint="tiny.safetensors", precision="float32"),
-        "sample": node("FourRealSampler", model=["model", 0], grid=["build", 0], sync="soft", seed=seed, steps=steps, **settings),
+        "sample": node(
+            "FourRealSampler", model=["model", 0], grid=["build", 0], sync="soft", seed=seed, steps=steps, **settings
+        ),
         "save": node("FourRealSaveGrid", grid=["sample", 0], filename_prefix=name),
     }
 
@@ -75,7 +77,9 @@ def test_sampling_fills_the_unknown_cells_and_keeps_the_known_ones(host: Host) -
 def test_equal_inputs_give_equal_outputs_and_another_seed_does_not(host: Host) -> None:
     first = only_grid(host, host.run(sample_prompt(seed=3, name="first")))
     ran: list[str] = []
-    same = set_inputs(sample_prompt(seed=3, name="again"), "FourRealBuildGrid", fps=12.0)  # the videos' own, only written out
+    same = set_inputs(
+        sample_prompt(seed=3, name="again"), "FourRealBuildGrid", fps=12.0
+    )  # the videos' own, only written out
     again = only_grid(host, host.run(same, lambda event: ran.append(event["data"].get("node"))))
     assert "sample" in ran, "the second run took the first one's result"
     assert torch.equal(first.frames, again.frames)
@@ -146,7 +150,9 @@ def test_a_saved_grid_can_be_loaded_in_the_next_run(host: Host) -> None:
         ("LoadVideo", {"file": "absent.mp4"}, "Invalid video file"),
     ],
 )
-def test_what_cannot_work_is_refused_in_one_sentence(host: Host, class_type: str, changes: dict[str, Any], said: str) -> None:
+def test_what_cannot_work_is_refused_in_one_sentence(
+    host: Host, class_type: str, changes: dict[str, Any], said: str
+) -> None:
     with pytest.raises(RunProblem, match=said) as refused:
         host.run(set_inputs(sample_prompt(seed=6), class_type, **changes))
     assert "Traceback" not in str(refused.value)

@@ -9,8 +9,8 @@ from typing import Any
 import comfyui_workflow_templates
 import pytest
 import torch
-from environment import PACK, Environment
 from comfyui import FOLDER, Host, install_pack
+from environment import PACK, Environment
 from workflow_prompt import Prompt, set_inputs, workflow_to_prompt
 
 from fourreal_core.grid import FrameGrid
@@ -38,9 +38,18 @@ def downloads(file: Path) -> list[tuple[dict[str, Any], dict[str, str]]]:
 def official_models() -> set[tuple[str, str, str]]:
     """(directory, name, link) of every model that ComfyUI's own templates name."""
     packages = Path(comfyui_workflow_templates.__file__).parent.parent
-    workflows = [each for file in packages.glob("comfyui_workflow_templates*/**/*.json") if isinstance(each := read(file), dict)]
-    parts = [part for workflow in workflows for part in (workflow, *workflow.get("definitions", {}).get("subgraphs", []))]
-    models = [model for part in parts for node in part.get("nodes", []) for model in node.get("properties", {}).get("models") or []]
+    workflows = [
+        each for file in packages.glob("comfyui_workflow_templates*/**/*.json") if isinstance(each := read(file), dict)
+    ]
+    parts = [
+        part for workflow in workflows for part in (workflow, *workflow.get("definitions", {}).get("subgraphs", []))
+    ]
+    models = [
+        model
+        for part in parts
+        for node in part.get("nodes", [])
+        for model in node.get("properties", {}).get("models") or []
+    ]
     return {(model["directory"], model["name"], model["url"].split("?")[0]) for model in models}
 
 
@@ -103,7 +112,9 @@ def test_every_prompt_is_valid_in_process_and_one_runs_there(
         target = tmp_path / "models" / model["directory"] / model["name"]
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()  # an empty file is enough to be on the list
-    answer = run_in_process(environment, tmp_path, {"validate": prompts, "run": small(prompts["two_videos_to_bullet_time"])})
+    answer = run_in_process(
+        environment, tmp_path, {"validate": prompts, "run": small(prompts["two_videos_to_bullet_time"])}
+    )
     assert answer["nodes"] == [name for name in object_info if name.startswith("FourReal")]
     assert {name: text for name, text in answer["problems"].items() if text} == {}
     assert answer["failures"] == []
@@ -116,6 +127,8 @@ def run_in_process(environment: Environment, base: Path, request: dict[str, Any]
     where = [str(environment.comfyui), str(base), str(base / "custom_nodes" / FOLDER)]
     files = [str(base / "request.json"), str(base / "answer.json")]
     command = [str(environment.python), str(runner), *where, *files]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=base, env={**os.environ, "PYTHONPATH": ""}, timeout=600)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=base, env={**os.environ, "PYTHONPATH": ""}, timeout=600
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return read(base / "answer.json")

@@ -35,7 +35,9 @@ def test_an_old_node_is_named(commands: Path) -> None:
 
 
 @pytest.mark.parametrize("user", [0, 1000])
-def test_root_installs_what_is_missing_and_nobody_else_does(commands: Path, monkeypatch: pytest.MonkeyPatch, user: int) -> None:
+def test_root_installs_what_is_missing_and_nobody_else_does(
+    commands: Path, monkeypatch: pytest.MonkeyPatch, user: int
+) -> None:
     monkeypatch.setattr(browser.os, "geteuid", lambda: user)
     put(commands, "node", "echo v20.0.0")
     put(commands, "apt-get", f'echo "$@" >> {commands}/asked')

@@ -14,7 +14,9 @@ MOST_BYTES = 1_500_000  # of all together
 def test_every_help_page_shows_its_node(page):
     """The host's help panel finds pictures beside the page only."""
     shown = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
-    assert ("pictures/" + page.stem + ".webp") in [address for _, address in shown], f"run scripts/pictures.py {page.stem}"
+    assert ("pictures/" + page.stem + ".webp") in [address for _, address in shown], (
+        f"run scripts/pictures.py {page.stem}"
+    )
     assert all((DOCS / address).is_file() for _, address in shown)
 
 

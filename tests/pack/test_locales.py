@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+
 from locales import LANGUAGES, LOCALES, TRANSLATIONS, Translator, categories, english
 
 TITLE = "4Real Thing"
@@ -16,7 +17,12 @@ SCHEMA = {
         "category": "4Real/sampling/toys",
         "input": {
             "required": {"layout": ["COMFY_DYNAMICCOMBO_V3", {"tooltip": "Which.", "options": LAYOUT}]},
-            "optional": {"videos": ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"video": SOCKET}}, "prefix": "video", "max": 2}}]},
+            "optional": {
+                "videos": [
+                    "COMFY_AUTOGROW_V3",
+                    {"template": {"input": {"required": {"video": SOCKET}}, "prefix": "video", "max": 2}},
+                ]
+            },
         },
         "output": ["IMAGE", "FLOAT"],
         "output_name": ["IMAGE", "rate"],
@@ -43,7 +49,10 @@ def test_keys_are_those_that_the_editor_looks_up():
     assert list(thing["inputs"]) == ["layout", "layout_across", "videos", "videos_video0", "videos_video1"]
     assert thing["inputs"]["layout_across"] == {"name": "across", "tooltip": "How many."}
     assert thing["inputs"]["videos_video1"] == {"tooltip": "One view."}  # the editor takes the socket's own name
-    assert thing["outputs"] == {"0": {"tooltip": "A picture."}, "1": {"name": "rate"}}  # a type's name is the host's to translate
+    assert thing["outputs"] == {
+        "0": {"tooltip": "A picture."},
+        "1": {"name": "rate"},
+    }  # a type's name is the host's to translate
     assert categories(SCHEMA) == {"nodeCategories": {"toys": "toys"}}
 
 
@@ -86,7 +95,21 @@ def test_translations_keep_to_their_glossary(language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_names_of_options_stay_as_the_nodes_show_them(language):
     sentences = json.loads((TRANSLATIONS / f"{language}.json").read_text(encoding="utf-8"))["sentences"]
-    options = ("auto", "hold", "frame", "native", "soft", "hard", "fused", "sequential", "off", "crop", "even", "view by view", "diagonal")
+    options = (
+        "auto",
+        "hold",
+        "frame",
+        "native",
+        "soft",
+        "hard",
+        "fused",
+        "sequential",
+        "off",
+        "crop",
+        "even",
+        "view by view",
+        "diagonal",
+    )
     for text, translation in sentences.items():
         named = [option for option in options if re.search(rf"^{option}:", text)]
         assert all(option in translation for option in named), text

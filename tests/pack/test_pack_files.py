@@ -34,7 +34,11 @@ def test_importing_the_pack_imports_no_node(monkeypatch):
 
 def test_the_web_folder_exists():
     source = ast.parse((PACK / "__init__.py").read_text())
-    [folder] = [node.value.value for node in source.body if isinstance(node, ast.Assign) and node.targets[0].id == "WEB_DIRECTORY"]
+    [folder] = [
+        node.value.value
+        for node in source.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "WEB_DIRECTORY"
+    ]
     assert (PACK / folder).is_dir()
 
 
@@ -49,7 +53,11 @@ def test_node_ids_are_the_contract():
 
 
 def test_the_one_list_of_nodes_has_the_contracts_order():
-    [nodes] = [node for node in node_sources()["__init__.py"].body if isinstance(node, ast.AnnAssign) and node.target.id == "NODES"]
+    [nodes] = [
+        node
+        for node in node_sources()["__init__.py"].body
+        if isinstance(node, ast.AnnAssign) and node.target.id == "NODES"
+    ]
     assert [element.id for element in nodes.value.elts] == list(CONTRACT)
 
 
@@ -57,7 +65,9 @@ def test_nodes_import_the_pack_relatively_and_no_host_node_classes():
     for name, tree in node_sources().items():
         absolute = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 0]
         absolute += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-        forbidden = [module for module in absolute if module.split(".")[0] in ("fourreal_core", "nodes", "comfy_extras")]
+        forbidden = [
+            module for module in absolute if module.split(".")[0] in ("fourreal_core", "nodes", "comfy_extras")
+        ]
         assert not forbidden, f"{name} imports {forbidden}"
 
 
@@ -87,8 +97,14 @@ def test_every_workflow_has_a_picture_and_a_note(file):
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_workflows_open_with_the_examples(file):
     """Those that host/examples.py lays into the input folder: any other name would be missing on a fresh install."""
-    laid_out = {"4real_" + example.name for example in (PACK / "example_inputs").iterdir() if example.suffix in (".mp4", ".png")}
-    opened = {node["widgets_values"][0] for node in json.loads(file.read_text())["nodes"] if node["type"] in ("LoadVideo", "LoadImage")}
+    laid_out = {
+        "4real_" + example.name for example in (PACK / "example_inputs").iterdir() if example.suffix in (".mp4", ".png")
+    }
+    opened = {
+        node["widgets_values"][0]
+        for node in json.loads(file.read_text())["nodes"]
+        if node["type"] in ("LoadVideo", "LoadImage")
+    }
     assert opened <= laid_out
 
 

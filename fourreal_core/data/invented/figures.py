@@ -26,7 +26,16 @@ PARENT = {
     **{f"{side}_{bone}": f"{side}_{parent}" for side in ("left", "right")
        for bone, parent in (("shin", "thigh"), ("foot", "shin"), ("forearm", "arm"), ("hand", "forearm"))},
 }  # fmt: skip
-FROM_START = ("snout", "tail", "left_thigh", "right_thigh", "left_ear", "right_ear", "left_eye", "right_eye")  # these hang at their parent's start
+FROM_START = (
+    "snout",
+    "tail",
+    "left_thigh",
+    "right_thigh",
+    "left_ear",
+    "right_ear",
+    "left_eye",
+    "right_eye",
+)  # these hang at their parent's start
 KINDS = 3
 # Ranges for four-footed, upright and bird-like figures: lengths in units of about the figure's height, angles in degrees.
 ANATOMY = {
@@ -67,10 +76,38 @@ ANATOMY = {
 # Which of a figure's materials a bone wears, by kind: 0 and 1 large parts, 2 face and hands, 3 feet, 4 eyes.
 _BY_BONE = {
     0: {"snout": 2, "foot": 3, "hand": 3, "ear": 2, "tail_end": 2, "eye": 4},
-    1: {"thigh": 1, "shin": 1, "neck": 2, "head": 2, "snout": 2, "hand": 2, "foot": 3, "ear": 2, "eye": 4, "tail": 1, "tail_end": 1},
-    2: {"snout": 3, "thigh": 1, "shin": 3, "foot": 3, "arm": 1, "forearm": 1, "hand": 1, "neck": 2, "head": 2, "eye": 4},
+    1: {
+        "thigh": 1,
+        "shin": 1,
+        "neck": 2,
+        "head": 2,
+        "snout": 2,
+        "hand": 2,
+        "foot": 3,
+        "ear": 2,
+        "eye": 4,
+        "tail": 1,
+        "tail_end": 1,
+    },
+    2: {
+        "snout": 3,
+        "thigh": 1,
+        "shin": 3,
+        "foot": 3,
+        "arm": 1,
+        "forearm": 1,
+        "hand": 1,
+        "neck": 2,
+        "head": 2,
+        "eye": 4,
+    },
 }
-WORN = torch.tensor([[_BY_BONE[kind].get(bone.split("_")[-1] if bone != "tail_end" else bone, 0) for bone in BONES] for kind in range(KINDS)])
+WORN = torch.tensor(
+    [
+        [_BY_BONE[kind].get(bone.split("_")[-1] if bone != "tail_end" else bone, 0) for bone in BONES]
+        for kind in range(KINDS)
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +140,13 @@ def draw_anatomy(uniform_BA: Tensor, kind_B: Tensor) -> dict[str, Tensor]:
 
 def bone_sizes(body: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Length, radius at the start, radius at the end and relative width, each [B, J]."""
-    torso, leg, head, neck, tail = body["torso_radius"], body["leg_radius"], body["head_radius"], body["neck_radius"], body["tail_radius"]
+    torso, leg, head, neck, tail = (
+        body["torso_radius"],
+        body["leg_radius"],
+        body["head_radius"],
+        body["neck_radius"],
+        body["tail_radius"],
+    )
     long, one = body["leg_length"], torch.ones_like(torso)
     arm, wing, snout = long * body["arm_length"], body["arm_width"], head * body["snout_radius"]
     ear = head * body["ear_radius"]
@@ -161,7 +204,9 @@ def joint_angles(body: dict[str, Tensor], motion: Motion, tremor_B3J: Tensor) ->
         }  # fmt: skip
     angles_BT3J = torch.stack([torch.stack(torch.broadcast_tensors(*angles[bone]), -1) for bone in BONES], -1)
     small_B3J = 7 * tremor_B3J
-    shake_BTJ = small_B3J[:, None, 0] * torch.sin(6.28 * (phase_BT[..., None] * (0.5 + tremor_B3J[:, None, 1]) + tremor_B3J[:, None, 2]))
+    shake_BTJ = small_B3J[:, None, 0] * torch.sin(
+        6.28 * (phase_BT[..., None] * (0.5 + tremor_B3J[:, None, 1]) + tremor_B3J[:, None, 2])
+    )
     return torch.deg2rad(angles_BT3J + shake_BTJ[:, :, None] * torch.tensor([1.0, 0.5, 0.0])[:, None])
 
 
@@ -184,8 +229,13 @@ def pose(body: dict[str, Tensor], motion: Motion, tremor_B3J: Tensor) -> tuple[T
             continue
         k = BONES.index(parent)
         along_B = 0 * length_BJ[:, k] if bone in FROM_START else length_BJ[:, k]
-        starts[bone] = starts[parent] + turns[parent][..., 1] * along_B[:, None, None] + _aside(bone, head_B, torso_B, turns[bone])
-    start_BTJ3, turn_BTJ33 = torch.stack([starts[bone] for bone in BONES], 2), torch.stack([turns[bone] for bone in BONES], 2)
+        starts[bone] = (
+            starts[parent] + turns[parent][..., 1] * along_B[:, None, None] + _aside(bone, head_B, torso_B, turns[bone])
+        )
+    start_BTJ3, turn_BTJ33 = (
+        torch.stack([starts[bone] for bone in BONES], 2),
+        torch.stack([turns[bone] for bone in BONES], 2),
+    )
     heading_BT133 = rotation(1, motion.heading_BT)[:, :, None]
     start_BTJ3, turn_BTJ33 = (heading_BT133 @ start_BTJ3[..., None])[..., 0], heading_BT133 @ turn_BTJ33
     end_BTJ3 = start_BTJ3 + turn_BTJ33[..., 1] * length_BJ[:, None, :, None]
@@ -208,14 +258,22 @@ def _aside(bone: str, head_B: Tensor, torso_B: Tensor, turn_BT33: Tensor) -> Ten
 
 def figure_solids(body: dict[str, Tensor], motion: Motion, tremor_B3J: Tensor, size_B: Tensor) -> Solids:
     """The J bones of each figure as solids of a scene of its own, `size` times as large as ANATOMY says; motion is in final units."""
-    small = Motion(**{**vars(motion), **{name: getattr(motion, name) / size_B[:, None] for name in ("x_BT", "z_BT", "lift_BT")}})
+    small = Motion(
+        **{**vars(motion), **{name: getattr(motion, name) / size_B[:, None] for name in ("x_BT", "z_BT", "lift_BT")}}
+    )
     start_BTJ3, turn_BTJ33 = pose(body, small, tremor_B3J)
     length_BJ, radius_BJ, end_BJ, width_BJ = bone_sizes(body)
-    is_wing = torch.tensor([bone.endswith(("arm", "hand")) for bone in BONES])  # wide from front to back, bodies from side to side
+    is_wing = torch.tensor(
+        [bone.endswith(("arm", "hand")) for bone in BONES]
+    )  # wide from front to back, bodies from side to side
     one_BJ = torch.ones_like(width_BJ)
-    scale_BJ3 = radius_BJ[..., None] * torch.stack([torch.where(is_wing, 1, width_BJ), one_BJ, torch.where(is_wing, width_BJ, 1)], -1)
+    scale_BJ3 = radius_BJ[..., None] * torch.stack(
+        [torch.where(is_wing, 1, width_BJ), one_BJ, torch.where(is_wing, width_BJ, 1)], -1
+    )
     frame_BTJ33 = turn_BTJ33 * (size_B[:, None, None] * scale_BJ3)[:, None, :, None]
     is_eye = torch.tensor([bone.endswith("eye") for bone in BONES])
     length_BJ = torch.where(is_eye, 0, length_BJ / radius_BJ)
     nothing_BJ = torch.zeros_like(length_BJ, dtype=torch.bool)
-    return Solids(start_BTJ3 * size_B[:, None, None, None], frame_BTJ33, length_BJ, end_BJ / radius_BJ, nothing_BJ, ~nothing_BJ)
+    return Solids(
+        start_BTJ3 * size_B[:, None, None, None], frame_BTJ33, length_BJ, end_BJ / radius_BJ, nothing_BJ, ~nothing_BJ
+    )

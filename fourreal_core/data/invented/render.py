@@ -34,7 +34,10 @@ class Scenes:
 
     def map(self, change) -> "Scenes":
         """`change` applied to every tensor."""
-        parts = [type(part)(*(change(value) for value in vars(part).values())) for part in (self.solids, self.materials, self.light)]
+        parts = [
+            type(part)(*(change(value) for value in vars(part).values()))
+            for part in (self.solids, self.materials, self.light)
+        ]
         return Scenes(*parts, change(self.pose_NV44), change(self.intrinsics_NV33))
 
 
@@ -47,15 +50,21 @@ def render_scenes(scenes: Scenes, height: int, width: int, supersample: int = 2)
     distance_QK, solid_QK = distance_NVTSK.flatten(0, 3), solid_NVTSK.flatten(0, 3)
     device, lanes = distance_QK.device, distance_QK.shape[1]
     colour_Q3Y = torch.empty(len(distance_QK), 3, TILE**2, device=device)
-    for part_Q in torch.arange(len(distance_QK), device=device).split(max(SHADED_RAYS_AT_ONCE.get(device.type, 2**16) // lanes, 1)):
-        colour_Q3Y[part_Q] = _tile_colours(scenes, rays, shader, part_Q, distance_QK[part_Q], solid_QK[part_Q], supersample**2)
+    for part_Q in torch.arange(len(distance_QK), device=device).split(
+        max(SHADED_RAYS_AT_ONCE.get(device.type, 2**16) // lanes, 1)
+    ):
+        colour_Q3Y[part_Q] = _tile_colours(
+            scenes, rays, shader, part_Q, distance_QK[part_Q], solid_QK[part_Q], supersample**2
+        )
     high, wide = -(-height // TILE), -(-width // TILE)
     tiles = colour_Q3Y.view(count, -1, times, high, wide, 3, TILE, TILE)
     picture = tiles.permute(0, 1, 2, 3, 6, 4, 7, 5).reshape(count, -1, times, high * TILE, wide * TILE, 3)
     return picture[..., :height, :width, :].clamp(1e-6, 1).pow(1 / 2.2).contiguous()
 
 
-def _tile_colours(scenes: Scenes, rays: Rays, shader: Shader, part_Q: Tensor, distance_QK: Tensor, solid_QK: Tensor, parts: int) -> Tensor:
+def _tile_colours(
+    scenes: Scenes, rays: Rays, shader: Shader, part_Q: Tensor, distance_QK: Tensor, solid_QK: Tensor, parts: int
+) -> Tensor:
     """Linear colours [Q, 3, pixels of a tile] of some of the tiles."""
     views, times, tiles = scenes.pose_NV44.shape[1], scenes.solids.centre_NTP3.shape[1], rays.axis_NGS3.shape[2]
     scene_Q, view_Q, time_Q = part_Q // (views * times * tiles), part_Q // (times * tiles), part_Q // tiles

@@ -34,7 +34,10 @@ def procedural_grids(
     Neither the other scenes nor how many are drawn at once changes a scene. supersample: every pixel is the mean of supersample^2 rays.
     Raises ValueError when a size is below 1.
     """
-    chunks = [render_scenes(scenes, height, width, supersample) for scenes in _in_chunks(count, views, times, height, width, seed, device, supersample)]
+    chunks = [
+        render_scenes(scenes, height, width, supersample)
+        for scenes in _in_chunks(count, views, times, height, width, seed, device, supersample)
+    ]
     return torch.cat(chunks)
 
 
@@ -46,12 +49,33 @@ def procedural_frame_grids(
     for scenes in _in_chunks(count, views, times, height, width, seed, device, supersample):
         for i, frames in enumerate(render_scenes(scenes, height, width, supersample).cpu()):
             cameras = Cameras(scenes.pose_NV44[i], scenes.intrinsics_NV33[i])
-            yield FrameGrid(frames, torch.ones(views, times, dtype=torch.bool), cameras=cameras, provenance={"source": "procedural", "seed": seed})
+            yield FrameGrid(
+                frames,
+                torch.ones(views, times, dtype=torch.bool),
+                cameras=cameras,
+                provenance={"source": "procedural", "seed": seed},
+            )
             seed += 1
 
 
-def _in_chunks(count: int, views: int, times: int, height: int, width: int, seed: int, device: torch.device | str | None, supersample: int) -> Iterator[Scenes]:
-    sizes = {"count": count, "views": views, "times": times, "height": height, "width": width, "supersample": supersample}
+def _in_chunks(
+    count: int,
+    views: int,
+    times: int,
+    height: int,
+    width: int,
+    seed: int,
+    device: torch.device | str | None,
+    supersample: int,
+) -> Iterator[Scenes]:
+    sizes = {
+        "count": count,
+        "views": views,
+        "times": times,
+        "height": height,
+        "width": width,
+        "supersample": supersample,
+    }
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"expected {name} of at least 1, got {size}: ask for one or more.")
@@ -66,7 +90,9 @@ class Dice:
     """Uniform numbers [N, NUMBERS], one line per seed, handed out in order; so a scene's numbers depend on its seed alone."""
 
     def __init__(self, seeds: Sequence[int]):
-        self.numbers = torch.stack([torch.rand(NUMBERS, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        self.numbers = torch.stack(
+            [torch.rand(NUMBERS, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        )
         self.used = 0
 
     def __call__(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -98,7 +124,10 @@ def arc_cameras(seeds: Sequence[int], figures: Solids, views: int, height: int, 
     centre_NTP3, radius_NTP = (bound[:, :, : len(BONES)] for bound in figures.bounds())
     top_N = (centre_NTP3[..., 1] + 0.4 * radius_NTP).amax((1, 2)).clamp(0.4, 1.6)
     reach_N = (0.8 * centre_NTP3[..., ::2].norm(dim=-1)).amax((1, 2)).clamp(0.2, 0.7)
-    arcs = [random_arc(np.random.default_rng(seed), 0.0, float(top), float(reach), width / height) for seed, top, reach in zip(seeds, top_N, reach_N, strict=True)]
+    arcs = [
+        random_arc(np.random.default_rng(seed), 0.0, float(top), float(reach), width / height)
+        for seed, top, reach in zip(seeds, top_N, reach_N, strict=True)
+    ]
     poses, intrinsics = zip(*(arc.cameras(views, height, width) for arc in arcs), strict=True)
     return torch.from_numpy(np.stack(poses)).float(), torch.from_numpy(np.stack(intrinsics)).float()
 
@@ -118,7 +147,11 @@ def random_figures(dice: Dice, moment_T: Tensor) -> tuple[Solids, Tensor]:
     heading_NF = dice(FIGURES, low=0, high=2 * torch.pi)
     turning_NF = dice(FIGURES, low=-0.6, high=0.6) * lively_NF
     # The second figure may cross the picture.
-    pace_NF = torch.where(second_F, dice(FIGURES, low=0.0, high=2.5), dice(FIGURES, low=0.0, high=0.7)) * cycles_NF * lively_NF
+    pace_NF = (
+        torch.where(second_F, dice(FIGURES, low=0.0, high=2.5), dice(FIGURES, low=0.0, high=0.7))
+        * cycles_NF
+        * lively_NF
+    )
     place_NF2 = dice(FIGURES, 2, low=-1, high=1) * torch.where(second_F, 2.2, 0.08)[:, None]
     since_T = moment_T - 0.5
     heading_NFT = heading_NF[..., None] + turning_NF[..., None] * since_T
@@ -134,7 +167,9 @@ def random_figures(dice: Dice, moment_T: Tensor) -> tuple[Solids, Tensor]:
     shown_NFJ = (~second_F | dice.chance(FIGURES, of=0.5))[..., None].expand(-1, -1, joints)
     # Some have no tail, no ears.
     plain_NF2 = dice.chance(FIGURES, 2, of=0.25)
-    shown_NFJ = shown_NFJ & ~torch.stack([plain_NF2[..., 0] & bone.startswith("tail") | plain_NF2[..., 1] & bone.endswith("_ear") for bone in BONES], -1)
+    shown_NFJ = shown_NFJ & ~torch.stack(
+        [plain_NF2[..., 0] & bone.startswith("tail") | plain_NF2[..., 1] & bone.endswith("_ear") for bone in BONES], -1
+    )
     worn_NFJ = WORN[kind_NF] + WORN_MATERIALS * torch.arange(FIGURES)[:, None]
     return Solids(
         solids.centre_NTP3.view(count, FIGURES, times, joints, 3).transpose(1, 2).flatten(2, 3),
@@ -146,7 +181,11 @@ def random_figures(dice: Dice, moment_T: Tensor) -> tuple[Solids, Tensor]:
 def _random_forms(dice: Dice, amount: int) -> tuple[Tensor, Tensor, Tensor]:
     """length, tip [N, amount] and whether a box: boxes, balls, and rounded cones."""
     box_NP, ball_NP = dice.chance(amount, of=0.5), dice.chance(amount, of=0.4)
-    return torch.where(box_NP | ball_NP, 0, dice(amount, low=1, high=4)), torch.where(box_NP | ball_NP, 1, dice(amount, low=0.3, high=1.1)), box_NP
+    return (
+        torch.where(box_NP | ball_NP, 0, dice(amount, low=1, high=4)),
+        torch.where(box_NP | ball_NP, 1, dice(amount, low=0.3, high=1.1)),
+        box_NP,
+    )
 
 
 def random_movers(dice: Dice, moment_T: Tensor) -> Solids:
@@ -156,7 +195,10 @@ def random_movers(dice: Dice, moment_T: Tensor) -> Solids:
     place_NP3, speed_NP3 = dice(MOVERS, 3, low=-1.6, high=1.6), dice(MOVERS, 3, low=-1.8, high=1.8)
     since_T = moment_T - 0.5
     path_NTP3 = place_NP3[:, None] + since_T[:, None, None] * speed_NP3[:, None]
-    bounce_NTP = dice(MOVERS, high=0.8)[:, None] * (torch.pi * (dice(MOVERS)[:, None] + dice(MOVERS, high=2)[:, None] * moment_T[:, None])).sin().abs()
+    bounce_NTP = (
+        dice(MOVERS, high=0.8)[:, None]
+        * (torch.pi * (dice(MOVERS)[:, None] + dice(MOVERS, high=2)[:, None] * moment_T[:, None])).sin().abs()
+    )
     pulse_NTP = dice(MOVERS, high=0.2)[:, None] * (2 * torch.pi * (dice(MOVERS)[:, None] + moment_T[:, None])).sin()
     squash_NTP3 = torch.stack([1 - pulse_NTP, (1 + pulse_NTP).square(), 1 - pulse_NTP], -1)
     spin_NTP = dice(MOVERS, low=-3, high=3)[:, None] * moment_T[:, None] + dice(MOVERS, high=6.28)[:, None]
@@ -174,17 +216,31 @@ def random_props(dice: Dice, times: int, pose_NV44: Tensor) -> Solids:
     size_NP1 = torch.where(far_P, dice(PROPS, low=0.3, high=1.6), dice(PROPS, low=0.05, high=0.22))[..., None]
     size_NP3 = size_NP1 * torch.exp(dice(PROPS, 3, low=-0.5, high=0.5))
     size_NP3 = torch.where(box_NP[..., None], size_NP3, size_NP3 / (1 + 0.35 * length_NP[..., None]))
-    angle_NP, distance_NP = dice(PROPS, high=6.28), torch.where(far_P, dice(PROPS, low=2.5, high=8), dice(PROPS, low=0.6, high=2.6))
+    angle_NP, distance_NP = (
+        dice(PROPS, high=6.28),
+        torch.where(far_P, dice(PROPS, low=2.5, high=8), dice(PROPS, low=0.6, high=2.6)),
+    )
     spot_NP2 = distance_NP[..., None] * torch.stack([angle_NP.sin(), angle_NP.cos()], -1)
     eye_NV2 = -(pose_NV44[..., :3, :3].mT @ pose_NV44[..., :3, 3:])[..., ::2, 0]
-    along_NVP = ((spot_NP2[:, None] * eye_NV2[:, :, None]).sum(-1) / eye_NV2.square().sum(-1)[..., None]).clamp(0.1, 1.3)
+    along_NVP = ((spot_NP2[:, None] * eye_NV2[:, :, None]).sum(-1) / eye_NV2.square().sum(-1)[..., None]).clamp(
+        0.1, 1.3
+    )
     clearance_NP = (spot_NP2[:, None] - along_NVP[..., None] * eye_NV2[:, :, None]).norm(dim=-1).amin(1)
     occluder_NP = dice.chance(PROPS, of=0.25) & ~far_P & (distance_NP < 0.5 * eye_NV2.norm(dim=-1).amin(1)[:, None])
     wide_NP = size_NP3[..., ::2].norm(dim=-1) * torch.maximum(tip_NP, torch.ones_like(tip_NP))
     shown_NP = ((clearance_NP > wide_NP + 0.15) | occluder_NP) & dice.chance(PROPS, of=0.65)
     frame_NP33 = rotation(1, dice(PROPS, high=6.28)) * size_NP3[..., None, :]
-    centre_NP3 = torch.stack([spot_NP2[..., 0], size_NP3[..., 1] * torch.where(box_NP | (length_NP == 0), 0.98, 0.5), spot_NP2[..., 1]], -1)
-    return Solids(centre_NP3[:, None].repeat(1, times, 1, 1), frame_NP33[:, None].repeat(1, times, 1, 1, 1), length_NP, tip_NP, box_NP, shown_NP)
+    centre_NP3 = torch.stack(
+        [spot_NP2[..., 0], size_NP3[..., 1] * torch.where(box_NP | (length_NP == 0), 0.98, 0.5), spot_NP2[..., 1]], -1
+    )
+    return Solids(
+        centre_NP3[:, None].repeat(1, times, 1, 1),
+        frame_NP33[:, None].repeat(1, times, 1, 1, 1),
+        length_NP,
+        tip_NP,
+        box_NP,
+        shown_NP,
+    )
 
 
 def linear_rgb(hsv: Tensor) -> Tensor:
@@ -198,18 +254,29 @@ def random_materials(dice: Dice, worn_NP: Tensor) -> Materials:
     """Materials of the figures' bones (as `worn` says), the movers, the props and the ground, in this order."""
     parts = FIGURES * WORN_MATERIALS + MOVERS + PROPS
     ground_P = torch.arange(parts + 1) == parts
-    eye_P = (torch.arange(parts + 1) % WORN_MATERIALS == WORN_MATERIALS - 1) & (torch.arange(parts + 1) < FIGURES * WORN_MATERIALS)
+    eye_P = (torch.arange(parts + 1) % WORN_MATERIALS == WORN_MATERIALS - 1) & (
+        torch.arange(parts + 1) < FIGURES * WORN_MATERIALS
+    )
     parts += 1
     colours_NP33 = _random_colours(dice, parts, ground_P)
     colours_NP33 = torch.where(eye_P[:, None, None], 0.02, colours_NP33)
-    longest_P, finest_P = torch.where(ground_P, 2.0, 5.0), torch.where(ground_P, 18.0, 45.0)  # waves, in radians per length
+    longest_P, finest_P = (
+        torch.where(ground_P, 2.0, 5.0),
+        torch.where(ground_P, 18.0, 45.0),
+    )  # waves, in radians per length
     waves_NP33 = _random_waves(dice, parts) * (longest_P * (finest_P / longest_P) ** dice(parts))[..., None, None]
     choice_NP = (dice(parts) * 5).long()  # four kinds, and one that is a mixture
     pure_NP4 = torch.nn.functional.one_hot(choice_NP.clamp(max=3), 4).float()
     mix_NP4 = torch.where((choice_NP == 4)[..., None], dice(parts, 4, low=-0.6, high=0.6), pure_NP4)
     edge_NP = torch.exp(dice(parts, low=0.3, high=2.8))
     surface = torch.stack([dice(parts, low=-0.3, high=1.0), edge_NP, dice(parts, high=1.5) * dice(parts)], -1)
-    grain = torch.stack([torch.where(ground_P, dice(parts, low=2.0, high=11.0), dice(parts, low=4, high=25)), dice(parts, low=0.15, high=0.95)], -1)
+    grain = torch.stack(
+        [
+            torch.where(ground_P, dice(parts, low=2.0, high=11.0), dice(parts, low=4, high=25)),
+            dice(parts, low=0.15, high=0.95),
+        ],
+        -1,
+    )
     gloss_NP1 = (dice(parts, 1) ** 2 * 0.6 * ~ground_P[:, None]) + 0.8 * eye_P[:, None]
     every = (colours_NP33, waves_NP33, dice(parts, 3, high=6.28), mix_NP4, surface, grain, gloss_NP1)
     others_NP = torch.arange(FIGURES * WORN_MATERIALS, parts).expand(len(worn_NP), -1)
@@ -224,7 +291,11 @@ def _random_colours(dice: Dice, parts: int, ground_P: Tensor) -> Tensor:
     earthy_NP3 = dice(parts, 3) * torch.tensor([0.22, 0.45, 0.65]) + torch.tensor([0.02, 0.05, 0.25])
     first_NP3 = torch.where(natural_NP1, earthy_NP3, base_NP3)
     related_NP3 = first_NP3 + dice(parts, 3, low=-1, high=1) * torch.tensor([0.08, 0.3, 0.4])
-    other_NP3 = torch.where(dice.chance(parts, 1, of=0.5) | ground_P[:, None], related_NP3, torch.stack([dice(parts), dice(parts), dice(parts, low=0.2, high=1)], -1))
+    other_NP3 = torch.where(
+        dice.chance(parts, 1, of=0.5) | ground_P[:, None],
+        related_NP3,
+        torch.stack([dice(parts), dice(parts), dice(parts, low=0.2, high=1)], -1),
+    )
     third_NP3 = first_NP3 * torch.tensor([1.0, 0.9, 0.55]) + dice(parts, 1, low=-0.05, high=0.25)
     hsv_NP33 = torch.stack([first_NP3, other_NP3, third_NP3], -2)
     return linear_rgb(torch.cat([hsv_NP33[..., :1] % 1, hsv_NP33[..., 1:].clamp(0.02, 0.97)], -1))
@@ -232,7 +303,9 @@ def _random_colours(dice: Dice, parts: int, ground_P: Tensor) -> Tensor:
 
 def _random_waves(dice: Dice, parts: int) -> Tensor:
     """Three perpendicular directions [N, parts, 3, 3] as lines; those of a third of the materials lie along the solid's own axes."""
-    turn = rotation(0, dice(parts, high=6.28)) @ rotation(1, dice(parts, high=6.28)) @ rotation(2, dice(parts, high=6.28))
+    turn = (
+        rotation(0, dice(parts, high=6.28)) @ rotation(1, dice(parts, high=6.28)) @ rotation(2, dice(parts, high=6.28))
+    )
     straight = dice.chance(parts, 1, 1, of=0.33)
     return torch.where(straight, torch.eye(3)[[1, 0, 2]], turn)
 
@@ -243,11 +316,17 @@ def random_daylight(dice: Dice) -> Daylight:
     sun_N3 = torch.stack([height_N.cos() * azimuth_N.sin(), height_N.sin(), height_N.cos() * azimuth_N.cos()], -1)
     strength_N1 = torch.where(dice.chance(1, of=0.25), dice(1, low=0.1, high=0.35), dice(1, low=0.5, high=1.2))
     warmth_N1 = dice(1, low=-0.08, high=0.2)
-    sky_N3 = linear_rgb(torch.stack([dice(1, low=0.5, high=0.68), dice(1, low=0.05, high=0.7), dice(1, low=0.45, high=0.95)], -1)[:, 0])
+    sky_N3 = linear_rgb(
+        torch.stack([dice(1, low=0.5, high=0.68), dice(1, low=0.05, high=0.7), dice(1, low=0.45, high=0.95)], -1)[:, 0]
+    )
     studio_N1 = dice.chance(1, of=0.25)
     plain_N3 = linear_rgb(torch.stack([dice(1), dice(1, high=0.6), dice(1, low=0.15, high=0.95)], -1)[:, 0])
     zenith_N3 = torch.where(studio_N1, plain_N3, sky_N3)
-    horizon_N3 = torch.where(studio_N1, plain_N3 * dice(1, low=0.8, high=1.1), torch.lerp(sky_N3, torch.ones(3) * sky_N3.amax(-1, keepdim=True), dice(1, low=0.3, high=0.9)))
+    horizon_N3 = torch.where(
+        studio_N1,
+        plain_N3 * dice(1, low=0.8, high=1.1),
+        torch.lerp(sky_N3, torch.ones(3) * sky_N3.amax(-1, keepdim=True), dice(1, low=0.3, high=0.9)),
+    )
     ambient_N1 = (0.95 - 0.5 * strength_N1) * dice(1, low=0.7, high=1.1)
     above_N3 = ambient_N1 * torch.lerp(torch.ones(3), zenith_N3 / zenith_N3.amax(-1, keepdim=True), 0.35)
     return Daylight(

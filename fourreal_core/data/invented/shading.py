@@ -86,7 +86,9 @@ def unit(a_3R: Tensor) -> Tensor:
 
 def sun_frame(sun_N3: Tensor) -> Tensor:
     """Orthonormal lines [N, 3, 3]: two across the light, the third towards the sun."""
-    across_N3 = normalize(torch.linalg.cross(torch.tensor([0.3, 0.0, 1.0], device=sun_N3.device).expand_as(sun_N3), sun_N3), dim=-1)
+    across_N3 = normalize(
+        torch.linalg.cross(torch.tensor([0.3, 0.0, 1.0], device=sun_N3.device).expand_as(sun_N3), sun_N3), dim=-1
+    )
     return torch.stack([across_N3, torch.linalg.cross(sun_N3, across_N3), sun_N3], 1)
 
 
@@ -148,7 +150,9 @@ class Shader:
         entry_R = (samples.moment_R * SHADOW_SIZE + corner_2R[1].long()) * SHADOW_SIZE + corner_2R[0].long()
         weights = ((1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v)
         steps = (0, 1, SHADOW_SIZE, SHADOW_SIZE + 1)
-        mean_R, square_R = sum(weight * self.moments[:, entry_R + step] for weight, step in zip(weights, steps, strict=True))
+        mean_R, square_R = sum(
+            weight * self.moments[:, entry_R + step] for weight, step in zip(weights, steps, strict=True)
+        )
         below_R = mean_R - _dot(sun_33R[2], point_3R) - 0.02
         variance_R = (square_R - mean_R.square()).clamp_min(3e-4)
         share_R = ((variance_R / (variance_R + below_R.square()) - 0.25) / 0.75).clamp_min(0)
@@ -162,8 +166,12 @@ def noise_volume(device: torch.device) -> Tensor:
     size = NOISE_SIZE
     frequency = torch.fft.fftfreq(size, 1 / size)
     radius = torch.stack(torch.meshgrid(frequency, frequency, frequency, indexing="ij")).norm(dim=0)
-    spectra = torch.stack([(radius > 0) * (1 + (radius / 3) ** 2.6) ** -1 * (radius < 14), torch.exp(-(((radius - 8) / 3) ** 2))])
-    noise = torch.fft.ifftn(torch.fft.fftn(torch.randn(2, size, size, size, generator=generator), dim=(1, 2, 3)) * spectra, dim=(1, 2, 3)).real
+    spectra = torch.stack(
+        [(radius > 0) * (1 + (radius / 3) ** 2.6) ** -1 * (radius < 14), torch.exp(-(((radius - 8) / 3) ** 2))]
+    )
+    noise = torch.fft.ifftn(
+        torch.fft.fftn(torch.randn(2, size, size, size, generator=generator), dim=(1, 2, 3)) * spectra, dim=(1, 2, 3)
+    ).real
     noise = noise / noise.std(dim=(1, 2, 3), keepdim=True)
     # One cell more on each side, so that interpolation runs on over the border.
     return torch.nn.functional.pad(noise[None], (1, 1, 1, 1, 1, 1), mode="circular").to(device)
@@ -172,13 +180,17 @@ def noise_volume(device: torch.device) -> Tensor:
 def noise_at(point_3R: Tensor) -> Tensor:
     """Both noises [2, R] at points in units of noise cells (they repeat every 32)."""
     place_R3 = ((torch.remainder(point_3R, NOISE_SIZE) + 1.0) / (NOISE_SIZE + 2) * 2 - 1).T
-    return grid_sample(noise_volume(point_3R.device), place_R3.reshape(1, -1, 1, 1, 3), align_corners=False, padding_mode="border").view(2, -1)
+    return grid_sample(
+        noise_volume(point_3R.device), place_R3.reshape(1, -1, 1, 1, 3), align_corners=False, padding_mode="border"
+    ).view(2, -1)
 
 
 def texture(numbers: tuple[Tensor, ...], own_3R: Tensor, pixel_R: Tensor) -> Tensor:
     """Albedo [3, R] by the numbers of Materials [width, R], at positions in the solid's frame; patterns fade where they are finer than `pixel`, the length that
     a sample stands for."""
-    colours_9R, waves_9R, shift_3R, (stripes, checks, spots, noise), (cut_R, edge_R, warp_R), (grain_R, share_R), _ = numbers
+    colours_9R, waves_9R, shift_3R, (stripes, checks, spots, noise), (cut_R, edge_R, warp_R), (grain_R, share_R), _ = (
+        numbers
+    )
     waves_33R = waves_9R.view(3, 3, -1)
     noise_2R = noise_at(own_3R * grain_R + shift_3R * 5)
     fade_R = torch.exp(-(0.5 * pixel_R * grain_R).square())
@@ -190,7 +202,15 @@ def texture(numbers: tuple[Tensor, ...], own_3R: Tensor, pixel_R: Tensor) -> Ten
     return torch.lerp(pattern_3R, third, share_R * fade_R * (0.5 + 0.35 * noise_2R[1]).clamp(0, 1))
 
 
-def _reflected(light: Daylight, samples: Samples, albedo_3R: Tensor, gloss_R: Tensor, point_3R: Tensor, normal_3R: Tensor, lit_R: Tensor) -> Tensor:
+def _reflected(
+    light: Daylight,
+    samples: Samples,
+    albedo_3R: Tensor,
+    gloss_R: Tensor,
+    point_3R: Tensor,
+    normal_3R: Tensor,
+    lit_R: Tensor,
+) -> Tensor:
     """Lambert and a highlight under the sun, light from sky and ground, less of it close to the ground."""
     sun_3R, sun_colour_3R, above_3R, below_3R = (
         value.T[:, samples.scene_R] for value in (light.sun_N3, light.sun_colour_N3, light.above_N3, light.below_N3)

@@ -44,12 +44,19 @@ class Solids:
         radius_NP = torch.where(self.box_NP, 0, (1 + self.length_NP + self.tip_NP) / 2)
         middle_NP = torch.where(self.box_NP, 0, (self.length_NP + self.tip_NP - 1) / 2)
         centre_NTP3 = self.centre_NTP3 + self.frame_NTP33[..., 1] * middle_NP[:, None, :, None]
-        return centre_NTP3, torch.where(self.box_NP[:, None], scale_NTP3.norm(dim=-1), radius_NP[:, None] * scale_NTP3.amax(-1))
+        return centre_NTP3, torch.where(
+            self.box_NP[:, None], scale_NTP3.norm(dim=-1), radius_NP[:, None] * scale_NTP3.amax(-1)
+        )
 
 
 def join_solids(*parts: Solids) -> Solids:
     """All solids of the same scenes in one, in the order given."""
-    return Solids(*(torch.cat([getattr(part, name) for part in parts], 2 if "T" in name else 1) for name in Solids.__dataclass_fields__))
+    return Solids(
+        *(
+            torch.cat([getattr(part, name) for part in parts], 2 if "T" in name else 1)
+            for name in Solids.__dataclass_fields__
+        )
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +81,14 @@ def perspective_rays(origin_NG3: Tensor, direction_NGSK3: Tensor) -> Rays:
     cosine_NGS = (direction_NGSK3 * axis_NGS3[..., None, :]).sum(-1).amin(-1)
     sine_NGS = (1 - cosine_NGS.square()).clamp_min(0).sqrt() + 1e-4
     origin_NGS3 = origin_NG3[:, :, None].expand_as(axis_NGS3)
-    return Rays(origin_NGS3[..., None], direction_NGSK3.mT.contiguous(), origin_NGS3, axis_NGS3, sine_NGS, torch.zeros_like(sine_NGS))
+    return Rays(
+        origin_NGS3[..., None],
+        direction_NGSK3.mT.contiguous(),
+        origin_NGS3,
+        axis_NGS3,
+        sine_NGS,
+        torch.zeros_like(sine_NGS),
+    )
 
 
 def parallel_rays(origin_NGSK3: Tensor, direction_NG3: Tensor) -> Rays:
@@ -82,7 +96,14 @@ def parallel_rays(origin_NGSK3: Tensor, direction_NG3: Tensor) -> Rays:
     middle_NGS3 = origin_NGSK3.mean(-2)
     width_NGS = (origin_NGSK3 - middle_NGS3[..., None, :]).norm(dim=-1).amax(-1)
     direction_NGS3 = direction_NG3[:, :, None].expand_as(middle_NGS3)
-    return Rays(origin_NGSK3.mT.contiguous(), direction_NGS3[..., None], middle_NGS3, direction_NGS3, torch.zeros_like(width_NGS), width_NGS)
+    return Rays(
+        origin_NGSK3.mT.contiguous(),
+        direction_NGS3[..., None],
+        middle_NGS3,
+        direction_NGS3,
+        torch.zeros_like(width_NGS),
+        width_NGS,
+    )
 
 
 def first_hits(rays: Rays, solids: Solids) -> tuple[Tensor, Tensor]:
@@ -125,7 +146,11 @@ def _touching(rays: Rays, solids: Solids) -> Tensor:
     centre_N1EP = centre_NTP3.flatten(1, 2).mT[:, None]  # times and solids in one line for the products
     origin_NGS3, axis_NGS3 = rays.axis_origin_NGS3, rays.axis_NGS3
     along = axis_NGS3 @ centre_N1EP - (axis_NGS3 * origin_NGS3).sum(-1, keepdim=True)
-    square = centre_N1EP.square().sum(-2, keepdim=True) + origin_NGS3.square().sum(-1, keepdim=True) - 2 * origin_NGS3 @ centre_N1EP
+    square = (
+        centre_N1EP.square().sum(-2, keepdim=True)
+        + origin_NGS3.square().sum(-1, keepdim=True)
+        - 2 * origin_NGS3 @ centre_N1EP
+    )
     sine = rays.sine_NGS[..., None]
     # The products of large numbers leave an error of about a hundredth in short distances.
     room = radius_NTP.flatten(1)[:, None, None] + rays.width_NGS[..., None] + 0.02
@@ -145,7 +170,9 @@ def _pair_hits(rays: Rays, solids: Solids, n: Tensor, g: Tensor, t: Tensor, s: T
     distance_MK = torch.empty_like(direction[:, 0])
     box, cone = box_M.nonzero()[:, 0], (~box_M).nonzero()[:, 0]
     distance_MK[box] = box_hits(origin[box], direction[box])
-    distance_MK[cone] = cone_hits(origin[cone], direction[cone], solids.length_NP[n, p][cone, None], solids.tip_NP[n, p][cone, None])
+    distance_MK[cone] = cone_hits(
+        origin[cone], direction[cone], solids.length_NP[n, p][cone, None], solids.tip_NP[n, p][cone, None]
+    )
     return distance_MK
 
 

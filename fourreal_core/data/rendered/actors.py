@@ -73,10 +73,21 @@ def actor_surfaces(actor: Actor, s: float) -> list[Surface]:
     positions_N3 = (positions_N3 * actor.scale - actor.anchor) @ rotation_33.T + actor.place + s * actor.walk
     surfaces = []
     for texture in sorted({part.texture for part in model.parts}):
-        triangles = np.concatenate([model.triangles_M3[part.start : part.stop] for part in model.parts if part.texture == texture])
+        triangles = np.concatenate(
+            [model.triangles_M3[part.start : part.stop] for part in model.parts if part.texture == texture]
+        )
         extra = {"texture": model.textures[texture]} if texture >= 0 else {}
         surfaces.append(
-            Surface(positions_N3, normals_N3 @ rotation_33.T, model.colours_N3, model.uv_N2, triangles, tint_33=actor.tint_33, gloss=actor.gloss, **extra)
+            Surface(
+                positions_N3,
+                normals_N3 @ rotation_33.T,
+                model.colours_N3,
+                model.uv_N2,
+                triangles,
+                tint_33=actor.tint_33,
+                gloss=actor.gloss,
+                **extra,
+            )
         )
     return surfaces
 
@@ -86,7 +97,14 @@ def prop_surface(prop: Prop) -> Surface:
     rotation_33 = turn_y(prop.yaw)
     normals_N3 = unit(normals_N3 / prop.size)
     colours_N3 = np.tile(prop.colour, (len(positions_N3), 1))
-    return Surface((positions_N3 * prop.size) @ rotation_33.T + prop.place, normals_N3 @ rotation_33.T, colours_N3, uv_N2, triangles_M3, prop.texture)
+    return Surface(
+        (positions_N3 * prop.size) @ rotation_33.T + prop.place,
+        normals_N3 @ rotation_33.T,
+        colours_N3,
+        uv_N2,
+        triangles_M3,
+        prop.texture,
+    )
 
 
 def random_hidden(rng: np.random.Generator, model: Model) -> tuple[str, ...]:
@@ -112,7 +130,14 @@ def clip_motion(model: Model, clip: Clip, start: float, span: float) -> float:
 
 
 def place_actor(
-    rng: np.random.Generator, file: Path, clip: Clip, hidden: tuple[str, ...], start: float, span: float, size: float, spot: np.ndarray
+    rng: np.random.Generator,
+    file: Path,
+    clip: Clip,
+    hidden: tuple[str, ...],
+    start: float,
+    span: float,
+    size: float,
+    spot: np.ndarray,
 ) -> Actor:
     """Scales the model to a bounding diagonal of `size`, stands it on the ground at `spot` (x, z), or lets it swim, and gives it a way to go.
 
@@ -132,7 +157,11 @@ def place_actor(
     speed = rng.uniform(0.2, 1.0) if walks else 0.0
     turn = float(rng.normal(0, 0.25)) if walks else 0.0
     walk = turn_y(yaw) @ np.array([0, 0, 1.0]) * size * speed * min(span, 0.6)
-    tint = hue_matrix(rng.normal(0, 0.25) if rng.random() < 0.5 else rng.uniform(0, TURN), rng.uniform(0.6, 1.4), rng.uniform(0.8, 1.5))
+    tint = hue_matrix(
+        rng.normal(0, 0.25) if rng.random() < 0.5 else rng.uniform(0, TURN),
+        rng.uniform(0.6, 1.4),
+        rng.uniform(0.8, 1.5),
+    )
     return Actor(
         model=file, hidden=hidden, clip=clip.name, start=start, span=span, scale=scale, anchor=anchor, place=np.array([spot[0], lift, spot[1]]) - walk / 2,
         yaw=yaw, walk=walk, turn=turn, tint_33=tint, gloss=float(rng.choice([0, 0.1, 0.4])), height=float((high[1] - lowest) * scale[1]) + lift,

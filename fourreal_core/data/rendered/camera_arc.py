@@ -29,10 +29,20 @@ class CameraArc:
         """World-to-camera [V, 4, 4] and intrinsics [V, 3, 3] in pixels (pixel centres at +0.5) of `views` cameras from end to end of the arc."""
         poses, intrinsics = [], []
         for s in np.linspace(0, 1, views) if views > 1 else [0.0]:
-            azimuth, elevation, distance, zoom, roll = (a + s * (b - a) for a, b in (self.azimuth, self.elevation, self.distance, self.zoom, self.roll))
-            outward = np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
+            azimuth, elevation, distance, zoom, roll = (
+                a + s * (b - a) for a, b in (self.azimuth, self.elevation, self.distance, self.zoom, self.roll)
+            )
+            outward = np.array(
+                [np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)]
+            )
             target = np.array(self.target)
-            poses.append(look_at(target + distance * outward, target + (1 - s) * np.array(self.jitter[0]) + s * np.array(self.jitter[1]), roll))
+            poses.append(
+                look_at(
+                    target + distance * outward,
+                    target + (1 - s) * np.array(self.jitter[0]) + s * np.array(self.jitter[1]),
+                    roll,
+                )
+            )
             focal = zoom * 0.5 * height / np.tan(0.5 * self.field)
             intrinsics.append([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
         return np.stack(poses), np.array(intrinsics)
@@ -80,7 +90,9 @@ def random_approach(rng: np.random.Generator) -> tuple[float, float]:
     return [small, (large, 1.0), (1.0, 1 / large), (large, large)][kind]
 
 
-def way_across_the_edge(rng: np.random.Generator, arc: CameraArc, radius: float, aspect: float = 16 / 9) -> tuple[np.ndarray, np.ndarray]:
+def way_across_the_edge(
+    rng: np.random.Generator, arc: CameraArc, radius: float, aspect: float = 16 / 9
+) -> tuple[np.ndarray, np.ndarray]:
     """(middle, walk), both (x, z) on the ground: of a thing of `radius` that enters or leaves the picture of the middle view sidewards."""
     pose = arc.cameras(3, 2, 2)[0][1]
     right, ahead = (axis / np.linalg.norm(axis) for axis in (pose[0, [0, 2]], pose[2, [0, 2]]))

@@ -93,7 +93,9 @@ class Model:
         for clip in self.clips:
             if clip.name == name:
                 return clip
-        raise ValueError(f"expected an animation of {self.name}, got {name!r}: choose one of {[clip.name for clip in self.clips]}")
+        raise ValueError(
+            f"expected an animation of {self.name}, got {name!r}: choose one of {[clip.name for clip in self.clips]}"
+        )
 
     def without(self, hidden: Sequence[str]) -> Model:
         """The same model without the mesh nodes named in `hidden`: characters often carry every prop of their set at once."""
@@ -110,11 +112,15 @@ def load_glb(path: str | Path) -> Model:
     document, binary = _read_chunks(path)
     unsupported = COMPRESSIONS & set(document.get("extensionsRequired", []))
     if unsupported:
-        raise ValueError(f"{path.name} needs the glTF extension {sorted(unsupported)[0]}, which is not supported: export it without compression")
+        raise ValueError(
+            f"{path.name} needs the glTF extension {sorted(unsupported)[0]}, which is not supported: export it without compression"
+        )
     try:
         return _build_model(path.stem, document, binary)
     except (KeyError, IndexError, TypeError, struct.error) as error:
-        raise ValueError(f"{path.name} is a broken glTF file ({type(error).__name__}: {error}): export it again") from error
+        raise ValueError(
+            f"{path.name} is a broken glTF file ({type(error).__name__}: {error}): export it again"
+        ) from error
 
 
 def _read_chunks(path: Path) -> tuple[dict, bytes]:
@@ -144,7 +150,9 @@ def read_accessor(document: Mapping, binary: bytes, index: int) -> np.ndarray:
     """Accessor `index` as [count, components]; normalized integers become floats in 0..1 or -1..1 (glTF 2.0, section 3.11)."""
     accessor = document["accessors"][index]
     if "sparse" in accessor:
-        raise ValueError(f"accessor {index} is sparse, which is not supported: export the model without sparse accessors")
+        raise ValueError(
+            f"accessor {index} is sparse, which is not supported: export the model without sparse accessors"
+        )
     dtype = np.dtype(COMPONENT_TYPES[accessor["componentType"]]).newbyteorder("<")
     components, count = COMPONENT_COUNTS[accessor["type"]], accessor["count"]
     if "bufferView" not in accessor:
@@ -153,7 +161,9 @@ def read_accessor(document: Mapping, binary: bytes, index: int) -> np.ndarray:
     offset = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
     stride = view.get("byteStride") or components * dtype.itemsize
     if offset + stride * (count - 1) + components * dtype.itemsize > len(binary):
-        raise ValueError(f"accessor {index} reaches past the end of the binary chunk: the file is cut or uses external buffers")
+        raise ValueError(
+            f"accessor {index} reaches past the end of the binary chunk: the file is cut or uses external buffers"
+        )
     values = np.ndarray((count, components), dtype, binary, offset, (stride, dtype.itemsize))
     if accessor.get("normalized"):
         return np.maximum(values.astype(np.float32) / np.iinfo(dtype).max, -1.0)
@@ -177,7 +187,11 @@ def _build_model(name: str, document: Mapping, binary: bytes) -> Model:
             material = _material_of(document, primitive)
             texture = document["textures"][material[1]]["source"] if material[1] >= 0 else -1
             attributes["colours"] = attributes["colours"] * material[0]
-            parts.append(Part(index, "skin" not in node, triangle_count, triangle_count + len(triangles_M3), texture, material[2]))
+            parts.append(
+                Part(
+                    index, "skin" not in node, triangle_count, triangle_count + len(triangles_M3), texture, material[2]
+                )
+            )
             triangles.append(triangles_M3 + vertex_count)
             vertices.append(attributes)
             vertex_count += len(attributes["positions"])
@@ -200,7 +214,11 @@ def _read_nodes(document: Mapping) -> tuple[Node, ...]:
         if "matrix" in node:
             translation, rotation, scale = _decompose(np.array(node["matrix"], np.float64).reshape(4, 4).T)
         else:
-            translation, rotation, scale = node.get("translation", (0, 0, 0)), node.get("rotation", (0, 0, 0, 1)), node.get("scale", (1, 1, 1))
+            translation, rotation, scale = (
+                node.get("translation", (0, 0, 0)),
+                node.get("rotation", (0, 0, 0, 1)),
+                node.get("scale", (1, 1, 1)),
+            )
         values = (np.asarray(value, np.float64) for value in (translation, rotation, scale))
         nodes.append(Node(node.get("name", f"node {index}"), parents.get(index, -1), *values))
     return tuple(nodes)
@@ -232,17 +250,25 @@ def _skin_of(document: Mapping, binary: bytes, node: Mapping, index: int) -> tup
     if "inverseBindMatrices" not in skin:
         return joints, np.tile(np.eye(4), (len(joints), 1, 1))
     # glTF stores matrices transposed.
-    return joints, read_accessor(document, binary, skin["inverseBindMatrices"]).astype(np.float64).reshape(-1, 4, 4).transpose(0, 2, 1)
+    return joints, read_accessor(document, binary, skin["inverseBindMatrices"]).astype(np.float64).reshape(
+        -1, 4, 4
+    ).transpose(0, 2, 1)
 
 
-def _read_primitive(document: Mapping, binary: bytes, primitive: Mapping, skinned: bool, joint_count: int) -> tuple[dict, np.ndarray]:
+def _read_primitive(
+    document: Mapping, binary: bytes, primitive: Mapping, skinned: bool, joint_count: int
+) -> tuple[dict, np.ndarray]:
     if primitive.get("mode", 4) != 4:
-        raise ValueError(f"expected meshes made of triangles, got primitive mode {primitive['mode']}: export them as triangles")
+        raise ValueError(
+            f"expected meshes made of triangles, got primitive mode {primitive['mode']}: export them as triangles"
+        )
     attributes = primitive["attributes"]
     read = {key: read_accessor(document, binary, accessor) for key, accessor in attributes.items()}
     positions_N3 = read["POSITION"].astype(np.float32)
     count = len(positions_N3)
-    indices = read_accessor(document, binary, primitive["indices"]).ravel() if "indices" in primitive else np.arange(count)
+    indices = (
+        read_accessor(document, binary, primitive["indices"]).ravel() if "indices" in primitive else np.arange(count)
+    )
     triangles_M3 = indices[: len(indices) // 3 * 3].astype(np.int64).reshape(-1, 3)
     joints_N4, weights_N4 = np.zeros((count, 4), np.int64), np.tile(np.float32([1, 0, 0, 0]), (count, 1))
     if skinned and "JOINTS_0" in read:
@@ -250,7 +276,14 @@ def _read_primitive(document: Mapping, binary: bytes, primitive: Mapping, skinne
     normals_N3 = read["NORMAL"].astype(np.float32) if "NORMAL" in read else vertex_normals(positions_N3, triangles_M3)
     colours_N3 = read["COLOR_0"][:, :3].astype(np.float32) if "COLOR_0" in read else np.ones((count, 3), np.float32)
     uv_N2 = read["TEXCOORD_0"].astype(np.float32) if "TEXCOORD_0" in read else np.zeros((count, 2), np.float32)
-    return {"positions": positions_N3, "normals": normals_N3, "colours": colours_N3, "uv": uv_N2, "joints": joints_N4, "weights": weights_N4}, triangles_M3
+    return {
+        "positions": positions_N3,
+        "normals": normals_N3,
+        "colours": colours_N3,
+        "uv": uv_N2,
+        "joints": joints_N4,
+        "weights": weights_N4,
+    }, triangles_M3
 
 
 def clean_weights(joints_N4: np.ndarray, weights_N4: np.ndarray, joint_count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -278,7 +311,11 @@ def _material_of(document: Mapping, primitive: Mapping) -> tuple[np.ndarray, int
     material = document["materials"][primitive["material"]] if "material" in primitive else {}
     surface = material.get("pbrMetallicRoughness", {})
     colour = np.float32(surface.get("baseColorFactor", (1, 1, 1, 1))[:3])
-    return colour, surface.get("baseColorTexture", {}).get("index", -1), "KHR_materials_unlit" in material.get("extensions", {})
+    return (
+        colour,
+        surface.get("baseColorTexture", {}).get("index", -1),
+        "KHR_materials_unlit" in material.get("extensions", {}),
+    )
 
 
 def _read_image(document: Mapping, binary: bytes, image: Mapping) -> np.ndarray:

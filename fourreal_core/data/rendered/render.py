@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .shaders import GROUND_FRAGMENT, GROUND_VERTEX, SHADOW_FRAGMENT, SHADOW_VERTEX, SKY_FRAGMENT, SKY_VERTEX, SURFACE_FRAGMENT, SURFACE_VERTEX
+from .shaders import (
+    GROUND_FRAGMENT,
+    GROUND_VERTEX,
+    SHADOW_FRAGMENT,
+    SHADOW_VERTEX,
+    SKY_FRAGMENT,
+    SKY_VERTEX,
+    SURFACE_FRAGMENT,
+    SURFACE_VERTEX,
+)
 from .sky import irradiance_harmonics
 
 NEAR, FAR = 0.02, 200.0
@@ -63,7 +72,13 @@ class Stage:
 
 def projection(intrinsics_33: np.ndarray, height: int, width: int) -> np.ndarray:
     """OpenGL clip matrix [4, 4] of an OpenCV camera: x_clip = projection @ world_to_camera @ x_world."""
-    fx, fy, cx, cy, skew = intrinsics_33[0, 0], intrinsics_33[1, 1], intrinsics_33[0, 2], intrinsics_33[1, 2], intrinsics_33[0, 1]
+    fx, fy, cx, cy, skew = (
+        intrinsics_33[0, 0],
+        intrinsics_33[1, 1],
+        intrinsics_33[0, 2],
+        intrinsics_33[1, 2],
+        intrinsics_33[0, 1],
+    )
     depth_scale, depth_offset = (FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
     return np.array([
         [2 * fx / width, 2 * skew / width, 2 * cx / width - 1, 0],
@@ -123,12 +138,20 @@ class Renderer:
         """Frees the context and everything in it."""
         self.context.release()
 
-    def render(self, surfaces: Sequence[Surface], stage: Stage, world_to_camera_V44: np.ndarray, intrinsics_V33: np.ndarray) -> np.ndarray:
+    def render(
+        self, surfaces: Sequence[Surface], stage: Stage, world_to_camera_V44: np.ndarray, intrinsics_V33: np.ndarray
+    ) -> np.ndarray:
         """Pictures uint8 sRGB [V, H, W, 3] of one instant from V cameras."""
         return self.render_with_depth(surfaces, stage, world_to_camera_V44, intrinsics_V33, with_depth=False)[0]
 
     def render_with_depth(
-        self, surfaces: Sequence[Surface], stage: Stage, world_to_camera_V44: np.ndarray, intrinsics_V33: np.ndarray, *, with_depth: bool = True
+        self,
+        surfaces: Sequence[Surface],
+        stage: Stage,
+        world_to_camera_V44: np.ndarray,
+        intrinsics_V33: np.ndarray,
+        *,
+        with_depth: bool = True,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """As `render`, and the depth along the view axis [V, H, W], infinite in the sky: the nearest of the samples of each pixel."""
         pictures, depths = [], []
@@ -138,7 +161,14 @@ class Renderer:
             meshes = [self._upload(surface) for surface in surfaces]
             self._draw_shadows(meshes, light_44)
             for world_to_camera_44, intrinsics_33 in zip(world_to_camera_V44, intrinsics_V33, strict=True):
-                self._draw_view(surfaces, meshes, stage, light_44, world_to_camera_44, projection(intrinsics_33, self.height, self.width))
+                self._draw_view(
+                    surfaces,
+                    meshes,
+                    stage,
+                    light_44,
+                    world_to_camera_44,
+                    projection(intrinsics_33, self.height, self.width),
+                )
                 pictures.append(self._read_picture())
                 if with_depth:
                     depths.append(self._read_depth())
@@ -157,7 +187,15 @@ class Renderer:
         for _, cast, *_ in meshes:
             cast.render()
 
-    def _draw_view(self, surfaces: Sequence[Surface], meshes: list, stage: Stage, light_44: np.ndarray, w2c_44: np.ndarray, projection_44: np.ndarray) -> None:
+    def _draw_view(
+        self,
+        surfaces: Sequence[Surface],
+        meshes: list,
+        stage: Stage,
+        light_44: np.ndarray,
+        w2c_44: np.ndarray,
+        projection_44: np.ndarray,
+    ) -> None:
         self._target.use()
         self._target.clear(depth=1.0)
         to_clip = projection_44 @ w2c_44
@@ -182,13 +220,19 @@ class Renderer:
 
     def _read_picture(self) -> np.ndarray:
         s = self.supersampling
-        large = np.frombuffer(self._target.read(components=3, alignment=1), np.uint8).reshape(self.height, s, self.width, s, 3)
+        large = np.frombuffer(self._target.read(components=3, alignment=1), np.uint8).reshape(
+            self.height, s, self.width, s, 3
+        )
         total = large.astype(np.uint16).sum((1, 3))
         return ((total + s * s // 2) // (s * s)).astype(np.uint8)[::-1]
 
     def _read_depth(self) -> np.ndarray:
         s = self.supersampling
-        buffer = np.frombuffer(self._depth.read(alignment=1), np.float32).reshape(self.height, s, self.width, s).min((1, 3))[::-1]
+        buffer = (
+            np.frombuffer(self._depth.read(alignment=1), np.float32)
+            .reshape(self.height, s, self.width, s)
+            .min((1, 3))[::-1]
+        )
         with np.errstate(divide="ignore"):
             return np.where(buffer < 1, 2 * FAR * NEAR / (FAR + NEAR - (2 * buffer - 1) * (FAR - NEAR)), np.inf)
 
@@ -209,11 +253,17 @@ class Renderer:
             program["sun_colour"].value = tuple(stage.sun_colour)
             program["albedo"].value, program["shadow"].value = 0, 1
         self._surface["turn"].value = stage.sky_turn  # the ground looks straight up, where turning changes nothing
-        self._sky["panorama"].value, self._sky["turn"].value, self._sky["gain"].value = 2, stage.sky_turn, tuple(np.broadcast_to(stage.sky_gain, 3))
+        self._sky["panorama"].value, self._sky["turn"].value, self._sky["gain"].value = (
+            2,
+            stage.sky_turn,
+            tuple(np.broadcast_to(stage.sky_gain, 3)),
+        )
         self._ground["tile"].value, self._ground["ground_turn"].value = stage.ground_tile, stage.ground_turn
         self._ground["ground_tint"].value, self._ground["radius"].value = tuple(stage.ground_tint), stage.ground_radius
         height, width = stage.panorama.shape[:2]
-        sky = self.context.texture((width, height), 3, np.minimum(stage.panorama, 100.0).astype("f2").tobytes(), dtype="f2", alignment=1)
+        sky = self.context.texture(
+            (width, height), 3, np.minimum(stage.panorama, 100.0).astype("f2").tobytes(), dtype="f2", alignment=1
+        )
         sky.repeat_y = False
         sky.use(location=2)
         self._textures[id(stage.panorama)] = (stage.panorama, sky)
@@ -230,10 +280,14 @@ class Renderer:
         return self._textures[id(pixels)][1]
 
     def _upload(self, surface: Surface) -> tuple:
-        vertices = np.concatenate([surface.positions_N3, surface.normals_N3, surface.colours_N3, surface.uv_N2], 1).astype("f4")
+        vertices = np.concatenate(
+            [surface.positions_N3, surface.normals_N3, surface.colours_N3, surface.uv_N2], 1
+        ).astype("f4")
         vertex_buffer = self.context.buffer(vertices.tobytes())
         index_buffer = self.context.buffer(surface.triangles_M3.astype("i4").tobytes())
-        shaded = self.context.vertex_array(self._surface, [(vertex_buffer, "3f 3f 3f 2f", "position", "normal", "colour", "uv")], index_buffer)
+        shaded = self.context.vertex_array(
+            self._surface, [(vertex_buffer, "3f 3f 3f 2f", "position", "normal", "colour", "uv")], index_buffer
+        )
         cast = self.context.vertex_array(self._cast, [(vertex_buffer, "3f 32x", "position")], index_buffer)
         return shaded, cast, vertex_buffer, index_buffer
 
@@ -246,7 +300,9 @@ def _open_context():
     try:
         return moderngl.create_standalone_context(backend="egl", require=330)
     except Exception as error:  # glcontext raises this very class for a missing library, device or driver
-        raise RendererUnavailable(f"no OpenGL 3.3 context through EGL ({error}): install libegl1 and libgl1-mesa-dri (Debian names)") from error
+        raise RendererUnavailable(
+            f"no OpenGL 3.3 context through EGL ({error}): install libegl1 and libgl1-mesa-dri (Debian names)"
+        ) from error
 
 
 def _light_matrix(stage: Stage) -> np.ndarray:

@@ -16,7 +16,18 @@ import torch
 from PIL import Image
 
 from ...grid import Cameras, FrameGrid
-from .actors import GAITS, TURN, Actor, Prop, actor_surfaces, clip_motion, open_model, place_actor, prop_surface, random_hidden
+from .actors import (
+    GAITS,
+    TURN,
+    Actor,
+    Prop,
+    actor_surfaces,
+    clip_motion,
+    open_model,
+    place_actor,
+    prop_surface,
+    random_hidden,
+)
 from .camera_arc import CameraArc, in_the_way, random_arc, way_across_the_edge
 from .render import Renderer, Stage
 from .shapes import SOLIDS, ball, hue_matrix, noise_picture, tile_picture
@@ -51,7 +62,9 @@ class Scene:
         }
 
 
-def render_grid(scene: Scene, views: int = 8, times: int = 8, height: int = 72, width: int = 128, renderer: Renderer | None = None) -> FrameGrid:
+def render_grid(
+    scene: Scene, views: int = 8, times: int = 8, height: int = 72, width: int = 128, renderer: Renderer | None = None
+) -> FrameGrid:
     """The whole V x T grid of a scene as a FrameGrid with every cell known and its cameras, which all times share.
 
     Raises RendererUnavailable where OpenGL is missing, ValueError when `renderer` has another size.
@@ -74,7 +87,9 @@ def render_frames(
         with Renderer(height, width) as own:
             return render_frames(scene, views, times, height, width, own)
     if (renderer.height, renderer.width) != (height, width):
-        raise ValueError(f"expected a renderer for {width}x{height}, got one for {renderer.width}x{renderer.height}: make one for this size")
+        raise ValueError(
+            f"expected a renderer for {width}x{height}, got one for {renderer.width}x{renderer.height}: make one for this size"
+        )
     poses, intrinsics = scene.arc.cameras(views, height, width)
     props = [prop_surface(prop) for prop in scene.props]
     moments = []
@@ -98,7 +113,9 @@ def open_picture(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def random_scene(seed: int, models: Sequence[str | Path], environments: str | Path, main: str | Path | None = None) -> Scene:
+def random_scene(
+    seed: int, models: Sequence[str | Path], environments: str | Path, main: str | Path | None = None
+) -> Scene:
     """A scene that depends on its arguments only.
 
     models: the .glb files that may appear; environments: a folder with .hdr panoramas and ground_*.jpg pictures (any number of
@@ -143,12 +160,16 @@ def random_main(rng: np.random.Generator, file: Path, seconds: float) -> tuple[A
     return place_actor(rng, file, clip, hidden, start, span, size=1.0, spot=np.zeros(2)), span
 
 
-def free_spot(rng: np.random.Generator, radius: float, reach: tuple[float, float], arc: CameraArc, taken: list) -> np.ndarray | None:
+def free_spot(
+    rng: np.random.Generator, radius: float, reach: tuple[float, float], arc: CameraArc, taken: list
+) -> np.ndarray | None:
     """A place (x, z) within `reach` of the middle that hits nothing in `taken` and blocks no camera, or None after 12 tries."""
     for _ in range(12):
         angle, distance = rng.uniform(0, TURN), rng.uniform(*reach)
         spot = distance * np.array([np.sin(angle), np.cos(angle)])
-        if in_the_way(spot, radius, arc) or any(np.linalg.norm(spot - place) < radius + other for place, other in taken):
+        if in_the_way(spot, radius, arc) or any(
+            np.linalg.norm(spot - place) < radius + other for place, other in taken
+        ):
             continue
         taken.append((spot, radius))
         return spot
@@ -165,7 +186,9 @@ def random_other(rng: np.random.Generator, file: Path, seconds: float, arc: Came
         return None
     clip = clips[rng.integers(len(clips))]
     span = min(seconds, clip.duration) if rng.random() < 0.75 else 0.0
-    return place_actor(rng, file, clip, random_hidden(rng, model), float(rng.uniform(0, clip.duration - span)), span, size, spot)
+    return place_actor(
+        rng, file, clip, random_hidden(rng, model), float(rng.uniform(0, clip.duration - span)), span, size, spot
+    )
 
 
 def random_passer(rng: np.random.Generator, file: Path, seconds: float, arc: CameraArc, taken: list) -> Actor | None:
@@ -178,17 +201,23 @@ def random_passer(rng: np.random.Generator, file: Path, seconds: float, arc: Cam
     clip = clips[rng.integers(len(clips))]
     size, span = float(rng.uniform(0.3, 0.7)), min(seconds, clip.duration)
     start = float(rng.uniform(0, clip.duration - span))
-    standing = replace(place_actor(rng, file, clip, random_hidden(rng, model), start, span, size, np.zeros(2)), turn=0.0)
+    standing = replace(
+        place_actor(rng, file, clip, random_hidden(rng, model), start, span, size, np.zeros(2)), turn=0.0
+    )
     body = standing.radius - np.linalg.norm(standing.walk) / 2
     for _ in range(12):
         (x, z), walk = way_across_the_edge(rng, arc, body)
         reach = body + np.linalg.norm(walk) / 2
-        if in_the_way(np.array([x, z]), reach, arc) or any(np.hypot(x - place[0], z - place[1]) < reach + other for place, other in taken):
+        if in_the_way(np.array([x, z]), reach, arc) or any(
+            np.hypot(x - place[0], z - place[1]) < reach + other for place, other in taken
+        ):
             continue
         taken.append((np.array([x, z]), reach))
         begin, way = np.array([x, 0, z]) - np.array([walk[0], 0, walk[1]]) / 2, np.array([walk[0], 0, walk[1]])
         lift = np.array([0, standing.place[1] + standing.walk[1] / 2, 0])
-        return replace(standing, place=begin + lift, walk=way, yaw=float(np.arctan2(walk[0], walk[1])), radius=float(reach))
+        return replace(
+            standing, place=begin + lift, walk=way, yaw=float(np.arctan2(walk[0], walk[1])), radius=float(reach)
+        )
     return None
 
 

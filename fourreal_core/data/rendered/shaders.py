@@ -8,7 +8,9 @@ vec3 display(vec3 linear) {
 }
 """
 
-LIGHT = DISPLAY + """
+LIGHT = (
+    DISPLAY
+    + """
 uniform vec3 harmonics[9];
 uniform vec3 sun_direction;
 uniform vec3 sun_colour;
@@ -37,6 +39,7 @@ float sunlight(vec3 position, vec3 n) {
     return sum * 0.25;
 }
 """
+)
 
 SURFACE_VERTEX = """#version 330
 in vec3 position; in vec3 normal; in vec3 colour; in vec2 uv;
@@ -48,7 +51,10 @@ void main() {
 }
 """
 
-SURFACE_FRAGMENT = "#version 330\n" + LIGHT + """
+SURFACE_FRAGMENT = (
+    "#version 330\n"
+    + LIGHT
+    + """
 in vec3 v_position; in vec3 v_normal; in vec3 v_colour; in vec2 v_uv;
 uniform sampler2D albedo; uniform mat3 tint; uniform float gloss; uniform vec3 eye;
 out vec4 pixel;
@@ -69,6 +75,7 @@ void main() {
     pixel = vec4(display(base * light + highlight * sun_colour), 1.0);
 }
 """
+)
 
 SHADOW_VERTEX = """#version 330
 in vec3 position;
@@ -90,7 +97,10 @@ void main() {
 }
 """
 
-GROUND_FRAGMENT = "#version 330\n" + LIGHT + """
+GROUND_FRAGMENT = (
+    "#version 330\n"
+    + LIGHT
+    + """
 in vec3 v_position;
 uniform sampler2D albedo; uniform float tile; uniform float ground_turn; uniform vec3 ground_tint; uniform float radius;
 out vec4 pixel;
@@ -105,6 +115,7 @@ void main() {
     pixel = vec4(display(base * light), 1.0 - smoothstep(0.45, 1.0, distance_out));
 }
 """
+)
 
 SKY_VERTEX = """#version 330
 in vec2 corner;
@@ -113,7 +124,10 @@ out vec3 ray;
 void main() { ray = to_world * vec3(corner, 1.0); gl_Position = vec4(corner, 0.0, 1.0); }
 """
 
-SKY_FRAGMENT = "#version 330\n" + DISPLAY + """
+SKY_FRAGMENT = (
+    "#version 330\n"
+    + DISPLAY
+    + """
 in vec3 ray;
 uniform sampler2D panorama; uniform float turn; uniform vec3 gain;
 out vec4 pixel;
@@ -125,3 +139,4 @@ void main() {
     pixel = vec4(display(textureLod(panorama, uv, 0.0).rgb * gain), 1.0);
 }
 """
+)

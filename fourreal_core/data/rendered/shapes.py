@@ -16,7 +16,9 @@ def box() -> Solid:
     corners = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
     for axis in range(3):
         for side in (-0.5, 0.5):
-            triangles += [(len(positions) + a, len(positions) + b, len(positions) + c) for a, b, c in ((0, 1, 2), (0, 2, 3))]
+            triangles += [
+                (len(positions) + a, len(positions) + b, len(positions) + c) for a, b, c in ((0, 1, 2), (0, 2, 3))
+            ]
             for corner in corners:
                 positions.append(np.insert(corner, axis, side) + (0, 0.5, 0))
                 normals.append(np.eye(3)[axis] * np.sign(side))
@@ -72,7 +74,9 @@ def tile_picture(rng: np.random.Generator, size: int = 256) -> np.ndarray:
     """A seamless board of two colours, or stripes of them, with a little noise, uint8 [size, size, 3]."""
     cells = int(rng.choice([2, 4, 8]))
     place = np.arange(size) * cells // size
-    pattern = (place[:, None] + place[None]) % 2 if rng.random() < 0.6 else np.broadcast_to(place[:, None] % 2, (size, size))
+    pattern = (
+        (place[:, None] + place[None]) % 2 if rng.random() < 0.6 else np.broadcast_to(place[:, None] % 2, (size, size))
+    )
     dark, light = rng.uniform(40, 120) + rng.normal(0, 25, 3), rng.uniform(120, 220) + rng.normal(0, 20, 3)
     grain = noise_picture(rng, size).astype(np.float64) - 128
     return np.clip(np.where(pattern[..., None] == 1, dark, light) + 0.25 * grain, 0, 255).astype(np.uint8)

@@ -11,7 +11,6 @@ import numpy as np
 from .gltf import Channel, Clip, Model
 
 
-
 def sample_channel(channel: Channel, seconds: float) -> np.ndarray:
     """Value [C] of an animated property, held before the first and after the last key (glTF 2.0, appendix C)."""
     times_K, values, cubic = channel.times, channel.values, channel.interpolation == "CUBICSPLINE"
@@ -31,7 +30,12 @@ def sample_channel(channel: Channel, seconds: float) -> np.ndarray:
 
 def hermite(start: np.ndarray, start_slope: np.ndarray, end: np.ndarray, end_slope: np.ndarray, s: float) -> np.ndarray:
     """Cubic curve from `start` to `end` with the slopes per unit of s there; s in 0..1."""
-    return (2 * s**3 - 3 * s**2 + 1) * start + (s**3 - 2 * s**2 + s) * start_slope + (3 * s**2 - 2 * s**3) * end + (s**3 - s**2) * end_slope
+    return (
+        (2 * s**3 - 3 * s**2 + 1) * start
+        + (s**3 - 2 * s**2 + s) * start_slope
+        + (3 * s**2 - 2 * s**3) * end
+        + (s**3 - s**2) * end_slope
+    )
 
 
 def slerp(start: np.ndarray, end: np.ndarray, s: float) -> np.ndarray:

@@ -17,7 +17,9 @@ def read_hdr(path: str | Path) -> np.ndarray:
     header_end = data.find(b"\n\n")
     size = data[header_end + 2 : data.find(b"\n", header_end + 2)].split()
     if not data.startswith(b"#?") or header_end < 0 or len(size) != 4 or size[0] != b"-Y" or size[2] != b"+X":
-        raise ValueError(f"expected a Radiance .hdr picture, but {path.name} is none: choose an equirectangular .hdr file")
+        raise ValueError(
+            f"expected a Radiance .hdr picture, but {path.name} is none: choose an equirectangular .hdr file"
+        )
     height, width = int(size[1]), int(size[3])
     body = np.frombuffer(data, np.uint8, offset=data.find(b"\n", header_end + 2) + 1)
     try:
@@ -75,8 +77,12 @@ def irradiance_harmonics(panorama: np.ndarray) -> np.ndarray:
     """
     height, width = panorama.shape[:2]
     directions = panorama_directions(height, width)
-    solid_angle = np.cos((0.5 - (np.arange(height) + 0.5) / height) * np.pi)[:, None] * (np.pi / height) * (2 * np.pi / width)
-    radiance = np.einsum("hwk,hwc,hw->kc", harmonics(directions), panorama, np.broadcast_to(solid_angle, (height, width)), optimize=True)
+    solid_angle = (
+        np.cos((0.5 - (np.arange(height) + 0.5) / height) * np.pi)[:, None] * (np.pi / height) * (2 * np.pi / width)
+    )
+    radiance = np.einsum(
+        "hwk,hwc,hw->kc", harmonics(directions), panorama, np.broadcast_to(solid_angle, (height, width)), optimize=True
+    )
     return radiance * np.array([1, 2 / 3, 2 / 3, 2 / 3, 0.25, 0.25, 0.25, 0.25, 0.25])[:, None]
 
 

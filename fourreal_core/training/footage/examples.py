@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ...model.condition import guess_channels, known_channels
 from ...flow import to_model
 from ...grid import task_known
+from ...model.condition import guess_channels, known_channels
 from ...model.dit import DYNAMIC, FREEZE_TIME
 from ...transport import TransportGuess
 from ...transport.fill import COPY_CONFIDENCE
@@ -134,7 +134,9 @@ def _sequence(
     fields = [stored.frames, stored.valid] if stored.is_line else _fields(stored, _missing_input(generator))
     if mode == FREEZE_TIME:  # the predictions keep their names: only the axis that the frames run along changes
         fields = [field.transpose(0, 1) for field in fields]
-    line = 1 + _below(len(fields[0]) - 1, generator) if len(fields[0]) > 1 else 0  # the first line is the task's own input
+    line = (
+        1 + _below(len(fields[0]) - 1, generator) if len(fields[0]) > 1 else 0
+    )  # the first line is the task's own input
     first = _below(fields[0].shape[1] - frames + 1, generator)
     look, backwards = Look.draw(generator), _coin(generator)
     part = [field[line : line + 1, first : first + frames, top, left] for field in fields]
@@ -176,7 +178,11 @@ def _fields(stored: StoredGrid, missing: int | None = None) -> list[Tensor]:
     sources = frames[:, :1].expand_as(frames), frames[:1].expand_as(frames)
     if missing is not None:
         views, times = frames.shape[:2]
-        steps = torch.arange(views)[:, None].expand(views, times) if missing == FREEZE_TIME else torch.arange(times).expand(views, times)
+        steps = (
+            torch.arange(views)[:, None].expand(views, times)
+            if missing == FREEZE_TIME
+            else torch.arange(times).expand(views, times)
+        )
         return _copied(frames, sources[1 if missing == FREEZE_TIME else 0], steps, stored.valid)
     guess = stored.along_time, stored.along_view, stored.confidence_time, stored.confidence_view, *sources
     return [frames, *guess, stored.back_time, stored.back_view, stored.valid]
@@ -210,7 +216,9 @@ def _channel_first(fields: list[Tensor], top: slice, left: slice, look: Look = L
     return to_model(look.frames(frames)), guess_channels(guess), look.turned(valid)[:, None]
 
 
-def _with_condition(parts: tuple[Tensor, Tensor, Tensor], known: Tensor, use_guess: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _with_condition(
+    parts: tuple[Tensor, Tensor, Tensor], known: Tensor, use_guess: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """x0, condition and weight of one grid."""
     x0, guess, valid = parts
     return x0, _condition(x0, known, guess if use_guess else None), valid * ~known[:, None, :, None, None]
@@ -244,7 +252,10 @@ def _crop(stored: StoredGrid, size: tuple[int, int], generator: Generator) -> tu
         return crops[0]
     certain = torch.maximum(stored.confidence_time[1:, 1:, ::4, ::4], stored.confidence_view[1:, 1:, ::4, ::4]).float()
     certain_hw = certain.mean(dim=(0, 1))
-    return min(crops, key=lambda c: float(certain_hw[c[0].start // 4 : c[0].stop // 4, c[1].start // 4 : c[1].stop // 4].mean()))
+    return min(
+        crops,
+        key=lambda c: float(certain_hw[c[0].start // 4 : c[0].stop // 4, c[1].start // 4 : c[1].stop // 4].mean()),
+    )
 
 
 def _below(limit: int, generator: Generator) -> int:

@@ -36,7 +36,9 @@ class ExampleFolder:
         if share is None:
             return cls(Path(rest if equals else text), None, name if equals else "")
         if not (math.isfinite(share) and share > 0):
-            raise ValueError(f"expected a weight above 0 in --examples {text}, got {weight}: leave the folder out instead")
+            raise ValueError(
+                f"expected a weight above 0 in --examples {text}, got {weight}: leave the folder out instead"
+            )
         return cls(Path(folder), share, name if equals else "")
 
 

@@ -26,8 +26,8 @@ from torch import Generator, Tensor
 from ...data.folder import find_captures, find_grids, find_videos, random_stretch, read_capture
 from ...data.pseudo4d import pseudo_grid
 from ...data.shards import read_shard
-from ...grid_file import load_grid
 from ...files.video import fit_frames, read_view
+from ...grid_file import load_grid
 from .store import ENDING, StoredGrid, read_source, store_grid, write_examples
 
 Shape = tuple[int, int, int, int]
@@ -91,13 +91,17 @@ def shard_jobs(folder: Path) -> list[Job]:
     """Rendered grids, one job per shard. ValueError when `folder` holds none."""
     shards = sorted(folder.glob("*.safetensors"))
     if not shards:
-        raise ValueError(f"expected rendered shards (*.safetensors) in {folder}, found none: render some with scripts/render.py")
+        raise ValueError(
+            f"expected rendered shards (*.safetensors) in {folder}, found none: render some with scripts/render.py"
+        )
 
     def read(path: Path) -> Iterator[Raw]:
         shard = read_shard(path)
         return ((shard.frames(index), None) for index in range(len(shard)))
 
-    return [Job(path.stem, _length_of_shard(path), _source("shard", path), lambda path=path: read(path)) for path in shards]
+    return [
+        Job(path.stem, _length_of_shard(path), _source("shard", path), lambda path=path: read(path)) for path in shards
+    ]
 
 
 def pseudo_jobs(paths: Iterable[Path], shape: Shape, count: int) -> list[Job]:
@@ -111,7 +115,10 @@ def pseudo_jobs(paths: Iterable[Path], shape: Shape, count: int) -> list[Job]:
             grid, valid = pseudo_grid(clip, views, generator, height=height, width=width)
             yield _bytes(grid.frames), valid
 
-    return [Job(name, count, _source("pseudo-4D", path, shape, count), lambda n=name, p=path: read(n, p)) for name, path in find_videos(paths).items()]
+    return [
+        Job(name, count, _source("pseudo-4D", path, shape, count), lambda n=name, p=path: read(n, p))
+        for name, path in find_videos(paths).items()
+    ]
 
 
 def line_jobs(paths: Iterable[Path], shape: Shape, count: int, kind: str) -> list[Job]:
@@ -127,7 +134,10 @@ def line_jobs(paths: Iterable[Path], shape: Shape, count: int, kind: str) -> lis
             yield video_NHWC[stretch].unsqueeze(1 - axis), None
 
     found = {f"{name}.{kind}": path for name, path in find_videos(paths).items()}
-    return [Job(name, count, _source(kind, path, shape, count), lambda n=name, p=path: read(n, p)) for name, path in found.items()]
+    return [
+        Job(name, count, _source(kind, path, shape, count), lambda n=name, p=path: read(n, p))
+        for name, path in found.items()
+    ]
 
 
 def capture_jobs(paths: Iterable[Path], shape: Shape, count: int) -> list[Job]:
@@ -139,14 +149,21 @@ def capture_jobs(paths: Iterable[Path], shape: Shape, count: int) -> list[Job]:
     def read(name: str, path: Path) -> Iterator[Raw]:
         frames_VTHWC, generator = read_capture(path, shape[2:]), _generator(name)
         if min(frames_VTHWC.shape[:2]) < 2:
-            raise ValueError(f"expected at least 2 views and 2 times in {path.name}, got {len(frames_VTHWC)} and {frames_VTHWC.shape[1]}")
+            raise ValueError(
+                f"expected at least 2 views and 2 times in {path.name}, got {len(frames_VTHWC)} and {frames_VTHWC.shape[1]}"
+            )
         for _ in range(count):
-            views, times = (random_stretch(length, most, generator) for length, most in zip(frames_VTHWC.shape[:2], shape[:2]))
+            views, times = (
+                random_stretch(length, most, generator) for length, most in zip(frames_VTHWC.shape[:2], shape[:2])
+            )
             window = frames_VTHWC[views, times]
             yield window.flip(0) if _below(2, generator) else window, None
 
     found = {f"{name}.capture": path for name, path in find_captures(paths).items()}
-    return [Job(name, count, _source("capture", path, shape, count), lambda n=name, p=path: read(n, p)) for name, path in found.items()]
+    return [
+        Job(name, count, _source("capture", path, shape, count), lambda n=name, p=path: read(n, p))
+        for name, path in found.items()
+    ]
 
 
 def saved_grid_jobs(paths: Iterable[Path], shape: Shape) -> list[Job]:
@@ -155,7 +172,9 @@ def saved_grid_jobs(paths: Iterable[Path], shape: Shape) -> list[Job]:
     def read(path: Path) -> Iterator[Raw]:
         grid = load_grid(path)
         if not bool(grid.known.all()):
-            raise ValueError(f"expected a grid with every cell known, {path.name} misses {int((~grid.known).sum())}: only footage can be learned from")
+            raise ValueError(
+                f"expected a grid with every cell known, {path.name} misses {int((~grid.known).sum())}: only footage can be learned from"
+            )
         yield _bytes(grid.resized(*shape[2:]).frames), None
 
     found = {f"{name}.grid": path for name, path in find_grids(paths).items()}
@@ -173,10 +192,15 @@ def procedural_jobs(count: int, seed: int, shape: Shape) -> list[Job]:
             yield _bytes(grid.frames), None
 
     parts = [(first, min(PER_FILE, seed + count - first)) for first in range(seed, seed + count, PER_FILE)]
-    return [Job(f"procedural_{f:08d}", n, _source("procedural", Path(), shape, n), lambda f=f, n=n: read(f, n)) for f, n in parts]
+    return [
+        Job(f"procedural_{f:08d}", n, _source("procedural", Path(), shape, n), lambda f=f, n=n: read(f, n))
+        for f, n in parts
+    ]
 
 
-def _results(jobs: Iterable[Job], submit: Callable[[Raw], Future | _Unpacked], ahead: int) -> Iterator[tuple[Job, StoredGrid | ValueError | None]]:
+def _results(
+    jobs: Iterable[Job], submit: Callable[[Raw], Future | _Unpacked], ahead: int
+) -> Iterator[tuple[Job, StoredGrid | ValueError | None]]:
     """Each job's grids in order, then None, or the error that ended it; up to `ahead` more are under way meanwhile."""
     waiting: deque[tuple[Job, Future | _Unpacked]] = deque()
     for job in jobs:
@@ -209,7 +233,9 @@ def _submitter(workers: int) -> Iterator[Callable[[Raw], Future | _Unpacked]]:
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker)
     try:
-        yield lambda raw: _Unpacked(pool.submit(_stored_arrays, *(None if part is None else part.numpy() for part in raw)))
+        yield lambda raw: _Unpacked(
+            pool.submit(_stored_arrays, *(None if part is None else part.numpy() for part in raw))
+        )
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -254,7 +280,9 @@ def _is_there(folder: Path, job: Job, report: Report) -> bool:
     if not path.exists():
         return False
     if read_source(path) not in (None, job.source):
-        report(f"kept {path.name}, which was made from another source or with other settings: delete it to prepare it anew\n")
+        report(
+            f"kept {path.name}, which was made from another source or with other settings: delete it to prepare it anew\n"
+        )
     return True
 
 

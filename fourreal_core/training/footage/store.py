@@ -56,16 +56,22 @@ def store_grid(frames_VTHWC: Tensor, valid_VTHW: Tensor | None = None) -> Stored
     if min(views, times) > 1:
         known = task_known(views, times)
         guess = transport(FrameGrid(frames=frames_VTHWC * known[:, :, None, None, None], known=known))
-        parts |= {name: getattr(guess, name) for name in ("along_time", "along_view", "confidence_time", "confidence_view")}
+        parts |= {
+            name: getattr(guess, name) for name in ("along_time", "along_view", "confidence_time", "confidence_view")
+        }
         displacements = {"back_time": guess.back_time.half(), "back_view": guess.back_view.half()}
-    return StoredGrid(**{name: (part.clamp(0, 1) * 255).round().to(torch.uint8) for name, part in parts.items()}, **displacements)
+    return StoredGrid(
+        **{name: (part.clamp(0, 1) * 255).round().to(torch.uint8) for name, part in parts.items()}, **displacements
+    )
 
 
 def write_examples(path: Path, grids: Sequence[StoredGrid], source: str) -> None:
     """Stores grids of one shape; `source` says what they were made from. The file appears under its name only when complete."""
     names = [name for name, value in vars(grids[0]).items() if value is not None]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, {name: torch.stack([getattr(grid, name) for grid in grids]) for name in names}, {"source": source})
+    write_tensors(
+        path, {name: torch.stack([getattr(grid, name) for grid in grids]) for name in names}, {"source": source}
+    )
 
 
 def read_source(path: Path) -> str | None:
@@ -88,7 +94,9 @@ def read_examples(folder: Path) -> list[StoredGrid]:
         whole = known if frames is None or min(frames.shape[1:3]) > 1 else {"frames", "valid"}
         if not whole <= set(tensors) <= known:
             raise ValueError(f"{path.name} was prepared by another version: delete it and prepare it again")
-        grids += [StoredGrid(**{name: tensor[index] for name, tensor in tensors.items()}) for index in range(len(frames))]
+        grids += [
+            StoredGrid(**{name: tensor[index] for name, tensor in tensors.items()}) for index in range(len(frames))
+        ]
     if not grids:
         raise ValueError(f"there are no training examples in {folder}: prepare some with `scripts/train.py prepare`")
     return grids
@@ -98,4 +106,6 @@ def _opened(path: Path) -> safe_open:
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
-        raise ValueError(f"{path.name} is no readable file of examples ({error}): delete it and prepare it again") from error
+        raise ValueError(
+            f"{path.name} is no readable file of examples ({error}): delete it and prepare it again"
+        ) from error

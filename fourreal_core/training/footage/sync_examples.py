@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Generator, Tensor
 
-from ...files.atomic import write_tensors
 from ...data.folder import random_stretch
+from ...files.atomic import write_tensors
 from ...grid import task_known
 from ...sampling.latents import GREY, Codec, Progress, encode_frames, latent_cells, redo_mask
 from .prepare import Job, Shape, capture_jobs, pseudo_jobs, saved_grid_jobs
@@ -54,7 +54,9 @@ class Encoder:
     shown: bool
     vae: str = ""  # names the VAE, so that another one encodes anew
 
-    def example(self, frames_VTHWC: Tensor, valid_VTHW: Tensor | None, known_VT: Tensor, on_piece: Progress | None = None) -> LatentExample:
+    def example(
+        self, frames_VTHWC: Tensor, valid_VTHW: Tensor | None, known_VT: Tensor, on_piece: Progress | None = None
+    ) -> LatentExample:
         """frames uint8; valid bool: pixels that are footage (None: all are). ValueError when `native` cannot hold as many times."""
         pixels_VTHWC = frames_VTHWC.float() / 255
         clean = encode_frames(pixels_VTHWC, self.encoding, self.codec, on_piece=on_piece)
@@ -66,7 +68,9 @@ class Encoder:
         return LatentExample(clean, shown, counts, known_VT, frames_VTHWC)
 
 
-def latent_counts(known_VT: Tensor, valid_VTHW: Tensor | None, size: tuple[int, int], encoding: str, codec: Codec) -> Tensor:
+def latent_counts(
+    known_VT: Tensor, valid_VTHW: Tensor | None, size: tuple[int, int], encoding: str, codec: Codec
+) -> Tensor:
     """Which latent pixels count, bool [V, 1, L, h, w]: unknown, and made of footage alone."""
     unknown_VTHW = (~known_VT).float()[:, :, None, None].expand(-1, -1, *size)
     made = redo_mask(unknown_VTHW, encoding, codec) > 0
@@ -83,13 +87,21 @@ def random_known(views: int, times: int, generator: Generator) -> Tensor:
     return known_VT
 
 
-def footage(videos: Iterable[Path], captures: Iterable[Path], grids: Iterable[Path], shape: Shape, count: int) -> list[Job]:
+def footage(
+    videos: Iterable[Path], captures: Iterable[Path], grids: Iterable[Path], shape: Shape, count: int
+) -> list[Job]:
     """Where training grids of this shape come from; folders and files as `prepare.py` takes them. ValueError when one holds nothing."""
-    found = [(pseudo_jobs, videos, (shape, count)), (capture_jobs, captures, (shape, count)), (saved_grid_jobs, grids, (shape,))]
+    found = [
+        (pseudo_jobs, videos, (shape, count)),
+        (capture_jobs, captures, (shape, count)),
+        (saved_grid_jobs, grids, (shape,)),
+    ]
     return [job for make, paths, options in found for job in make(list(paths), *options)]
 
 
-def encode_footage(jobs: list[Job], shape: Shape, encoder: Encoder, folder: Path, report: Progress, told: Callable[[str], None]) -> list[Path]:
+def encode_footage(
+    jobs: list[Job], shape: Shape, encoder: Encoder, folder: Path, report: Progress, told: Callable[[str], None]
+) -> list[Path]:
     """One file of examples per job in `folder`; what was encoded before in the same way is kept.
 
     report(done, total) is called often and may raise to cancel; told: a sentence for each source that was left out.
@@ -101,7 +113,11 @@ def encode_footage(jobs: list[Job], shape: Shape, encoder: Encoder, folder: Path
         path = folder / f"{job.name}.{_fingerprint(job, shape, encoder)}{ENDING}"
         if not path.exists():
             try:
-                examples = list(_examples(job, shape, encoder, lambda inside, job=job, done=done: report(min(done + inside, total), total)))
+                examples = list(
+                    _examples(
+                        job, shape, encoder, lambda inside, job=job, done=done: report(min(done + inside, total), total)
+                    )
+                )
             except ValueError as error:
                 told(f"left out {job.name}: {error}")
                 continue
@@ -111,7 +127,9 @@ def encode_footage(jobs: list[Job], shape: Shape, encoder: Encoder, folder: Path
         paths.append(path)
         report(done + job.count, total)
     if not paths:
-        raise ValueError("expected footage to train on, but none of it could be used: the sentences above, and in the log, say why")
+        raise ValueError(
+            "expected footage to train on, but none of it could be used: the sentences above, and in the log, say why"
+        )
     return paths
 
 
@@ -132,10 +150,14 @@ class LatentStore:
     def __getitem__(self, number: int) -> LatentExample:
         path, index = self.places[number]
         with safe_open(path, framework="pt") as opened:
-            names = {key.split(".", 1)[1] for key in opened.keys() if key.startswith(f"{index}.")} - ({"frames"} if number else set())
+            names = {key.split(".", 1)[1] for key in opened.keys() if key.startswith(f"{index}.")} - (
+                {"frames"} if number else set()
+            )
             parts = {name: opened.get_tensor(f"{index}.{name}") for name in names}
         shown = parts["shown"].float() if "shown" in parts else None
-        return LatentExample(parts["clean"].float(), shown, parts["counts"].bool(), parts["known"].bool(), parts.get("frames"))
+        return LatentExample(
+            parts["clean"].float(), shown, parts["counts"].bool(), parts["known"].bool(), parts.get("frames")
+        )
 
 
 def _examples(job: Job, shape: Shape, encoder: Encoder, report: Callable[[int], None]) -> Iterator[LatentExample]:
@@ -166,7 +188,9 @@ def _write(path: Path, examples: list[LatentExample]) -> None:
                 tensors[f"{index}.{name}"] = value.half() if value.is_floating_point() else value.to(torch.uint8)
     bad = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
-        raise ValueError(f"expected latents that are finite numbers in half precision, the VAE gave others for {path.name}: use another VAE")
+        raise ValueError(
+            f"expected latents that are finite numbers in half precision, the VAE gave others for {path.name}: use another VAE"
+        )
     write_tensors(path, tensors, {"format": FORMAT, "count": str(len(examples))})
 
 
@@ -186,6 +210,11 @@ def _fingerprint(job: Job, shape: Shape, encoder: Encoder) -> str:
     source = Path(json.loads(job.source)["path"])
     files = sorted(source.rglob("*")) if source.is_dir() else [source]
     stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    codec = [encoder.codec.channels, encoder.codec.frames_per_latent, encoder.codec.pixels_per_latent, encoder.codec.patch]
+    codec = [
+        encoder.codec.channels,
+        encoder.codec.frames_per_latent,
+        encoder.codec.pixels_per_latent,
+        encoder.codec.patch,
+    ]
     facts = [FORMAT, job.source, stamps, list(shape), encoder.encoding, encoder.shown, encoder.vae, codec]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]

@@ -28,8 +28,9 @@ class InsideHost:
 
         comfy.options.enable_args_parsing(True)
         import execution
-        import nodes
         import server
+
+        import nodes
 
         sys.argv = given
         server.PromptServer.instance = self

@@ -28,7 +28,9 @@ def random_weights(module, seed=0):
 def load_model(made, widths):
     import comfy.sd
 
-    return comfy.sd.load_diffusion_model_state_dict(random_weights(made), metadata={"config": json.dumps({"transformer": widths})})
+    return comfy.sd.load_diffusion_model_state_dict(
+        random_weights(made), metadata={"config": json.dumps({"transformer": widths})}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,12 @@ def vae(comfy_inside):
     import comfy.ldm.wan.vae
     import comfy.sd
 
-    sizes = {"dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": [], "temperal_downsample": [False, True, True]}
+    sizes = {
+        "dim_mult": [1, 2, 4, 4],
+        "num_res_blocks": 2,
+        "attn_scales": [],
+        "temperal_downsample": [False, True, True],
+    }
     return comfy.sd.VAE(sd=random_weights(comfy.ldm.wan.vae.WanVAE(dim=4, z_dim=16, **sizes)))
 
 

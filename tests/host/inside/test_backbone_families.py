@@ -18,7 +18,9 @@ def masked(seed):
 
 
 def pooled(width):
-    return lambda seed: tiny.text(seed, pooled_output=torch.randn(1, width, generator=torch.Generator().manual_seed(seed)))
+    return lambda seed: tiny.text(
+        seed, pooled_output=torch.randn(1, width, generator=torch.Generator().manual_seed(seed))
+    )
 
 
 def seen_and_written(seed):
@@ -55,9 +57,15 @@ def test_without_sync_both_streams_are_exactly_the_hosts_videos(family, two_stre
     model, noise, settings = family
     over_time = sample(model, noise, cfg=cfg, **settings)
     over_views = exchanged(sample(model, exchanged(noise), cfg=cfg, **settings))
-    assert torch.equal(sample(two_streams(model, strength=0.0, output="time only"), noise, cfg=cfg, **settings), over_time)
-    assert torch.equal(sample(two_streams(model, strength=0.0, output="view only"), noise, cfg=cfg, **settings), over_views)
-    assert torch.equal(sample(two_streams(model, sync="off", output="time only"), noise, cfg=cfg, **settings), over_time)
+    assert torch.equal(
+        sample(two_streams(model, strength=0.0, output="time only"), noise, cfg=cfg, **settings), over_time
+    )
+    assert torch.equal(
+        sample(two_streams(model, strength=0.0, output="view only"), noise, cfg=cfg, **settings), over_views
+    )
+    assert torch.equal(
+        sample(two_streams(model, sync="off", output="time only"), noise, cfg=cfg, **settings), over_time
+    )
 
 
 def test_hard_sync_gives_one_grid_that_exchanges_with_its_axes(family, two_streams):
@@ -111,10 +119,14 @@ def test_given_first_frames_of_kandinsky(comfy_inside, two_streams):
     first = torch.randn(tiny.V, 16, 1, 4, 8, generator=torch.Generator().manual_seed(3))
     plain = {"positive": pooled(8)(1), "negative": pooled(8)(2)}
     given = {name: [[prompt, {**values, "time_dim_replace": first}]] for name, [[prompt, values]] in plain.items()}
-    assert torch.equal(sample(two_streams(model, strength=0.0, output="time only"), noise, **given), sample(model, noise, **given))
+    assert torch.equal(
+        sample(two_streams(model, strength=0.0, output="time only"), noise, **given), sample(model, noise, **given)
+    )
     views = two_streams(model, strength=0.0, output="view only")
     changed = (sample(views, noise, **given) - sample(views, noise, **plain)).abs().amax(dim=(0, 1, 3, 4))
-    assert changed[0] > 0.1 and changed[1:].max() == 0  # moments are separate videos: only the first one has given frames
+    assert (
+        changed[0] > 0.1 and changed[1:].max() == 0
+    )  # moments are separate videos: only the first one has given frames
 
 
 @pytest.mark.parametrize("sync", ["hard", "sequential", "fused"])
@@ -197,12 +209,16 @@ OTHERS = {
 def test_other_models_get_one_sentence(comfy_inside, name):
     """Also those that are made of the same blocks: they add tokens or layers, or take one video only."""
     kind = getattr(importlib.import_module(f"comfy.ldm.{OTHERS[name]}"), name)
-    with pytest.raises(ValueError, match=f"^expected a 4Real model or a video model of Wan, .* or Cosmos, got {name}: [^.]*$"):
+    with pytest.raises(
+        ValueError, match=f"^expected a 4Real model or a video model of Wan, .* or Cosmos, got {name}: [^.]*$"
+    ):
         comfy_inside.pack_host("two_stream.backbones").backbone_of(kind.__new__(kind))
 
 
 def test_a_token_over_several_frames_gets_one_sentence(comfy_inside, two_streams):
-    with pytest.raises(ValueError, match="a token frame for each latent frame, got CogVideoX with one for every 2: two streams cannot"):
+    with pytest.raises(
+        ValueError, match="a token frame for each latent frame, got CogVideoX with one for every 2: two streams cannot"
+    ):
         two_streams(tiny.cogvideo(patch_size_t=2))
 
 
@@ -216,7 +232,13 @@ def test_a_host_that_ignores_patches_of_blocks_gets_one_sentence(comfy_inside, t
 
 def test_a_latent_that_is_no_grid_gets_one_sentence(comfy_inside, two_streams):
     sizes = {"in_channels": 16, "out_channels": 16, "patch_size": [2, 2], "hidden_size": 32, "num_heads": 2, "depth": 1}
-    text = {"context_in_dim": 16, "vec_in_dim": 768, "byt5": False, "vision_in_dim": None, "use_cond_type_embedding": False}
+    text = {
+        "context_in_dim": 16,
+        "vec_in_dim": 768,
+        "byt5": False,
+        "vision_in_dim": None,
+        "use_cond_type_embedding": False,
+    }
     more = {"depth_single_blocks": 1, "axes_dim": [8, 8], "theta": 256, "qkv_bias": True, "guidance_embed": False}
     flow = {"mlp_ratio": 2.0, "meanflow": False, "meanflow_sum": False}
     picture_model = tiny.of_family("HunyuanVideo", image_model="hunyuan_video", **sizes, **text, **more, **flow)

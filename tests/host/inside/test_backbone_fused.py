@@ -27,7 +27,9 @@ def test_attention_equals_dense_attention_with_a_mask(comfy_inside):
     layout = comfy_inside.pack_host("two_stream.layout").Layout(chunks=2, views=V, times=T, frame_size=(2, 2))
     fused_attention = comfy_inside.pack_host("two_stream.fused").fused_attention
     q, k, v = torch.randn(3, 2 * V, T * 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    view, time, _ = (axis.flatten() for axis in torch.meshgrid(torch.arange(V), torch.arange(T), torch.arange(4), indexing="ij"))
+    view, time, _ = (
+        axis.flatten() for axis in torch.meshgrid(torch.arange(V), torch.arange(T), torch.arange(4), indexing="ij")
+    )
     seen = (view[:, None] == view) | (time[:, None] == time)
     whole = (x.reshape(2, V * T * 4, 6) for x in (q, k, v))
     expected = torch.nn.functional.scaled_dot_product_attention(*whole, attn_mask=seen).reshape(2 * V, T * 4, 6)

@@ -23,7 +23,9 @@ def expect_exact(two_streams):
     def check(model, over_time, over_views=None, **settings):
         noise = over_time.pop("noise")
         host = sample(model, noise, **over_time, **settings)
-        assert torch.equal(sample(two_streams(model, strength=0.0, output="time only"), noise, **over_time, **settings), host)
+        assert torch.equal(
+            sample(two_streams(model, strength=0.0, output="time only"), noise, **over_time, **settings), host
+        )
         if over_views is not None:
             host = exchanged(sample(model, exchanged(noise), **over_views, **settings))
             ours = sample(two_streams(model, strength=0.0, output="view only"), noise, **over_time, **settings)
@@ -80,14 +82,20 @@ def test_prompts_of_different_lengths_run_one_by_one(model, expect_exact):
 
 def test_known_cells(model, expect_exact, expect_exchange, two_streams):
     start, mask = random(V, 16, T, 4, 8), known_cells()
-    over_time, over_views = {"noise": tiny.noise(), "start": start, "mask": mask}, {"start": exchanged(start), "mask": exchanged(mask)}
+    over_time, over_views = (
+        {"noise": tiny.noise(), "start": start, "mask": mask},
+        {"start": exchanged(start), "mask": exchanged(mask)},
+    )
     expect_exact(model, over_time, over_views, cfg=4.0)
     expect_exchange(model, over_time, over_views, cfg=4.0)
     hard = sample(two_streams(model), tiny.noise(), start=start, mask=mask)
     assert torch.allclose((hard * (1 - mask)), start * (1 - mask), atol=1e-5)
 
 
-PER_FRAME = {"Wan 2.2 5B": (lambda: tiny.wan(in_dim=48, out_dim=48), 48), "Cosmos Predict2": (lambda: tiny.cosmos_predict2(17), 16)}
+PER_FRAME = {
+    "Wan 2.2 5B": (lambda: tiny.wan(in_dim=48, out_dim=48), 48),
+    "Cosmos Predict2": (lambda: tiny.cosmos_predict2(17), 16),
+}
 
 
 @pytest.mark.parametrize("make, channels", PER_FRAME.values(), ids=PER_FRAME)
@@ -105,8 +113,14 @@ def test_timesteps_per_token(expect_exact, expect_exchange):
     """LTXV gives every known token a timestep of 0."""
     start, mask = random(V, 8, T, 4, 8), known_cells()
     mask[1, :, 2, :2] = 0
-    prompt = {name: text(seed, attention_mask=torch.ones(1, 6, dtype=torch.long)) for seed, name in enumerate(("positive", "negative"))}
-    over_time, over_views = {"noise": tiny.noise(8), "start": start, "mask": mask}, {"start": exchanged(start), "mask": exchanged(mask)}
+    prompt = {
+        name: text(seed, attention_mask=torch.ones(1, 6, dtype=torch.long))
+        for seed, name in enumerate(("positive", "negative"))
+    }
+    over_time, over_views = (
+        {"noise": tiny.noise(8), "start": start, "mask": mask},
+        {"start": exchanged(start), "mask": exchanged(mask)},
+    )
     model = tiny.with_plain_attention(tiny.ltxv())
     expect_exact(model, over_time, over_views, cfg=4.0, **prompt)
     expect_exchange(model, over_time, over_views, cfg=4.0, **prompt)
@@ -142,7 +156,10 @@ def test_vace(expect_exact, expect_exchange):
         hints = {"vace_frames": [frames], "vace_mask": [mask], "vace_strength": [0.8]}
         return {"positive": text(1, **hints), "negative": text(2, **hints)}
 
-    over_time, over_views = {"noise": tiny.noise(), **prompts(frames, mask)}, prompts(exchanged(frames), exchanged(mask))
+    over_time, over_views = (
+        {"noise": tiny.noise(), **prompts(frames, mask)},
+        prompts(exchanged(frames), exchanged(mask)),
+    )
     expect_exact(model, over_time, over_views, cfg=4.0)
     expect_exchange(model, over_time, over_views)
 
@@ -191,7 +208,10 @@ def test_easycache_before_or_after_is_the_same(comfy_inside, model, two_streams,
     def cached(model):
         return EasyCacheNode.execute(model, 0.5, 0.0, 1.0, False).result[0]
 
-    first, last = (sample(patched, tiny.noise(), cfg=cfg, steps=8) for patched in (two_streams(cached(model)), cached(two_streams(model))))
+    first, last = (
+        sample(patched, tiny.noise(), cfg=cfg, steps=8)
+        for patched in (two_streams(cached(model)), cached(two_streams(model)))
+    )
     assert torch.equal(first, last)
     assert not torch.equal(first, sample(two_streams(model), tiny.noise(), cfg=cfg, steps=8))  # some steps were skipped
 
@@ -226,7 +246,17 @@ def test_an_interrupted_run_leaves_nothing_behind(model, two_streams):
     expected = sample(hard, tiny.noise())
     with pytest.raises(Stop), torch.inference_mode():
         comfy.sample.sample(
-            hard, tiny.noise(), 3, 1.0, "euler", "simple", text(1), text(2), torch.zeros(V, 16, T, 4, 8), callback=stop, disable_pbar=True
+            hard,
+            tiny.noise(),
+            3,
+            1.0,
+            "euler",
+            "simple",
+            text(1),
+            text(2),
+            torch.zeros(V, 16, T, 4, 8),
+            callback=stop,
+            disable_pbar=True,
         )
     assert torch.equal(sample(hard, tiny.noise()), expected)
 
@@ -242,17 +272,23 @@ def test_two_clones_side_by_side(model, two_streams):
 def test_patches_of_other_packs_reach_both_streams(model, expect_exact, two_streams):
     """A block replaced by another pack; something added after a block (as Uni3C does), known to the view stream as a difference."""
     patched = model.clone()
-    patched.set_model_patch_replace(lambda args, extra: {"img": extra["original_block"](args)["img"] * 0.9}, "dit", "double_block", 1)
+    patched.set_model_patch_replace(
+        lambda args, extra: {"img": extra["original_block"](args)["img"] * 0.9}, "dit", "double_block", 1
+    )
     patched.set_model_patch(lambda args: {**args, "img": args["img"] + 0.3 * args["block_index"]}, "double_block")
     expect_exact(patched, {"noise": tiny.noise()}, cfg=4.0)
     over_views = exchanged(sample(patched, exchanged(tiny.noise())))
-    assert torch.allclose(sample(two_streams(patched, strength=0.0, output="view only"), tiny.noise()), over_views, atol=2e-5)
+    assert torch.allclose(
+        sample(two_streams(patched, strength=0.0, output="view only"), tiny.noise()), over_views, atol=2e-5
+    )
 
 
 def test_twice_the_memory_is_announced(model, two_streams, monkeypatch):
     shapes = []
     estimate = model.model.memory_required
-    monkeypatch.setattr(model.model, "memory_required", lambda shape, **more: shapes.append(shape) or estimate(shape, **more))
+    monkeypatch.setattr(
+        model.model, "memory_required", lambda shape, **more: shapes.append(shape) or estimate(shape, **more)
+    )
     sample(model, tiny.noise())
     alone = [shape[0] for shape in shapes]
     shapes.clear()
@@ -275,20 +311,28 @@ def test_the_range_of_layers(comfy_inside, model, two_streams):
     assert plan(first_layer=0.99).synchronized(3) == range(2, 3)
     assert plan(last_layer=0.01).synchronized(3) == range(0, 1)
     whole, deep, off = (
-        sample(two_streams(model, **settings), tiny.noise()) for settings in ({}, {"first_layer": 0.67}, {"sync": "off"})
+        sample(two_streams(model, **settings), tiny.noise())
+        for settings in ({}, {"first_layer": 0.67}, {"sync": "off"})
     )
     assert (deep - whole).abs().max() > 0.001 and (deep - off).abs().max() > 0.001
 
 
-@pytest.mark.parametrize("extra", [{"time_dim_concat": torch.zeros(1, 16, 1, 4, 8)}, {"context_latents": [torch.zeros(1, 16, 1, 4, 8)]}])
+@pytest.mark.parametrize(
+    "extra", [{"time_dim_concat": torch.zeros(1, 16, 1, 4, 8)}, {"context_latents": [torch.zeros(1, 16, 1, 4, 8)]}]
+)
 def test_extra_frames_get_one_sentence(model, two_streams, extra):
-    with pytest.raises(ValueError, match=f"expected conditioning without extra frames, got one with {next(iter(extra))}"):
+    with pytest.raises(
+        ValueError, match=f"expected conditioning without extra frames, got one with {next(iter(extra))}"
+    ):
         sample(two_streams(model), tiny.noise(), positive=text(1, **extra))
 
 
 def test_reference_latents_matter_only_where_the_model_uses_them(model, two_streams):
     reference = {"reference_latents": [torch.zeros(1, 16, 1, 4, 8)]}
-    assert torch.equal(sample(two_streams(model), tiny.noise(), positive=text(1, **reference)), sample(two_streams(model), tiny.noise()))
+    assert torch.equal(
+        sample(two_streams(model), tiny.noise(), positive=text(1, **reference)),
+        sample(two_streams(model), tiny.noise()),
+    )
     with pytest.raises(ValueError, match="got one with reference_latent"):
         sample(two_streams(tiny.wan(in_dim_ref_conv=16)), tiny.noise(), positive=text(1, **reference))
 
@@ -311,7 +355,10 @@ def test_a_masked_prompt_per_stream(comfy_inside, expect_exact, make, channels):
     names = comfy_inside.pack_host("two_stream.host_call")
     mask, mask_of_views = torch.tensor([[1, 1, 1, 1, 0, 0]]), torch.tensor([[1, 1, 1, 1, 1, 0]])
     [[positive, _]], [[of_views, _]] = text(1), text(4)
-    own = {names.VIEW_TEXT: comfy.conds.CONDRegular(of_views), names.VIEW_TEXT_MASK: comfy.conds.CONDRegular(mask_of_views)}
+    own = {
+        names.VIEW_TEXT: comfy.conds.CONDRegular(of_views),
+        names.VIEW_TEXT_MASK: comfy.conds.CONDRegular(mask_of_views),
+    }
     over_time = {"positive": [[positive, {"attention_mask": mask, "model_conds": own}]]}
     over_views = {"positive": [[of_views, {"attention_mask": mask_of_views}]]}
     plain = {"negative": text(2, attention_mask=mask)}

@@ -26,7 +26,11 @@ def quantized(weights: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Te
         if name.startswith("blocks.") and name.endswith(".weight") and weight.ndim == 2:
             largest = 448.0 if kind == "float8_e4m3fn" else 127.0
             scale = weight.abs().max() / largest
-            whole = (weight / scale).to(torch.float8_e4m3fn) if kind == "float8_e4m3fn" else (weight / scale).round().to(torch.int8)
+            whole = (
+                (weight / scale).to(torch.float8_e4m3fn)
+                if kind == "float8_e4m3fn"
+                else (weight / scale).round().to(torch.int8)
+            )
             conf = torch.tensor(list(json.dumps({"format": kind}).encode()), dtype=torch.uint8)
             layer = name.removesuffix(".weight")
             state |= {name: whole, f"{layer}.weight_scale": scale, f"{layer}.comfy_quant": conf}
@@ -87,8 +91,12 @@ def test_previews_are_sent(comfy_inside, two_streams, monkeypatch):
     pictures = []
     monkeypatch.setattr(latent_preview.args, "preview_method", latent_preview.LatentPreviewMethod.Latent2RGB)
     monkeypatch.setattr(comfy.utils, "PROGRESS_THROTTLE_MIN_INTERVAL", 0)
-    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, preview, node_id=None: pictures.append(preview))
+    monkeypatch.setattr(
+        comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, preview, node_id=None: pictures.append(preview)
+    )
     latent = {"samples": torch.zeros(V, 16, T, 4, 8)}
     settings = {"seed": 3, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-    comfy_inside.call("KSampler", model=two_streams(tiny.wan()), positive=text(1), negative=text(2), latent_image=latent, **settings)
+    comfy_inside.call(
+        "KSampler", model=two_streams(tiny.wan()), positive=text(1), negative=text(2), latent_image=latent, **settings
+    )
     assert [picture[1].size for picture in pictures] == [(8, 4)] * 2

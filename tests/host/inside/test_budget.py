@@ -12,18 +12,41 @@ LARGE_SIDES = (16, 24)  # so that text is little beside the video
 
 
 def wan_like(**more):
-    sizes = {"dim": 96, "ffn_dim": 384, "num_heads": 2, "num_layers": 2, "in_dim": 16, "out_dim": 16, "text_dim": 16, "freq_dim": 16}
+    sizes = {
+        "dim": 96,
+        "ffn_dim": 384,
+        "num_heads": 2,
+        "num_layers": 2,
+        "in_dim": 16,
+        "out_dim": 16,
+        "text_dim": 16,
+        "freq_dim": 16,
+    }
     return tiny.of_family("WAN21_T2V", image_model="wan2.1", model_type="t2v", **sizes | more)
 
 
 def ltxv():
-    sizes = {"in_channels": 128, "cross_attention_dim": 96, "attention_head_dim": 48, "num_attention_heads": 2, "num_layers": 2}
+    sizes = {
+        "in_channels": 128,
+        "cross_attention_dim": 96,
+        "attention_head_dim": 48,
+        "num_attention_heads": 2,
+        "num_layers": 2,
+    }
     return tiny.of_family("LTXV", image_model="ltxv", caption_channels=16, **sizes)
 
 
 def kandinsky():
     sizes = {"model_dim": 96, "ff_dim": 384, "time_dim": 16, "axes_dims": (16, 16, 16), "visual_embed_dim": 33 * 4}
-    return tiny.of_family("Kandinsky5", image_model="kandinsky5", in_text_dim=16, in_text_dim2=8, num_visual_blocks=2, num_text_blocks=1, **sizes)
+    return tiny.of_family(
+        "Kandinsky5",
+        image_model="kandinsky5",
+        in_text_dim=16,
+        in_text_dim2=8,
+        num_visual_blocks=2,
+        num_text_blocks=1,
+        **sizes,
+    )
 
 
 def text(**extra):
@@ -56,7 +79,9 @@ def two_streams(comfy_inside, model, sync):
 def operations():
     """PyTorch's count of multiplications and additions, with the CPU's attention kernel, which it leaves out by itself."""
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return FlopCounterMode(display=False, custom_mapping={kernel: lambda q, k, v, *args, **kwargs: sdpa_flop_count(q, k, v)})
+    return FlopCounterMode(
+        display=False, custom_mapping={kernel: lambda q, k, v, *args, **kwargs: sdpa_flop_count(q, k, v)}
+    )
 
 
 def run(model, channels, words, masked, counter, views=V, sides=LATENT_SIDES):
@@ -65,7 +90,15 @@ def run(model, channels, words, masked, counter, views=V, sides=LATENT_SIDES):
     mask = torch.ones(views, 1, T, *sides)
     mask[0], mask[:, :, 0] = 0, 0
     with counter:
-        tiny.sample(model, noise, steps=1, positive=words, negative=words, mask=mask if masked else None, start=torch.zeros_like(noise))
+        tiny.sample(
+            model,
+            noise,
+            steps=1,
+            positive=words,
+            negative=words,
+            mask=mask if masked else None,
+            start=torch.zeros_like(noise),
+        )
     return counter
 
 
@@ -104,7 +137,9 @@ def test_relative_work_is_what_pytorch_counts(comfy_inside, budget, node, name):
     for sync in ("hard", "sequential", "fused") if name == "Wan" else ("hard",):
         patched = two_streams(comfy_inside, model, sync)
         counted = run(patched, channels, words(), False, operations(), sides=LARGE_SIDES).get_total_flops() / alone
-        assert budget.relative_cost(*planned(budget, node, patched, False, LARGE_SIDES)) == pytest.approx(counted, rel=0.05), sync
+        assert budget.relative_cost(*planned(budget, node, patched, False, LARGE_SIDES)) == pytest.approx(
+            counted, rel=0.05
+        ), sync
 
 
 @pytest.mark.parametrize("sync", ["hard", "soft", "sequential", "fused"])
@@ -120,7 +155,16 @@ def test_the_bundled_model_is_estimated_within_the_stated_factor(comfy_inside, b
     assert 1 / budget.FACTOR < estimated / counted.peak < budget.FACTOR
 
 
-WIDE = {"dim": 5120, "ffn_dim": 13824, "num_heads": 40, "num_layers": 2, "in_dim": 16, "out_dim": 16, "text_dim": 4096, "freq_dim": 256}
+WIDE = {
+    "dim": 5120,
+    "ffn_dim": 13824,
+    "num_heads": 40,
+    "num_layers": 2,
+    "in_dim": 16,
+    "out_dim": 16,
+    "text_dim": 4096,
+    "freq_dim": 256,
+}
 
 
 @pytest.mark.parametrize("sync", ["hard", "fused"])
@@ -140,7 +184,10 @@ def test_it_holds_at_the_width_of_wan_14b_in_bfloat16(comfy_inside, budget, node
         patch.KEY: plans.TwoStreamPlan(kind=sync),
         patch.NOISE: (torch.ones(8), True),
     }
-    x, words = torch.empty(8, 16, 8, 60, 104, device="meta", dtype=torch.bfloat16), torch.empty(8, 512, 4096, device="meta", dtype=torch.bfloat16)
+    x, words = (
+        torch.empty(8, 16, 8, 60, 104, device="meta", dtype=torch.bfloat16),
+        torch.empty(8, 512, 4096, device="meta", dtype=torch.bfloat16),
+    )
     with torch.inference_mode(), LiveMemory() as counted:
         model.diffusion_model(x, torch.empty(8, device="meta"), words, transformer_options=options)
     network = budget.VideoNetwork(5120, 13824, 2, 0, 2, 16, 4)
@@ -150,7 +197,16 @@ def test_it_holds_at_the_width_of_wan_14b_in_bfloat16(comfy_inside, budget, node
 
 
 def ask(comfy_inside, model, **changed):
-    given = {"sync": "as the model is set", "encoding": "hold", "cfg": 1.0, "views": 4, "times": 9, "width": 832, "height": 480, "memory": 24.0}
+    given = {
+        "sync": "as the model is set",
+        "encoding": "hold",
+        "cfg": 1.0,
+        "views": 4,
+        "times": 9,
+        "width": 832,
+        "height": 480,
+        "memory": 24.0,
+    }
     return comfy_inside.call("FourRealBudget", model=model, **given | changed)
 
 
@@ -170,7 +226,9 @@ def test_what_does_not_fit_comes_with_changes_that_do(comfy_inside, budget):
         assert change in text, text
     [cells] = [line.split() for line in text.splitlines() if "cells of" in line]
     width, height = map(int, cells[2].split("x"))
-    smaller, larger = (budget.FACTOR * ask(comfy_inside, model, width=width + more, height=height + more)[2] for more in (0, 16))
+    smaller, larger = (
+        budget.FACTOR * ask(comfy_inside, model, width=width + more, height=height + more)[2] for more in (0, 16)
+    )
     assert smaller <= needed / 2 < larger
     fused = two_streams(comfy_inside, model, "fused")
     assert "sync hard (" in ask(comfy_inside, fused, memory=1.1 * needed)[0]
@@ -199,7 +257,16 @@ def test_what_cannot_run_gets_one_sentence(comfy_inside):
 
 
 def test_the_text_is_shown_on_the_node_and_kept_in_its_output(comfy_inside, tiny_model):
-    values = {"sync": "hard", "encoding": "hold", "cfg": 1.0, "views": 3, "times": 5, "width": 24, "height": 16, "memory": 1.0}
+    values = {
+        "sync": "hard",
+        "encoding": "hold",
+        "cfg": 1.0,
+        "views": 3,
+        "times": 5,
+        "width": 24,
+        "height": 16,
+        "memory": 1.0,
+    }
     prompt = {
         "1": {"class_type": "FourRealLoadModel", "inputs": {"checkpoint": tiny_model, "precision": "float32"}},
         "2": {"class_type": "FourRealBudget", "inputs": {"model": ["1", 0], **values}},

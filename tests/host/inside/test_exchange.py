@@ -7,11 +7,22 @@ import json
 
 import pytest
 import torch
+
 from fourreal_core.exchange.folders import write_view_videos
 from fourreal_core.files.video import read_image, read_video, write_video
 
 V, T, H, W = 3, 5, 16, 24
-LOAD = {"views": 0, "times": 0, "first_frame": 0, "stride": 1, "width": 0, "height": 0, "fit": "crop", "offsets": "", "fps": 0.0}
+LOAD = {
+    "views": 0,
+    "times": 0,
+    "first_frame": 0,
+    "stride": 1,
+    "width": 0,
+    "height": 0,
+    "fit": "crop",
+    "offsets": "",
+    "fps": 0.0,
+}
 LOSSLESS = {"layout": "video per view", "coding": "lossless (mkv)"}
 
 
@@ -49,7 +60,9 @@ def texts(comfy_inside):
 def test_a_lossless_folder_comes_back_exactly(comfy_inside, whole, layout):
     made = save(comfy_inside, whole, layout, "back/" + layout["layout"].replace(" ", "_"))
     folder = f"back/{made.name} [output]"
-    assert folder in comfy_inside.node_classes["FourRealLoadGridFolder"].INPUT_TYPES()["required"]["folder"][1]["options"]
+    assert (
+        folder in comfy_inside.node_classes["FourRealLoadGridFolder"].INPUT_TYPES()["required"]["folder"][1]["options"]
+    )
     again = load(comfy_inside, folder, fps=6.0)
     assert torch.equal(again.frames, whole.frames) and again.known.all() and again.fps == 6
 
@@ -75,7 +88,11 @@ def test_a_dataset_needs_cameras_and_leaves_nothing_without(comfy_inside, whole,
     assert torch.equal(again.cameras.world_to_camera, with_cameras.cameras.world_to_camera)
     assert again.cameras.intrinsics[1, 0].tolist() == [60, 0, W] and again.frames.shape == (V, T, 2 * H, 2 * W, 3)
     still = save(comfy_inside, with_cameras, dataset | {"time": 3}, "dataset/still")
-    assert len(json.loads((still / "transforms.json").read_text())["frames"]) == len(list(still.glob("images/*_time_0003.png"))) == V
+    assert (
+        len(json.loads((still / "transforms.json").read_text())["frames"])
+        == len(list(still.glob("images/*_time_0003.png")))
+        == V
+    )
     with pytest.raises(ValueError, match="this grid has none: write images instead"):
         save(comfy_inside, whole, dataset, "none/fox")
     assert not list((comfy_inside.base / "output" / "none").iterdir())
@@ -106,7 +123,9 @@ def test_a_rig_is_loaded_through_the_whole_host(comfy_inside):
     comfy_inside.events.clear()
     outputs = comfy_inside.run(
         {
-            "1": node("FourRealLoadGridFolder", folder="rig/take 1 [input]", **(LOAD | {"offsets": "0, 1", "width": 12})),
+            "1": node(
+                "FourRealLoadGridFolder", folder="rig/take 1 [input]", **(LOAD | {"offsets": "0, 1", "width": 12})
+            ),
             "2": node("FourRealSaveGrid", grid=["1", 0], filename_prefix="rig"),
         }
     )
@@ -114,7 +133,9 @@ def test_a_rig_is_loaded_through_the_whole_host(comfy_inside):
     grid = comfy_inside.core("grid_file").load_grid(comfy_inside.base / "output" / saved["filename"])
     assert grid.frames.shape == (2, 5, 8, 12, 3) and grid.fps == 30 and grid.known.all()
     assert torch.allclose(grid.frames.mean((2, 3, 4)), (torch.arange(5) / 10).expand(2, -1), atol=0.003)
-    assert any("from 6 (cam1.mkv) to 8 (cam0.mkv) frames: the grid has the 5 times" in text for text in texts(comfy_inside))
+    assert any(
+        "from 6 (cam1.mkv) to 8 (cam0.mkv) frames: the grid has the 5 times" in text for text in texts(comfy_inside)
+    )
 
 
 def node(class_type, **inputs):
@@ -126,12 +147,16 @@ def test_folders_without_recordings_are_not_offered(comfy_inside):
     (comfy_inside.base / "input" / "texts" / "a.txt").write_text("a")
     write_video(comfy_inside.base / "input" / "alone.mkv", torch.zeros(2, H, W, 3), 8.0, lossless=True)
     (comfy_inside.base / "input" / ".half.part").mkdir()  # what a node that is still writing has there
-    write_video(comfy_inside.base / "input" / ".half.part" / "view_0000.mkv", torch.zeros(2, H, W, 3), 8.0, lossless=True)
+    write_video(
+        comfy_inside.base / "input" / ".half.part" / "view_0000.mkv", torch.zeros(2, H, W, 3), 8.0, lossless=True
+    )
     options = comfy_inside.node_classes["FourRealLoadGridFolder"].INPUT_TYPES()["required"]["folder"][1]["options"]
     assert not [name for name in options if name.startswith(("texts", ".", "alone"))]
 
 
-@pytest.mark.parametrize("folder", ["../secret [output]", "nothing [input]", "", None, "file.txt [input]", "linked [input]"])
+@pytest.mark.parametrize(
+    "folder", ["../secret [output]", "nothing [input]", "", None, "file.txt [input]", "linked [input]"]
+)
 def test_other_folders_are_refused(comfy_inside, folder, tmp_path):
     (comfy_inside.base / "secret").mkdir(exist_ok=True)
     (comfy_inside.base / "input" / "file.txt").write_text("a")
@@ -178,12 +203,18 @@ def test_images_and_back_is_exact_and_changes_no_input(comfy_inside, whole, orde
 
 def test_upscaled_images_keep_the_rest_of_their_grid(comfy_inside, with_cameras):
     images = comfy_inside.call("FourRealGridToImages", grid=with_cameras, order="view by view")[0]
-    larger = comfy_inside.call("ImageScale", image=images, upscale_method="bilinear", width=2 * W, height=2 * H, crop="disabled")[0]
-    grid = comfy_inside.call("FourRealImagesToGrid", images=larger, views=1, fps=24.0, order="view by view", like=with_cameras)[0]
+    larger = comfy_inside.call(
+        "ImageScale", image=images, upscale_method="bilinear", width=2 * W, height=2 * H, crop="disabled"
+    )[0]
+    grid = comfy_inside.call(
+        "FourRealImagesToGrid", images=larger, views=1, fps=24.0, order="view by view", like=with_cameras
+    )[0]
     assert grid.frames.shape == (V, T, 2 * H, 2 * W, 3) and torch.equal(grid.known, with_cameras.known)
     assert grid.fps == 6 and grid.provenance == {"seed": 5} and grid.cameras.intrinsics[0, 0].tolist() == [60, 0, W]
     with pytest.raises(ValueError, match="expected 15 images"):
-        comfy_inside.call("FourRealImagesToGrid", images=larger[:-1], views=1, fps=24.0, order="view by view", like=with_cameras)
+        comfy_inside.call(
+            "FourRealImagesToGrid", images=larger[:-1], views=1, fps=24.0, order="view by view", like=with_cameras
+        )
     with pytest.raises(ValueError, match="4 views can share evenly, got 15"):
         comfy_inside.call("FourRealImagesToGrid", images=images, views=4, fps=24.0, order="view by view")
 
@@ -216,7 +247,15 @@ def test_stereo_says_when_the_cameras_say_that_eyes_are_exchanged(comfy_inside, 
         stereo(comfy_inside, with_cameras, spacing=3)
 
 
-QUILT = {"first_view": 0, "views": 0, "time": 2, "right_to_left": False, "between": "repeat", "fit": "crop", "filename_prefix": "quilts/4real"}
+QUILT = {
+    "first_view": 0,
+    "views": 0,
+    "time": 2,
+    "right_to_left": False,
+    "between": "repeat",
+    "fit": "crop",
+    "filename_prefix": "quilts/4real",
+}
 
 
 def quilt(comfy_inside, grid, layout="one tile per view", **changes):
@@ -242,7 +281,9 @@ def test_a_quilt_is_saved_under_the_name_that_displays_read(comfy_inside, whole)
 
 def test_all_times_are_a_quilt_video(comfy_inside, whole):
     tiles = {"tiles_across": 2, "tiles_up": 1, "tile_width": W, "tile_height": H}
-    images, video, suffix, shown = quilt(comfy_inside, whole, "own", tiles=tiles, time=-1, first_view=1, right_to_left=True, filename_prefix="moving/q")
+    images, video, suffix, shown = quilt(
+        comfy_inside, whole, "own", tiles=tiles, time=-1, first_view=1, right_to_left=True, filename_prefix="moving/q"
+    )
     assert torch.equal(images, torch.cat([whole.frames[2], whole.frames[1]], dim=2)) and suffix == "_qs2x1a1.5"
     assert video.get_frame_rate() == 6
     [saved] = shown["images"]

@@ -39,8 +39,17 @@ def through_blocks(comfy_inside):
 def sampled(comfy_inside):
     def run(model, grid, **changes):
         positive, negative, latent = comfy_inside.call("FourRealGridConditioning", model=model, grid=grid)
-        settings = {"seed": 3, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0} | changes
-        return comfy_inside.call("KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings)[0]["samples"]
+        settings = {
+            "seed": 3,
+            "steps": 2,
+            "cfg": 1.0,
+            "sampler_name": "euler",
+            "scheduler": "simple",
+            "denoise": 1.0,
+        } | changes
+        return comfy_inside.call(
+            "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings
+        )[0]["samples"]
 
     return run
 
@@ -58,7 +67,9 @@ def test_the_bundled_model_gives_the_same_both_ways(bundled, grid, two_streams, 
     assert torch.allclose(sampled(through_blocks(bundled, sync, output=output), grid), own, atol=1e-5)
 
 
-def test_a_model_whose_every_weight_does_something_gives_the_same_both_ways(comfy_inside, tiny_model, grid, two_streams, through_blocks, sampled):
+def test_a_model_whose_every_weight_does_something_gives_the_same_both_ways(
+    comfy_inside, tiny_model, grid, two_streams, through_blocks, sampled
+):
     """Here kinds and outputs differ far more than the two ways do."""
     model = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")[0]
     settings = [(sync, output) for sync in ("off", "soft") for output in OUTPUTS] + [("hard", "mean")]
@@ -81,16 +92,32 @@ def test_strength_and_guidance_too(bundled, grid, two_streams, through_blocks, s
     assert torch.allclose(sampled(through_blocks(bundled, "soft", strength=strength), grid, cfg=cfg), own, atol=1e-5)
 
 
-def test_without_a_checkpoints_layers_hard_averages_both_ways(comfy_inside, bundled, grid, two_streams, through_blocks, sampled):
+def test_without_a_checkpoints_layers_hard_averages_both_ways(
+    comfy_inside, bundled, grid, two_streams, through_blocks, sampled
+):
     """Plain averaging is another result than the checkpoint's trained hard layers, and equal both ways as well."""
     core, plan = comfy_inside.core("evaluation.compare"), comfy_inside.pack_host("two_stream.plan").TwoStreamPlan
     patch = comfy_inside.pack_host("two_stream.patch")
     averaged = sampled(patch.patch_two_streams(bundled, plan("hard")), grid)
     assert (averaged - sampled(two_streams(bundled, sync="hard"), grid)).abs().max() > 1e-4
     model = comfy_inside.core("model.weights").load_model(dtype=torch.float32)
-    expected = comfy_inside.core("sampling.sample").sample_grid(core.without_training(model), grid, "hard", steps=2, seed=3)
-    settings = {"strength": 1.0, "seed": 3, "steps": 2, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
-    zero = comfy_inside.core("model.sync_file").SyncLayers(layers_config(comfy_inside, bundled, kind="hard", rank=4)).initialize()
+    expected = comfy_inside.core("sampling.sample").sample_grid(
+        core.without_training(model), grid, "hard", steps=2, seed=3
+    )
+    settings = {
+        "strength": 1.0,
+        "seed": 3,
+        "steps": 2,
+        "sampler": "euler",
+        "scheduler": "simple",
+        "cfg": 1.0,
+        "denoise": 1.0,
+    }
+    zero = (
+        comfy_inside.core("model.sync_file")
+        .SyncLayers(layers_config(comfy_inside, bundled, kind="hard", rank=4))
+        .initialize()
+    )
     attached = two_streams(bundled, sync_layers=comfy_inside.pack_nodes("load_sync").sync_patcher(zero, "averages"))
     grid_of_nodes = comfy_inside.call("FourRealSampler", model=attached, grid=grid, sync="hard", **settings)[0]
     assert torch.allclose(grid_of_nodes.frames, expected.frames, atol=1e-5)
@@ -101,9 +128,13 @@ def layers_config(comfy_inside, model, **options):
     return comfy_inside.core("model.sync_file").SyncConfig("fourreal", config.width, config.depth, **options)
 
 
-def test_a_file_of_the_checkpoints_own_layers_gives_what_the_checkpoint_gives(comfy_inside, bundled, grid, two_streams, sampled):
+def test_a_file_of_the_checkpoints_own_layers_gives_what_the_checkpoint_gives(
+    comfy_inside, bundled, grid, two_streams, sampled
+):
     network, sync_file = bundled.model.diffusion_model, comfy_inside.core("model.sync_file")
-    config = layers_config(comfy_inside, bundled, kind="soft", rank=network.config.sync_rank, sigma_width=network.config.sync_sigma_width)
+    config = layers_config(
+        comfy_inside, bundled, kind="soft", rank=network.config.sync_rank, sigma_width=network.config.sync_sigma_width
+    )
     layers = sync_file.SyncLayers(config)
     layers.load_state_dict(network.sync["soft"].state_dict())
     folder = comfy_inside.base / "models" / "fourreal_sync"
@@ -113,9 +144,18 @@ def test_a_file_of_the_checkpoints_own_layers_gives_what_the_checkpoint_gives(co
     attached = two_streams(bundled, sync_layers=loaded)
     own = sampled(two_streams(bundled, sync="soft"), grid)
     assert torch.allclose(sampled(attached, grid), own, atol=1e-5)
-    settings = {"strength": 1.0, "seed": 3, "steps": 2, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
+    settings = {
+        "strength": 1.0,
+        "seed": 3,
+        "steps": 2,
+        "sampler": "euler",
+        "scheduler": "simple",
+        "cfg": 1.0,
+        "denoise": 1.0,
+    }
     by_node, plain = (
-        comfy_inside.call("FourRealSampler", model=model, grid=grid, sync="soft", **settings)[0] for model in (attached, bundled)
+        comfy_inside.call("FourRealSampler", model=model, grid=grid, sync="soft", **settings)[0]
+        for model in (attached, bundled)
     )
     assert torch.allclose(by_node.frames, plain.frames, atol=1e-5)
     assert by_node.provenance["sync_layers"] == {"file": "own.safetensors", "hash": loaded.model.file_hash}
@@ -135,7 +175,15 @@ def test_ranges_on_a_4real_model(comfy_inside, bundled, grid, two_streams, sampl
 
 
 def test_the_sampler_keeps_ranges_and_chooses_the_kind(comfy_inside, bundled, grid, two_streams):
-    settings = {"strength": 1.0, "seed": 3, "steps": 2, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
+    settings = {
+        "strength": 1.0,
+        "seed": 3,
+        "steps": 2,
+        "sampler": "euler",
+        "scheduler": "simple",
+        "cfg": 1.0,
+        "denoise": 1.0,
+    }
 
     def run(model, sync):
         return comfy_inside.call("FourRealSampler", model=model, grid=grid, sync=sync, **settings)[0]
@@ -155,15 +203,21 @@ def test_auto_on_a_4real_model_is_its_best_kind(bundled, grid, two_streams, samp
 def test_patches_of_blocks_act_on_one_stream_of_a_4real_model(bundled, grid, two_streams, sampled):
     """Another pack's replacement of a block, as on the host's models; the model's own pass does not have them."""
     patched = bundled.clone()
-    patched.set_model_patch_replace(lambda args, extra: {"img": 0.9 * extra["original_block"](args)["img"]}, "dit", "double_block", 1)
+    patched.set_model_patch_replace(
+        lambda args, extra: {"img": 0.9 * extra["original_block"](args)["img"]}, "dit", "double_block", 1
+    )
     within = {"first_layer": 0.5}
-    assert (sampled(two_streams(patched, **within), grid) - sampled(two_streams(bundled, **within), grid)).abs().max() > 1e-3
+    assert (
+        sampled(two_streams(patched, **within), grid) - sampled(two_streams(bundled, **within), grid)
+    ).abs().max() > 1e-3
 
 
 def test_the_same_memory_is_announced_both_ways(bundled, grid, two_streams, through_blocks, sampled, monkeypatch):
     """The host's estimate for a 4Real model is of both streams already."""
     shapes, estimate = [], bundled.model.memory_required
-    monkeypatch.setattr(bundled.model, "memory_required", lambda shape, **more: shapes.append(tuple(shape)) or estimate(shape, **more))
+    monkeypatch.setattr(
+        bundled.model, "memory_required", lambda shape, **more: shapes.append(tuple(shape)) or estimate(shape, **more)
+    )
     sampled(two_streams(bundled, sync="hard"), grid)
     own = shapes[:]
     shapes.clear()

@@ -11,11 +11,15 @@ from latent_fixtures import codec, condition, sample, text, vae, videos, wan, wa
 
 @pytest.fixture
 def two_streams(comfy_inside):
-    return lambda model: comfy_inside.call("FourRealTwoStream", model=model, sync="hard", strength=1.0, output="mean")[0]
+    return lambda model: comfy_inside.call("FourRealTwoStream", model=model, sync="hard", strength=1.0, output="mean")[
+        0
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["hold", "frame", "native"])
-def test_image_to_video_weights_see_the_known_cells_in_both_streams_layouts(wan_i2v, vae, condition, sample, grid, encoding):
+def test_image_to_video_weights_see_the_known_cells_in_both_streams_layouts(
+    wan_i2v, vae, condition, sample, grid, encoding
+):
     conditioned = condition(wan_i2v, encoding=encoding)
     model, calls = watched(wan_i2v)
     sample(model, conditioned, steps=1)
@@ -117,7 +121,9 @@ def test_without_a_negative_view_prompt_both_streams_share_the_negative_one(wan,
     model, calls = watched(wan)
     sample(model, condition(wan, positive_view=text["view"]), steps=1)
     context = calls[0][2]["fourreal_view_text"]
-    assert len(calls) == 1 and torch.equal(context[:3], text["negative"][0][0].expand(3, -1, -1))  # the host puts negative first
+    assert len(calls) == 1 and torch.equal(
+        context[:3], text["negative"][0][0].expand(3, -1, -1)
+    )  # the host puts negative first
     assert torch.equal(context[3:], text["view"][0][0].expand(3, -1, -1))
 
 
@@ -142,7 +148,9 @@ def test_two_stages_of_sampling_equal_one(comfy_inside, wan, two_streams, condit
 
 @pytest.mark.parametrize("encoding", ["hold", "frame", "native"])
 @pytest.mark.parametrize("name", ["wan", "wan_i2v", "wan_vace"])
-def test_a_grid_through_two_streams(comfy_inside, request, two_streams, vae, condition, sample, grid, text, name, encoding):
+def test_a_grid_through_two_streams(
+    comfy_inside, request, two_streams, vae, condition, sample, grid, text, name, encoding
+):
     alone = request.getfixturevalue(name)
     model = two_streams(alone)
     conditioned = condition(model, encoding=encoding, positive_view=text["view"])
@@ -166,18 +174,50 @@ def test_exchanging_views_and_times_exchanges_the_result(request, two_streams, c
     results = []
     for given, its_noise in ((grid, noise), (grid.swapped(), tiny.exchanged(noise))):
         positive, negative, latent = condition(model, grid=given, encoding="frame")
-        results.append(tiny.sample(model, its_noise, positive=positive, negative=negative, cfg=2.0, mask=latent["noise_mask"], start=latent["samples"]))
+        results.append(
+            tiny.sample(
+                model,
+                its_noise,
+                positive=positive,
+                negative=negative,
+                cfg=2.0,
+                mask=latent["noise_mask"],
+                start=latent["samples"],
+            )
+        )
     assert torch.allclose(results[0], tiny.exchanged(results[1]), atol=1e-5)
 
 
 def test_hunyuan_image_to_video_with_a_view_text_of_another_length(two_streams, condition, sample, grid):
-    sizes = {"in_channels": 33, "out_channels": 16, "patch_size": [1, 2, 2], "hidden_size": 32, "num_heads": 2, "depth": 1}
-    given = {"context_in_dim": tiny.TEXT_WIDTH, "vec_in_dim": 768, "byt5": False, "vision_in_dim": None, "use_cond_type_embedding": False}
-    more = {"depth_single_blocks": 1, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "guidance_embed": True, "mlp_ratio": 2.0}
+    sizes = {
+        "in_channels": 33,
+        "out_channels": 16,
+        "patch_size": [1, 2, 2],
+        "hidden_size": 32,
+        "num_heads": 2,
+        "depth": 1,
+    }
+    given = {
+        "context_in_dim": tiny.TEXT_WIDTH,
+        "vec_in_dim": 768,
+        "byt5": False,
+        "vision_in_dim": None,
+        "use_cond_type_embedding": False,
+    }
+    more = {
+        "depth_single_blocks": 1,
+        "axes_dim": [4, 6, 6],
+        "theta": 256,
+        "qkv_bias": True,
+        "guidance_embed": True,
+        "mlp_ratio": 2.0,
+    }
     kind = {"image_model": "hunyuan_video", "meanflow": False, "meanflow_sum": False}
     model, calls = watched(two_streams(tiny.of_family("HunyuanVideoI2V", **kind, **sizes, **given, **more)))
     short, long = (tiny.text(length, length=length, pooled_output=torch.zeros(1, 768)) for length in (6, 9))
-    conditioned = condition(model, encoding="native", positive=short, negative=short, positive_view=long, negative_view=long)
+    conditioned = condition(
+        model, encoding="native", positive=short, negative=short, positive_view=long, negative_view=long
+    )
     sampled = sample(model, conditioned, steps=1)
     x, image = calls[0][0], conditioned[0][0][1]["concat_latent_image"]
     assert torch.equal(x[:3, 32, :, 0, 0], torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]]))  # 1: given, one channel

@@ -8,7 +8,21 @@ import json
 import pytest
 import tiny_backbones as tiny
 import torch
-from latent_fixtures import NODE, SAMPLING, SETTINGS, codec, condition, load_model, random_weights, sample, text, vae, videos, wan, wan_i2v  # noqa: F401
+from latent_fixtures import (  # noqa: F401
+    NODE,
+    SAMPLING,
+    SETTINGS,
+    codec,
+    condition,
+    load_model,
+    random_weights,
+    sample,
+    text,
+    vae,
+    videos,
+    wan,
+    wan_i2v,
+)
 from tiny_model_files import LTX_SIZES, LTX_VAE
 
 
@@ -17,7 +31,9 @@ def cell_difference(first_VCLhw, second_VCLhw):
 
 
 @pytest.mark.parametrize(("encoding", "length"), [("hold", 5), ("frame", 5), ("native", 2)])
-def test_known_cells_come_back_bit_exact_and_unknown_ones_from_the_sampler(comfy_inside, wan, vae, grid, condition, sample, encoding, length):
+def test_known_cells_come_back_bit_exact_and_unknown_ones_from_the_sampler(
+    comfy_inside, wan, vae, grid, condition, sample, encoding, length
+):
     conditioned = condition(wan, encoding=encoding)
     latent = conditioned[2]
     assert latent["samples"].shape == (3, 16, length, 2, 4) and latent["noise_mask"].shape == (3, 1, length, 2, 4)
@@ -53,7 +69,9 @@ def test_frame_encoding_exchanges_with_views_and_times(comfy_inside, codec, grid
     exchanged = encode(grid.swapped().frames, "frame", codec)
     assert torch.equal(encode(grid.frames, "frame", codec).transpose(0, 2), exchanged)
     held = encode(grid.frames, "hold", codec)
-    assert torch.allclose(held[:, :, 0], encode(grid.frames, "frame", codec)[:, :, 0], atol=1e-6)  # first cells are equal
+    assert torch.allclose(
+        held[:, :, 0], encode(grid.frames, "frame", codec)[:, :, 0], atol=1e-6
+    )  # first cells are equal
 
 
 def test_the_vae_gets_one_video_at_a_time(comfy_inside, vae, wan, condition, grid, monkeypatch):
@@ -73,7 +91,8 @@ def test_a_guess_at_half_denoise_stays_nearer_than_at_full(comfy_inside, wan, co
     start = conditioned[2]["samples"]
     free = (conditioned[2]["noise_mask"] > 0).expand_as(start)
     near, far, none = (
-        (sample(even, conditioned, steps=8, denoise=denoise)["samples"] - start)[free].abs().mean() for denoise in (0.5, 1.0, 0.0)
+        (sample(even, conditioned, steps=8, denoise=denoise)["samples"] - start)[free].abs().mean()
+        for denoise in (0.5, 1.0, 0.0)
     )
     assert none < 1e-5 and near < 0.7 * far
 
@@ -121,13 +140,24 @@ def test_text_to_4d_as_a_workflow(comfy_inside, wan, vae, monkeypatch):
     from safetensors.torch import save_file
 
     models = comfy_inside.base / "models"
-    for folder, name, weights in (("diffusion_models", "wan", wan.model.diffusion_model.state_dict()), ("vae", "wan_vae", vae.get_sd())):
+    for folder, name, weights in (
+        ("diffusion_models", "wan", wan.model.diffusion_model.state_dict()),
+        ("vae", "wan_vae", vae.get_sd()),
+    ):
         (models / folder).mkdir(exist_ok=True)
         sizes = {"text_dim": tiny.TEXT_WIDTH, "freq_dim": 16, "num_heads": 2}
-        save_file(dict(weights), models / folder / f"tiny_{name}.safetensors", {"config": json.dumps({"transformer": sizes})})
+        save_file(
+            dict(weights), models / folder / f"tiny_{name}.safetensors", {"config": json.dumps({"transformer": sizes})}
+        )
     monkeypatch.setitem(comfy_inside.node_classes, "GivenText", GivenText)
     streams = {"sync": "hard", "strength": 1.0, "output": "mean"}
-    conditioning = {"model": ["streams", 0], "vae": ["vae", 0], "positive": ["text", 0], "negative": ["text", 0], "grid": ["grid", 0]}
+    conditioning = {
+        "model": ["streams", 0],
+        "vae": ["vae", 0],
+        "positive": ["text", 0],
+        "negative": ["text", 0],
+        "grid": ["grid", 0],
+    }
     samplers = {"positive": ["conditioning", 0], "negative": ["conditioning", 1], "latent_image": ["conditioning", 2]}
     nodes = {
         "model": ("UNETLoader", {"unet_name": "tiny_wan.safetensors", "weight_dtype": "default"}),
@@ -146,12 +176,16 @@ def test_text_to_4d_as_a_workflow(comfy_inside, wan, vae, monkeypatch):
 
 
 @pytest.mark.parametrize("tiled", [False, True])
-def test_sides_that_are_no_whole_latents_are_padded_and_cropped(comfy_inside, wan, vae, videos, condition, sample, tiled):
+def test_sides_that_are_no_whole_latents_are_padded_and_cropped(
+    comfy_inside, wan, vae, videos, condition, sample, tiled
+):
     odd = comfy_inside.core("grid").FrameGrid.from_videos(videos[0][:, :15, :21], videos[1][:, :15, :21])
     conditioned = condition(wan, grid=odd, tiled=tiled)
     assert conditioned[2]["samples"].shape == (3, 16, 5, 2, 4)
     sampled = sample(wan, conditioned)
-    filled, whole = (comfy_inside.call("FourRealGridDecode", latent=sampled, vae=vae, tiled=given)[0] for given in (tiled, False))
+    filled, whole = (
+        comfy_inside.call("FourRealGridDecode", latent=sampled, vae=vae, tiled=given)[0] for given in (tiled, False)
+    )
     assert filled.frames.shape == (3, 5, 15, 21, 3) and torch.equal(filled.frames[odd.known], odd.frames[odd.known])
     assert torch.allclose(filled.frames, whole.frames, atol=1e-5)  # one tile is the whole picture
 
@@ -165,14 +199,18 @@ def test_inputs_are_not_written_to(comfy_inside, wan_i2v, vae, text, grid, condi
     image = first[0][0][1]["concat_latent_image"].clone()
     sampled = sample(wan_i2v, first)
     comfy_inside.call("FourRealGridDecode", latent=sampled, vae=vae)
-    assert torch.equal(grid.frames, frames[0]) and torch.equal(guess.frames, frames[1]) and torch.equal(confidence, sure)
+    assert (
+        torch.equal(grid.frames, frames[0]) and torch.equal(guess.frames, frames[1]) and torch.equal(confidence, sure)
+    )
     assert all(torch.equal(first[2][name], latents[name]) for name in latents)
     assert torch.equal(first[0][0][1]["concat_latent_image"], image) and text["positive"][0][1] == {}
     assert torch.equal(sample(wan_i2v, first)["samples"], sampled["samples"])
 
 
 def test_a_saved_latent_needs_its_grid_and_its_encoding(comfy_inside, wan, vae, grid, condition):
-    saved = {"samples": condition(wan, guess=grid)[2]["samples"]}  # what is left after the host's Save Latent and Load Latent
+    saved = {
+        "samples": condition(wan, guess=grid)[2]["samples"]
+    }  # what is left after the host's Save Latent and Load Latent
     [decoded] = comfy_inside.call("FourRealGridDecode", latent=saved, vae=vae, grid=grid, encoding="hold")
     assert torch.equal(decoded.frames[grid.known], grid.frames[grid.known])
     with pytest.raises(ValueError, match="choose the encoding that it was made with, hold, frame, native"):
@@ -207,8 +245,12 @@ def test_ltx_latents_go_through_two_streams_as_well(comfy_inside, condition, sam
     import comfy.ops
     import comfy.sd
 
-    vae = comfy.sd.VAE(sd=random_weights(ltx.VideoVAE(config=LTX_VAE)), metadata={"config": json.dumps({"vae": LTX_VAE})})
-    made = comfy.ldm.lightricks.model.LTXVModel(**LTX_SIZES, operations=comfy.ops.disable_weight_init, dtype=torch.float32)
+    vae = comfy.sd.VAE(
+        sd=random_weights(ltx.VideoVAE(config=LTX_VAE)), metadata={"config": json.dumps({"vae": LTX_VAE})}
+    )
+    made = comfy.ldm.lightricks.model.LTXVModel(
+        **LTX_SIZES, operations=comfy.ops.disable_weight_init, dtype=torch.float32
+    )
     model = load_model(made, LTX_SIZES)
     times = 9 if encoding == "native" else 3
     generator = torch.Generator().manual_seed(2)
@@ -220,8 +262,19 @@ def test_ltx_latents_go_through_two_streams_as_well(comfy_inside, condition, sam
     difference = cell_difference(encode(changed, encoding, codec), encode(grid.frames, encoding, codec))
     assert not difference[1].any() and not difference[0, :-1].any() and difference[0, -1] > 0  # no looking ahead
     [model] = comfy_inside.call("FourRealTwoStream", model=model, sync="hard", strength=1.0, output="mean")
-    told, view = (tiny.text(length, length=length, attention_mask=torch.ones(1, length, dtype=torch.long)) for length in (6, 9))
-    conditioned = condition(model, vae=vae, grid=grid, encoding=encoding, positive=told, negative=told, positive_view=view, negative_view=view)
+    told, view = (
+        tiny.text(length, length=length, attention_mask=torch.ones(1, length, dtype=torch.long)) for length in (6, 9)
+    )
+    conditioned = condition(
+        model,
+        vae=vae,
+        grid=grid,
+        encoding=encoding,
+        positive=told,
+        negative=told,
+        positive_view=view,
+        negative_view=view,
+    )
     latent = conditioned[2]
     assert latent["samples"].shape == (2, 128, 2 if encoding == "native" else 3, 2, 3)
     sampled = sample(model, conditioned)
@@ -239,10 +292,14 @@ def refused(condition, wan, **changes):
 
 def test_times_that_do_not_fit_get_the_nearest_that_do(comfy_inside, wan, condition, videos):
     grid = comfy_inside.core("grid").FrameGrid.from_videos(videos[0][:4], videos[1])
-    assert "got 4: use 1 or 5 times, or the encoding hold or frame" in refused(condition, wan, grid=grid, encoding="native")
+    assert "got 4: use 1 or 5 times, or the encoding hold or frame" in refused(
+        condition, wan, grid=grid, encoding="native"
+    )
 
 
-def test_inputs_that_do_not_belong_together_get_one_clear_sentence(comfy_inside, wan, condition, grid, text, tiny_model):
+def test_inputs_that_do_not_belong_together_get_one_clear_sentence(
+    comfy_inside, wan, condition, grid, text, tiny_model
+):
     other = comfy_inside.core("grid").FrameGrid.from_views(grid.frames[:2])
     assert "5 times of 32x16 pixels, got 2 views" in refused(condition, wan, guess=other)
     sure = torch.ones(14, 16, 32, 3)
@@ -267,7 +324,9 @@ def test_a_vae_of_another_model_gets_one_clear_sentence(wan, condition, vae, mon
     assert "not supported" in refused(condition, wan)
 
 
-def test_decoding_without_the_vae_or_with_another_grid_gets_one_clear_sentence(comfy_inside, wan, vae, condition, videos):
+def test_decoding_without_the_vae_or_with_another_grid_gets_one_clear_sentence(
+    comfy_inside, wan, vae, condition, videos
+):
     latent = condition(wan)[2]
     with pytest.raises(ValueError, match="connect the one of 4Real Latent Grid Conditioning to vae"):
         comfy_inside.call("FourRealGridDecode", latent=latent)

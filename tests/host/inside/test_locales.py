@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+
 from locales import LANGUAGES, LOCALES, as_file, english, translator
 
 UPDATE = "run python scripts/locales.py, after adding translations to scripts/translations"
@@ -13,7 +14,9 @@ UPDATE = "run python scripts/locales.py, after adding translations to scripts/tr
 @pytest.fixture(scope="module")
 def schemas(comfy_inside) -> dict[str, Any]:
     """As /object_info gives them, through JSON."""
-    nodes = {name: kind.GET_NODE_INFO_V1() for name, kind in comfy_inside.node_classes.items() if name.startswith("FourReal")}
+    nodes = {
+        name: kind.GET_NODE_INFO_V1() for name, kind in comfy_inside.node_classes.items() if name.startswith("FourReal")
+    }
     return json.loads(json.dumps(nodes))
 
 
@@ -26,7 +29,9 @@ def test_nothing_lacks_a_translation_and_none_is_left_over(schemas, language):
     into = translator(language)
     files = into.files(schemas)
     assert not any(into.missing.values()), f"{into.missing}: {UPDATE}"
-    assert not into.unused(), f"{into.unused()} stand for nothing any more: take them out of scripts/translations/{language}.json"
+    assert not into.unused(), (
+        f"{into.unused()} stand for nothing any more: take them out of scripts/translations/{language}.json"
+    )
     for name, texts in files.items():
         assert (LOCALES / language / name).read_text(encoding="utf-8") == as_file(texts), UPDATE
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 5, 16, 24
@@ -56,7 +57,9 @@ def test_build_grid_picks_frames(comfy_inside, videos, pick, expected):
     assert torch.equal(grid.frames[0], videos[0][expected])
 
 
-@pytest.mark.parametrize(("width", "height", "size"), [(0, 0, (H, W)), (12, 0, (8, 12)), (0, 8, (8, 12)), (20, 10, (10, 20))])
+@pytest.mark.parametrize(
+    ("width", "height", "size"), [(0, 0, (H, W)), (12, 0, (8, 12)), (0, 8, (8, 12)), (20, 10, (10, 20))]
+)
 def test_build_grid_sizes_cells(comfy_inside, videos, width, height, size):
     grid = build(comfy_inside, *videos, width=width, height=height)
     assert (grid.height, grid.width) == size
@@ -129,7 +132,13 @@ SAVERS = {
     "FourRealSaveGrid": {},
     "FourRealSaveGridFolder": {"layout": {"layout": "images", "kind": "jpg"}},
     "FourRealQuilt": {
-        "layout": {"layout": "one tile per view"}, "first_view": 0, "views": 0, "time": 0, "right_to_left": False, "between": "repeat", "fit": "crop",
+        "layout": {"layout": "one tile per view"},
+        "first_view": 0,
+        "views": 0,
+        "time": 0,
+        "right_to_left": False,
+        "between": "repeat",
+        "fit": "crop",
     },  # fmt: skip
 }
 
@@ -195,7 +204,9 @@ def test_grid_to_video_follows_each_path(comfy_inside, grid, name):
 
 
 def test_bullet_time_freezes_in_the_middle_by_default(comfy_inside, grid):
-    _, images = comfy_inside.call("FourRealGridToVideo", grid=grid, path={"path": "bullet time", "freeze_at": -1.0}, fps=0.0)
+    _, images = comfy_inside.call(
+        "FourRealGridToVideo", grid=grid, path={"path": "bullet time", "freeze_at": -1.0}, fps=0.0
+    )
     assert torch.equal(images[2], grid.frames[0, 2]) and torch.equal(images[4], grid.frames[2, 2])
 
 
@@ -251,18 +262,31 @@ def test_a_single_image_gets_one_clear_sentence(comfy_inside, videos):
 
 
 def test_a_grid_that_no_machine_can_hold_is_refused_before_memory_is_asked_for(comfy_inside, videos):
-    with pytest.raises(ValueError, match="1024 views and 1024 times of 8192x8192 need .*: pick fewer frames or give a smaller size"):
+    with pytest.raises(
+        ValueError, match="1024 views and 1024 times of 8192x8192 need .*: pick fewer frames or give a smaller size"
+    ):
         comfy_inside.call("FourRealEmptyGrid", views=1024, times=1024, width=8192, height=8192, fps=12.0)
     many = torch.zeros(500, 1, 1, 3)
     with pytest.raises(ValueError, match="500 views and 500 times of 8192x8192 need"):
         build(comfy_inside, many, many, views=0, times=0, width=8192)
     with pytest.raises(ValueError, match="1 views and 500 times of 8192x8192 need"):
-        comfy_inside.call("FourRealAssembleGrid", videos={"video0": many}, times=0, width=8192, height=0, fit="crop", pick="even", fps=0.0)
+        comfy_inside.call(
+            "FourRealAssembleGrid",
+            videos={"video0": many},
+            times=0,
+            width=8192,
+            height=0,
+            fit="crop",
+            pick="even",
+            fps=0.0,
+        )
 
 
 @pytest.mark.parametrize("shape", [(0, 16, 24, 4), (3, 16, 0, 3), (3, 0, 24, 4)])
 def test_an_empty_image_batch_gets_one_clear_sentence(comfy_inside, videos, shape):
-    with pytest.raises(ValueError, match="expected the fixed-view video to have frames and pixels, got an image batch of shape"):
+    with pytest.raises(
+        ValueError, match="expected the fixed-view video to have frames and pixels, got an image batch of shape"
+    ):
         build(comfy_inside, torch.zeros(shape), videos[1], times=0, width=12)
 
 

@@ -13,7 +13,14 @@ BULLET = [[0, 0], [0, 2], [2, 2], [2, 4]]
 
 
 def text(points, frames=V + T - 1, **more):
-    path = {"version": 1, "views": V, "times": T, "frames": frames, "fps": 12, "points": [{"view": view, "time": time} for view, time in points]}
+    path = {
+        "version": 1,
+        "views": V,
+        "times": T,
+        "frames": frames,
+        "fps": 12,
+        "points": [{"view": view, "time": time} for view, time in points],
+    }
     return json.dumps({**path, **more})
 
 
@@ -27,7 +34,9 @@ def draw(comfy_inside, path, grid=None):
 
 def cut(comfy_inside, grid, drawn, fps=0.0):
     """(frames per second of the video, its frames)"""
-    video, images = comfy_inside.call("FourRealGridToVideo", grid=grid, path={"path": "fixed view", "view": 1}, fps=fps, camera_path=drawn)
+    video, images = comfy_inside.call(
+        "FourRealGridToVideo", grid=grid, path={"path": "fixed view", "view": 1}, fps=fps, camera_path=drawn
+    )
     return float(video.get_frame_rate()), images
 
 
@@ -77,7 +86,9 @@ def test_a_new_node_starts_with_a_path_that_can_be_read(comfy_inside):
 
 
 def test_a_text_that_is_no_path_gets_one_sentence(comfy_inside):
-    with pytest.raises(ValueError, match="got text that is no JSON: correct it, or choose a preset in 4Real Path to start anew"):
+    with pytest.raises(
+        ValueError, match="got text that is no JSON: correct it, or choose a preset in 4Real Path to start anew"
+    ):
         draw(comfy_inside, "[[0, 0")
 
 

@@ -15,7 +15,9 @@ def play(comfy_inside, grid, marked_cells="[]"):
     """(the grid that comes out, what goes to the browser)"""
     kind = comfy_inside.node_classes["FourRealGridPlayer"]
     with torch.inference_mode():
-        result = kind.PREPARE_CLASS_CLONE({"hidden_inputs": {"UNIQUE_ID": "7"}}).execute(grid=grid, marked_cells=marked_cells)
+        result = kind.PREPARE_CLASS_CLONE({"hidden_inputs": {"UNIQUE_ID": "7"}}).execute(
+            grid=grid, marked_cells=marked_cells
+        )
     [sent] = result.ui["fourreal_player"]
     return result.result[0], sent
 
@@ -48,7 +50,10 @@ def test_marks_write_no_new_files_and_equal_grids_share_theirs(comfy_inside, fil
     _, equal = play(comfy_inside, filled.replace(frames=filled.frames.clone()))
     assert marked["id"] == equal["id"] == first["id"]
     assert (folder(comfy_inside, first) / "overview.jpg").stat().st_mtime_ns == written
-    assert sorted(each.name for each in folder(comfy_inside, first).iterdir()) == ["overview.jpg", *first["strips"]["files"]]
+    assert sorted(each.name for each in folder(comfy_inside, first).iterdir()) == [
+        "overview.jpg",
+        *first["strips"]["files"],
+    ]
 
 
 def test_files_that_are_gone_are_written_again(comfy_inside, filled):
@@ -72,7 +77,16 @@ def test_just_the_marked_cells_are_made_again(comfy_inside, filled):
 def test_a_grid_without_marks_goes_through_a_sampler_unchanged(comfy_inside, filled, tiny_model):
     redo, _ = play(comfy_inside, filled)
     model = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")[0]
-    settings = {"sync": "off", "strength": 1.0, "seed": 0, "steps": 1, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
+    settings = {
+        "sync": "off",
+        "strength": 1.0,
+        "seed": 0,
+        "steps": 1,
+        "sampler": "euler",
+        "scheduler": "simple",
+        "cfg": 1.0,
+        "denoise": 1.0,
+    }
     sampled = comfy_inside.call("FourRealSampler", model=model, grid=redo, **settings)[0]
     assert torch.equal(sampled.frames, filled.frames)
 

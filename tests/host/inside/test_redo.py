@@ -7,7 +7,16 @@ import pytest
 import torch
 
 V, T, H, W = 3, 5, 16, 24
-SAMPLING = {"sync": "hard", "strength": 1.0, "seed": 3, "steps": 2, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
+SAMPLING = {
+    "sync": "hard",
+    "strength": 1.0,
+    "seed": 3,
+    "steps": 2,
+    "sampler": "euler",
+    "scheduler": "simple",
+    "cfg": 1.0,
+    "denoise": 1.0,
+}
 
 
 @pytest.fixture
@@ -21,7 +30,9 @@ def sampled(comfy_inside, model, grid):
 
 
 def again(comfy_inside, model, grid, redo, **changes):
-    return comfy_inside.call("FourRealSampler", model=model, grid=grid, redo=redo, **(SAMPLING | {"seed": 4} | changes))[0]
+    return comfy_inside.call(
+        "FourRealSampler", model=model, grid=grid, redo=redo, **(SAMPLING | {"seed": 4} | changes)
+    )[0]
 
 
 def marks(*cells):
@@ -38,7 +49,9 @@ def per_cell(marked_VT):
     return mask_NHW
 
 
-@pytest.mark.parametrize("mask", [lambda marked_VT: marked_VT.float()[None], per_cell], ids=["a pixel per cell", "a mask per cell"])
+@pytest.mark.parametrize(
+    "mask", [lambda marked_VT: marked_VT.float()[None], per_cell], ids=["a pixel per cell", "a mask per cell"]
+)
 def test_just_the_marked_cells_change_and_known_stays_true(comfy_inside, model, grid, sampled, mask):
     redo_VT = marks((1, 2), (2, 4), (0, 3))
     before = sampled.frames.clone()

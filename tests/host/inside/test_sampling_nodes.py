@@ -38,7 +38,14 @@ def sample(comfy_inside, model, grid, **changes):
 
 def ksample(comfy_inside, model, grid, **changes):
     positive, negative, latent = comfy_inside.call("FourRealGridConditioning", model=model, grid=grid)
-    settings = {"seed": 3, "steps": 4, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0} | changes
+    settings = {
+        "seed": 3,
+        "steps": 4,
+        "cfg": 1.0,
+        "sampler_name": "euler",
+        "scheduler": "simple",
+        "denoise": 1.0,
+    } | changes
     [sampled] = comfy_inside.call(
         "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings
     )
@@ -48,7 +55,9 @@ def ksample(comfy_inside, model, grid, **changes):
 @pytest.mark.parametrize("denoise", [1.0, 0.5])
 @pytest.mark.parametrize("sync", ["off", "hard", "soft", "sequential", "fused"])
 def test_the_sampler_node_gives_what_the_core_gives(comfy_inside, model, core_model, grid, sync, denoise):
-    expected = comfy_inside.core("sampling.sample").sample_grid(core_model, grid, sync, steps=4, seed=3, denoise=denoise)
+    expected = comfy_inside.core("sampling.sample").sample_grid(
+        core_model, grid, sync, steps=4, seed=3, denoise=denoise
+    )
     sampled = sample(comfy_inside, model, grid, sync=sync, denoise=denoise)
     assert torch.allclose(sampled.frames, expected.frames, atol=1e-5)
 
@@ -183,7 +192,9 @@ def progress(monkeypatch):
 
     shown = []
     monkeypatch.setattr(
-        comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, preview, node_id=None: shown.append((value, total, preview))
+        comfy.utils,
+        "PROGRESS_BAR_HOOK",
+        lambda value, total, preview, node_id=None: shown.append((value, total, preview)),
     )
     return shown
 

@@ -16,7 +16,9 @@ def masked(seed):
 
 
 def pooled(width):
-    return lambda seed: tiny.text(seed, pooled_output=torch.randn(1, width, generator=torch.Generator().manual_seed(seed)))
+    return lambda seed: tiny.text(
+        seed, pooled_output=torch.randn(1, width, generator=torch.Generator().manual_seed(seed))
+    )
 
 
 FAMILIES = {  # make, latent channels, text, (family, width, blocks)
@@ -56,7 +58,9 @@ def new_layers(comfy_inside):
     def make(sizes=("wan", 48, 3), kind="soft", rank=4, seed=None, **start):
         """Fresh layers; with a seed, ones whose every weight does something."""
         generator = torch.Generator().manual_seed(seed or 0)
-        layers = core.SyncLayers(core.SyncConfig(*sizes, kind=kind, rank=rank, sigma_width=8)).initialize(**start, generator=generator)
+        layers = core.SyncLayers(core.SyncConfig(*sizes, kind=kind, rank=rank, sigma_width=8)).initialize(
+            **start, generator=generator
+        )
         if seed is not None:
             with torch.no_grad():
                 for parameter in layers.parameters():
@@ -113,7 +117,9 @@ def test_layers_that_start_as_averages_are_hard_sync(family, two_streams, new_la
     averaging = sample(two_streams(model, sync="hard"), noise, **settings)
     started = sample(two_streams(model, sync=kind, sync_layers=load(new_layers(sizes, kind, rank))), noise, **settings)
     assert torch.allclose(started, averaging, atol=2e-5)
-    trained = sample(two_streams(model, sync=kind, sync_layers=load(new_layers(sizes, kind, rank, seed=1))), noise, **settings)
+    trained = sample(
+        two_streams(model, sync=kind, sync_layers=load(new_layers(sizes, kind, rank, seed=1))), noise, **settings
+    )
     assert torch.isfinite(trained).all() and (trained - averaging).abs().max() > 0.001
 
 
@@ -172,9 +178,13 @@ def test_the_log_and_the_node_say_which_layers_ran(comfy_inside, wan, two_stream
 
 
 def test_soft_without_layers_says_what_to_do(wan, two_streams, new_layers, load):
-    with pytest.raises(ValueError, match="choose auto or hard, which need none, or connect a file of layers with 4Real Load Sync"):
+    with pytest.raises(
+        ValueError, match="choose auto or hard, which need none, or connect a file of layers with 4Real Load Sync"
+    ):
         two_streams(wan, sync="soft")
-    with pytest.raises(ValueError, match="expected soft layers, got layers.safetensors, which holds hard ones: choose auto or hard"):
+    with pytest.raises(
+        ValueError, match="expected soft layers, got layers.safetensors, which holds hard ones: choose auto or hard"
+    ):
         two_streams(wan, sync="soft", sync_layers=load(new_layers(kind="hard")))
 
 
@@ -188,9 +198,15 @@ def test_layers_of_another_backbone_are_refused(wan, two_streams, new_layers, lo
 
 def test_vace_takes_the_layers_of_its_base(two_streams, new_layers, load):
     model = tiny.wan("vace", layers=4, vace_layers=2, vace_in_dim=96)
-    frames = {"positive": tiny.text(1, vace_frames=[torch.randn(tiny.V, 32, tiny.T, 4, 8, generator=torch.Generator().manual_seed(4))])}
+    frames = {
+        "positive": tiny.text(
+            1, vace_frames=[torch.randn(tiny.V, 32, tiny.T, 4, 8, generator=torch.Generator().manual_seed(4))]
+        )
+    }
     soft = two_streams(model, sync_layers=load(new_layers(("wan", 48, 4))))
-    assert torch.allclose(sample(soft, tiny.noise(), **frames), sample(two_streams(model), tiny.noise(), **frames), atol=2e-5)
+    assert torch.allclose(
+        sample(soft, tiny.noise(), **frames), sample(two_streams(model), tiny.noise(), **frames), atol=2e-5
+    )
 
 
 def test_strength_and_ranges_act_as_without_layers(wan, two_streams, new_layers, load):
@@ -212,7 +228,9 @@ def test_only_layers_in_range_matter(wan, two_streams, new_layers, load):
         other[0].averaging.zero_()
     deep = [sample(two_streams(wan, sync_layers=load(each), first_layer=0.34), tiny.noise()) for each in (one, other)]
     assert torch.equal(*deep)
-    assert not torch.allclose(*(sample(two_streams(wan, sync_layers=load(each)), tiny.noise()) for each in (one, other)), atol=1e-3)
+    assert not torch.allclose(
+        *(sample(two_streams(wan, sync_layers=load(each)), tiny.noise()) for each in (one, other)), atol=1e-3
+    )
 
 
 def test_the_host_loads_and_offloads_the_layers_with_the_model(wan, two_streams, new_layers, load):
@@ -233,7 +251,9 @@ def test_the_host_loads_and_offloads_the_layers_with_the_model(wan, two_streams,
 
 def test_memory_of_both_streams_is_announced(wan, two_streams, new_layers, load, monkeypatch):
     shapes, estimate = [], wan.model.memory_required
-    monkeypatch.setattr(wan.model, "memory_required", lambda shape, **more: shapes.append(shape) or estimate(shape, **more))
+    monkeypatch.setattr(
+        wan.model, "memory_required", lambda shape, **more: shapes.append(shape) or estimate(shape, **more)
+    )
     sample(wan, tiny.noise())
     alone = [shape[0] for shape in shapes]
     shapes.clear()
@@ -270,7 +290,17 @@ def test_an_interrupted_run_leaves_nothing_behind(wan, two_streams, new_layers, 
     expected = sample(soft, noise)
     with pytest.raises(Stop), torch.inference_mode():
         comfy.sample.sample(
-            soft, noise, 3, 1.0, "euler", "simple", tiny.text(1), tiny.text(2), torch.zeros_like(noise), callback=stop, disable_pbar=True
+            soft,
+            noise,
+            3,
+            1.0,
+            "euler",
+            "simple",
+            tiny.text(1),
+            tiny.text(2),
+            torch.zeros_like(noise),
+            callback=stop,
+            disable_pbar=True,
         )
     assert torch.equal(sample(soft, noise), expected)
 
@@ -325,7 +355,10 @@ def test_files_are_listed_checked_and_loaded_anew(comfy_inside, new_layers, load
     load(new_layers(), "listed.safetensors")
     assert "listed.safetensors" in folder_paths.get_filename_list("fourreal_sync")
     assert "listed.safetensors" not in folder_paths.get_filename_list("fourreal")
-    node, file = comfy_inside.node_classes["FourRealLoadSync"], comfy_inside.base / "models" / "fourreal_sync" / "listed.safetensors"
+    node, file = (
+        comfy_inside.node_classes["FourRealLoadSync"],
+        comfy_inside.base / "models" / "fourreal_sync" / "listed.safetensors",
+    )
     before = node.fingerprint_inputs("listed.safetensors")
     assert node.fingerprint_inputs("listed.safetensors") == before
     file.write_bytes(file.read_bytes()[:-4])
@@ -351,16 +384,34 @@ def test_a_prompt_from_a_file_to_a_grid(comfy_inside, tiny_model, grid, new_laye
     network = comfy_inside.core("model.config").tiny()
     comfy_inside.core("grid_file").save_grid(grid, comfy_inside.base / "input" / "known.grid.safetensors")
     layers = load(new_layers(("fourreal", network.width, network.depth), seed=1), "tiny.safetensors")
-    sampling = {"sync": "soft", "strength": 1.0, "seed": 3, "steps": 1, "sampler": "euler", "scheduler": "simple", "cfg": 1.0, "denoise": 1.0}
+    sampling = {
+        "sync": "soft",
+        "strength": 1.0,
+        "seed": 3,
+        "steps": 1,
+        "sampler": "euler",
+        "scheduler": "simple",
+        "cfg": 1.0,
+        "denoise": 1.0,
+    }
     prompt = {
         "known": {"class_type": "FourRealLoadGrid", "inputs": {"file": "known.grid.safetensors [input]"}},
         "model": {"class_type": "FourRealLoadModel", "inputs": {"checkpoint": tiny_model, "precision": "float32"}},
         "layers": {"class_type": "FourRealLoadSync", "inputs": {"file": "tiny.safetensors"}},
         "streams": {
             "class_type": "FourRealTwoStream",
-            "inputs": {"model": ["model", 0], "sync": "auto", "strength": 1.0, "output": "mean", "sync_layers": ["layers", 0]},
+            "inputs": {
+                "model": ["model", 0],
+                "sync": "auto",
+                "strength": 1.0,
+                "output": "mean",
+                "sync_layers": ["layers", 0],
+            },
         },
-        "sampled": {"class_type": "FourRealSampler", "inputs": {"model": ["streams", 0], "grid": ["known", 0], **sampling}},
+        "sampled": {
+            "class_type": "FourRealSampler",
+            "inputs": {"model": ["streams", 0], "grid": ["known", 0], **sampling},
+        },
         "saved": {"class_type": "FourRealSaveGrid", "inputs": {"grid": ["sampled", 0], "filename_prefix": "synced"}},
     }
     comfy_inside.events.clear()
@@ -368,4 +419,7 @@ def test_a_prompt_from_a_file_to_a_grid(comfy_inside, tiny_model, grid, new_laye
     assert ("text", "sync soft: trained layers of tiny.safetensors") in comfy_inside.events
     [file] = (comfy_inside.base / "output").rglob("synced*.safetensors")
     provenance = comfy_inside.core("grid_file").load_grid(file).provenance
-    assert provenance["sync_layers"] == {"file": "tiny.safetensors", "hash": layers.model.file_hash} and provenance["sync_trained"]
+    assert (
+        provenance["sync_layers"] == {"file": "tiny.safetensors", "hash": layers.model.file_hash}
+        and provenance["sync_trained"]
+    )

@@ -66,7 +66,10 @@ def loaded_wan(comfy_inside, wan_file):
 def place(comfy_inside):
     """(folder of a run, file of its layers)"""
     base = comfy_inside.base
-    return lambda name: (base / "output" / "fourreal_training" / name, base / "models" / "fourreal_sync" / f"{name}.safetensors")
+    return lambda name: (
+        base / "output" / "fourreal_training" / name,
+        base / "models" / "fourreal_sync" / f"{name}.safetensors",
+    )
 
 
 def facts_of(file):
@@ -89,9 +92,13 @@ def test_training_lowers_the_error_on_a_grid_that_was_kept_aside(comfy_inside, t
     assert not comfy_inside.pack_host("training.trainee").comfy.model_management.in_training
     assert name == "learns.safetensors"
     # the layers work in Two-Stream at once, and as they come out of the file
-    [patched] = comfy_inside.call("FourRealTwoStream", model=model, sync="auto", strength=1.0, output="mean", sync_layers=layers)
+    [patched] = comfy_inside.call(
+        "FourRealTwoStream", model=model, sync="auto", strength=1.0, output="mean", sync_layers=layers
+    )
     [again] = comfy_inside.call("FourRealLoadSync", file=name)
-    [from_file] = comfy_inside.call("FourRealTwoStream", model=model, sync="auto", strength=1.0, output="mean", sync_layers=again)
+    [from_file] = comfy_inside.call(
+        "FourRealTwoStream", model=model, sync="auto", strength=1.0, output="mean", sync_layers=again
+    )
     [averaging] = comfy_inside.call("FourRealTwoStream", model=model, sync="hard", strength=1.0, output="mean")
     made = [tiny.sample(each, tiny.noise()) for each in (patched, from_file, averaging)]
     assert torch.equal(made[0], made[1]) and (made[0] - made[2]).abs().max() > 1e-3
@@ -145,9 +152,14 @@ def test_a_lora_on_the_model_takes_part_and_belongs_to_the_run(train, loaded_wan
         sizes = {"lora_down": (4, 48), "lora_up": (64, 4)}
         lora = {f"diffusion_model.blocks.0.ffn.0.{part}.weight": torch.randn(size) for part, size in sizes.items()}
         patched, _ = comfy.sd.load_lora_for_models(loaded_wan(), None, lora, 1.0, 0)
-    plain, with_lora = (train(model, name=f"lora {number}", steps=2, sheet_steps=0)[1]["loss"] for number, model in enumerate((loaded_wan(), patched)))
+    plain, with_lora = (
+        train(model, name=f"lora {number}", steps=2, sheet_steps=0)[1]["loss"]
+        for number, model in enumerate((loaded_wan(), patched))
+    )
     assert with_lora[0] != plain[0]
-    with pytest.raises(ValueError, match="got another one or other patches on it: delete it to begin again, or choose another name"):
+    with pytest.raises(
+        ValueError, match="got another one or other patches on it: delete it to begin again, or choose another name"
+    ):
         train(loaded_wan(), name="lora 1", steps=3)
 
 
@@ -174,8 +186,12 @@ def test_ltxv_behind_its_own_vae(train):
     import comfy.ops
     import comfy.sd
 
-    own = comfy.sd.VAE(sd=random_weights(ltx.VideoVAE(config=LTX_VAE)), metadata={"config": json.dumps({"vae": LTX_VAE})})
-    network = comfy.ldm.lightricks.model.LTXVModel(**LTX_SIZES, operations=comfy.ops.disable_weight_init, dtype=torch.float32)
+    own = comfy.sd.VAE(
+        sd=random_weights(ltx.VideoVAE(config=LTX_VAE)), metadata={"config": json.dumps({"vae": LTX_VAE})}
+    )
+    network = comfy.ldm.lightricks.model.LTXVModel(
+        **LTX_SIZES, operations=comfy.ops.disable_weight_init, dtype=torch.float32
+    )
     prompt = tiny.text(1, attention_mask=torch.ones(1, 6, dtype=torch.long))
     settings = {"positive": prompt, "name": "ltxv", "width": 96, "height": 64, "steps": 3, "rank": 4, "sheet_steps": 1}
     losses = train(load_model(network, LTX_SIZES), vae=own, **settings)[1]["loss"]
@@ -186,8 +202,14 @@ def test_ltxv_behind_its_own_vae(train):
     ("changes", "sentence"),
     [
         ({"videos": ""}, "expected a folder of videos, captures or grids to train on, got none"),
-        ({"videos": "nowhere"}, "expected a folder or file in the input or output folder for videos, found no nowhere there"),
-        ({"videos": "../models"}, "expected a folder or file in the input or output folder for videos, found no ../models there"),
+        (
+            {"videos": "nowhere"},
+            "expected a folder or file in the input or output folder for videos, found no nowhere there",
+        ),
+        (
+            {"videos": "../models"},
+            "expected a folder or file in the input or output folder for videos, found no ../models there",
+        ),
         ({"grids": "footage"}, "expected saved grids .* found none"),
         ({"name": "../evil"}, "expected a name of letters, digits, spaces, dots and dashes, got '../evil'"),
         ({"name": " "}, "expected a name of letters"),
@@ -206,7 +228,10 @@ def test_bad_inputs_get_one_sentence_and_leave_nothing(train, place, changes, se
 
 def test_models_that_cannot_be_trained_are_refused(comfy_inside, train, vae, tiny_model):  # noqa: F811
     [own] = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")
-    with pytest.raises(ValueError, match="expected a video model of the host, got a 4Real model: train its layers with scripts/train.py"):
+    with pytest.raises(
+        ValueError,
+        match="expected a video model of the host, got a 4Real model: train its layers with scripts/train.py",
+    ):
         train(own)
     with pytest.raises(ValueError, match="expected a model that can be given known cells, got Kandinsky 5"):
         train(tiny.kandinsky())
@@ -214,7 +239,10 @@ def test_models_that_cannot_be_trained_are_refused(comfy_inside, train, vae, tin
         train(tiny.ltxv())
     with torch.inference_mode():
         lost = tiny.wan(layers=1)
-    with pytest.raises(ValueError, match="expected a model that can be loaded once more for training, got one whose loader does not say how"):
+    with pytest.raises(
+        ValueError,
+        match="expected a model that can be loaded once more for training, got one whose loader does not say how",
+    ):
         train(lost, name="lost")
 
 

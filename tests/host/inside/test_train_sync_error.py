@@ -13,10 +13,13 @@ from test_backbone_families import FAMILIES
 from tiny_backbones import T, V
 
 
-
 def vace_text(seed):
     generator = torch.Generator().manual_seed(seed)
-    hints = {"vace_frames": [torch.randn(V, 32, T, 4, 8, generator=generator)], "vace_mask": [torch.ones(V, 64, T, 4, 8)], "vace_strength": [0.8]}
+    hints = {
+        "vace_frames": [torch.randn(V, 32, T, 4, 8, generator=generator)],
+        "vace_mask": [torch.ones(V, 64, T, 4, 8)],
+        "vace_strength": [0.8],
+    }
     return tiny.text(seed, **hints)
 
 
@@ -30,7 +33,16 @@ def parts(comfy_inside):
     """The modules of the pack that a training is made of."""
     names = {name: comfy_inside.pack_host(f"training.{name}") for name in ("trainee", "error", "session")}
     core = {name: comfy_inside.core(f"training.{name}") for name in ("sync_examples", "sync_loop")}
-    return type("Parts", (), {**names, **core, "latents": comfy_inside.core("sampling.latents"), "sync_file": comfy_inside.core("model.sync_file")})
+    return type(
+        "Parts",
+        (),
+        {
+            **names,
+            **core,
+            "latents": comfy_inside.core("sampling.latents"),
+            "sync_file": comfy_inside.core("model.sync_file"),
+        },
+    )
 
 
 @pytest.fixture
@@ -43,7 +55,9 @@ def trainee(comfy_inside, parts):
         layers = parts.session.fresh_layers(parts.sync_file.SyncConfig(*sizes, sync, 4), 0)
         copy = parts.trainee.training_copy(model, layers, checkpointing=checkpointing, precision=precision)
         codec = codec or parts.latents.Codec(None, None, model.model.latent_format.latent_channels, 4, 8, 2)
-        return parts.error.Trainee(copy, parts.error.Prompts(text(1), text(2)).with_gradients(), encoding, codec), layers
+        return parts.error.Trainee(
+            copy, parts.error.Prompts(text(1), text(2)).with_gradients(), encoding, codec
+        ), layers
 
     return make
 
@@ -67,7 +81,11 @@ def gradients(parts, trainee, example):
         with parts.trainee.outside_inference():
             model, layers = trainee(model, text, **settings)
             with parts.trainee.loaded(model.patcher, settings.get("checkpointing", False)):
-                with torch.profiler.profile(profile_memory=True, acc_events=True) if measured else contextlib.nullcontext() as profile:
+                with (
+                    torch.profiler.profile(profile_memory=True, acc_events=True)
+                    if measured
+                    else contextlib.nullcontext() as profile
+                ):
                     error = model.error(example(channels), parts.sync_loop.Draw(0, 0.3, False, 7))
                 error.backward()
         kept = sum(event.self_cpu_memory_usage for event in profile.events()) if measured else None
@@ -83,7 +101,10 @@ def test_checkpointing_changes_no_gradient_and_keeps_less(gradients, family):
     error, plain, kept = gradients(model, text, channels, measured=True)
     same_error, checked, kept_less = gradients(model, text, channels, checkpointing=True, measured=True)
     assert torch.equal(same_error, error)
-    assert all(torch.allclose(checked[name], plain[name], rtol=1e-4, atol=1e-6 * plain[name].abs().max().item()) for name in plain)
+    assert all(
+        torch.allclose(checked[name], plain[name], rtol=1e-4, atol=1e-6 * plain[name].abs().max().item())
+        for name in plain
+    )
     assert sum(gradient.abs().sum() > 0 for gradient in plain.values()) > len(plain) / 2
     assert kept_less < 0.6 * kept
 
@@ -98,7 +119,10 @@ def test_the_gradient_is_that_of_the_error(parts, trainee, example, gradients, f
     with parts.trainee.outside_inference(), torch.no_grad():
         model, layers = trainee(model, text)
         weights = dict(layers.named_parameters())
-        along = {name: slope[name] + slope[name].norm() * torch.randn(slope[name].shape, generator=generator) / 10 for name in weights}
+        along = {
+            name: slope[name] + slope[name].norm() * torch.randn(slope[name].shape, generator=generator) / 10
+            for name in weights
+        }
         length = sum(part.square().sum() for part in along.values()).sqrt()
         errors = []
         with parts.trainee.loaded(model.patcher):
@@ -130,7 +154,9 @@ def test_untrained_layers_err_as_plain_averaging(comfy_inside, parts, trainee, e
     with parts.trainee.outside_inference(), torch.no_grad():
         model, _ = trainee(tiny.wan(), tiny.text, sync=sync)
         patch, plan = comfy_inside.pack_host("two_stream.patch"), comfy_inside.pack_host("two_stream.plan")
-        averaging = parts.error.Trainee(patch.patch_two_streams(tiny.wan(), plan.TwoStreamPlan("hard")), model.prompts, "hold", model.codec)
+        averaging = parts.error.Trainee(
+            patch.patch_two_streams(tiny.wan(), plan.TwoStreamPlan("hard")), model.prompts, "hold", model.codec
+        )
         errors = []
         for each in (model, averaging):
             with parts.trainee.loaded(each.patcher):
@@ -172,7 +198,13 @@ def test_the_error_is_that_of_the_velocity_where_it_counts(comfy_inside, parts, 
 def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, trainee, vae, codec, request, weights):  # noqa: F811
     """Known cells, masks, timesteps per frame: against 4Real Latent Grid Conditioning and the host's KSampler, first step."""
     wide = weights == "wan 2.2 5B"
-    model = tiny.wan(in_dim=48, out_dim=48, layers=1) if wide else tiny.hunyuan() if weights == "HunyuanVideo" else request.getfixturevalue(weights)
+    model = (
+        tiny.wan(in_dim=48, out_dim=48, layers=1)
+        if wide
+        else tiny.hunyuan()
+        if weights == "HunyuanVideo"
+        else request.getfixturevalue(weights)
+    )
     text = FAMILIES["HunyuanVideo"][2] if weights == "HunyuanVideo" else tiny.text
     frames = torch.rand(V, T, 32, 64, 3, generator=torch.Generator().manual_seed(1))
     frames = (frames * 255).round() / 255
@@ -192,7 +224,13 @@ def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, tr
     try:
         given = {"encoding": "hold", "known_cells": "auto", "hold_back": 0.8, "vace_strength": 1.0, "tiled": False}
         positive, negative, latent = comfy_inside.call(
-            "FourRealLatentGridConditioning", model=model, vae=vae, positive=text(1), negative=text(2), grid=grid, **given
+            "FourRealLatentGridConditioning",
+            model=model,
+            vae=vae,
+            positive=text(1),
+            negative=text(2),
+            grid=grid,
+            **given,
         )
     finally:
         condition.vae_codec = before
@@ -207,7 +245,9 @@ def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, tr
         assert torch.equal(trained.mask(one), latent["noise_mask"])
         patcher, calls = watched(trained.patcher)
         with parts.trainee.loaded(patcher):
-            parts.error.Trainee(patcher, trained.prompts, "hold", codec).error(one, parts.sync_loop.Draw(0, 0.0, False, 7))
+            parts.error.Trainee(patcher, trained.prompts, "hold", codec).error(
+                one, parts.sync_loop.Draw(0, 0.0, False, 7)
+            )
     channels = model.model.latent_format.latent_channels
     (x, timestep, more), (x_sampled, timestep_sampled, more_sampled) = calls[0], sampled[0]
     assert torch.equal(x[:, channels:], x_sampled[:, channels:])
@@ -226,11 +266,15 @@ def test_a_base_in_bfloat16_and_one_in_eight_bits_are_trained_on(gradients, comf
     network = tiny.wan().model.diffusion_model
     for dtype in (torch.bfloat16, torch.float8_e4m3fn):
         metadata = {"config": '{"transformer": {"text_dim": 16, "freq_dim": 16, "num_heads": 2}}'}
-        model = comfy.sd.load_diffusion_model_state_dict(dict(network.state_dict()), {"dtype": dtype}, metadata=metadata)
+        model = comfy.sd.load_diffusion_model_state_dict(
+            dict(network.state_dict()), {"dtype": dtype}, metadata=metadata
+        )
         assert model.model.diffusion_model.blocks[0].ffn[0].weight.dtype == dtype
         for checkpointing in (False, True):
             error, found, _ = gradients(model, tiny.text, 16, checkpointing=checkpointing)
-            assert torch.isfinite(error) and all(torch.isfinite(gradient).all() and gradient.dtype == torch.float32 for gradient in found.values())
+            assert torch.isfinite(error) and all(
+                torch.isfinite(gradient).all() and gradient.dtype == torch.float32 for gradient in found.values()
+            )
         assert model.model.diffusion_model.blocks[0].ffn[0].weight.dtype == dtype
 
 
@@ -239,9 +283,13 @@ def test_the_model_computes_in_the_precision_that_was_asked_for_and_layers_stay_
         model, layers = trainee(tiny.wan(), tiny.text, precision="bfloat16", checkpointing=True)
         patcher, calls = watched(model.patcher)
         with parts.trainee.loaded(patcher, True):
-            parts.error.Trainee(patcher, model.prompts, "hold", model.codec).error(example(16), parts.sync_loop.Draw(0, 0.3, False, 7)).backward()
+            parts.error.Trainee(patcher, model.prompts, "hold", model.codec).error(
+                example(16), parts.sync_loop.Draw(0, 0.3, False, 7)
+            ).backward()
     assert calls[0][0].dtype == torch.bfloat16
-    assert all(weight.grad.dtype == torch.float32 and torch.isfinite(weight.grad).all() for weight in layers.parameters())
+    assert all(
+        weight.grad.dtype == torch.float32 and torch.isfinite(weight.grad).all() for weight in layers.parameters()
+    )
     assert layers[1].up.weight.grad.abs().sum() > 0
 
 
@@ -250,8 +298,13 @@ def test_a_model_without_two_streams_is_refused(comfy_inside, parts, trainee, ex
     from comfy.patcher_extension import WrappersMP
 
     model = tiny.wan()
-    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "cache", lambda executor, x, *args, **kwargs: torch.zeros_like(x))
+    model.add_wrapper_with_key(
+        WrappersMP.DIFFUSION_MODEL, "cache", lambda executor, x, *args, **kwargs: torch.zeros_like(x)
+    )
     with parts.trainee.outside_inference():
         model, _ = trainee(model, tiny.text)
-        with parts.trainee.loaded(model.patcher), pytest.raises(ValueError, match="does not depend on the synchronization layers: remove"):
+        with (
+            parts.trainee.loaded(model.patcher),
+            pytest.raises(ValueError, match="does not depend on the synchronization layers: remove"),
+        ):
             model.error(example(16), parts.sync_loop.Draw(0, 0.3, False, 7))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from environment import Environment
 from comfyui import HostProblem, RunInterrupted, RunProblem, running_host
+from environment import Environment
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -47,10 +47,18 @@ def use_prompt():
     outputs = {name: ["condition", slot] for slot, name in enumerate(("positive", "negative", "latent_image"))}
     return {name: prompt()[name] for name in ("model", "vae", "text")} | {
         "sync": node("FourRealLoadSync", file=SERVED),
-        "streams": node("FourRealTwoStream", model=["model", 0], sync="auto", strength=1.0, output="mean", sync_layers=["sync", 0]),
+        "streams": node(
+            "FourRealTwoStream", model=["model", 0], sync="auto", strength=1.0, output="mean", sync_layers=["sync", 0]
+        ),
         "grid": node("FourRealEmptyGrid", **shape),
         "condition": node(
-            "FourRealLatentGridConditioning", model=["streams", 0], vae=["vae", 0], positive=["text", 1], negative=["text", 1], grid=["grid", 0], **told
+            "FourRealLatentGridConditioning",
+            model=["streams", 0],
+            vae=["vae", 0],
+            positive=["text", 1],
+            negative=["text", 1],
+            grid=["grid", 0],
+            **told,
         ),
         "sample": node("KSampler", model=["streams", 0], **outputs, **sampling),
         "decode": node("FourRealGridDecode", latent=["sample", 0], vae=["vae", 0]),
@@ -62,11 +70,16 @@ def use_prompt():
 @pytest.fixture(scope="module")
 def server(comfy_inside, environment: Environment, footage):  # noqa: F811
     """A host of its own process with tiny files of every kind."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell; the host would ignore it as well
+    if (
+        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    ):  # as in the background of a shell; the host would ignore it as well
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with running_host(environment) as running:
         (running.base / "input" / "footage").symlink_to(footage, target_is_directory=True)
-        for folder, name, (weights, metadata) in (("diffusion_models", "tiny_wan", wan()), ("vae", "tiny_wan_vae", wan_vae())):
+        for folder, name, (weights, metadata) in (
+            ("diffusion_models", "tiny_wan", wan()),
+            ("vae", "tiny_wan_vae", wan_vae()),
+        ):
             path = running.base / "models" / folder / f"{name}.safetensors"
             path.parent.mkdir(parents=True, exist_ok=True)
             save_file({key: weight.contiguous() for key, weight in weights.items()}, path, metadata)
@@ -81,7 +94,9 @@ def server(comfy_inside, environment: Environment, footage):  # noqa: F811
 def test_from_footage_to_a_sampled_grid(server):
     outputs = server.run(prompt())
     [said] = outputs["train"]["text"]
-    assert said.startswith("6 steps on 3 grids. Error on a grid kept out of training: ") and said.endswith("Saved as served.safetensors in models/fourreal_sync.")
+    assert said.startswith("6 steps on 3 grids. Error on a grid kept out of training: ") and said.endswith(
+        "Saved as served.safetensors in models/fourreal_sync."
+    )
     assert outputs["name"]["text"] == [SERVED]
     [graph], [sheet] = (server.files({name: outputs[name]}) for name in ("graph", "sheet"))
     assert Image.open(graph).size == (840, 520) and Image.open(sheet).width > 3 * 64 * 5
@@ -111,7 +126,9 @@ def test_a_cancelled_run_keeps_its_state_and_goes_on(server):
 
 
 def test_a_missing_folder_is_one_sentence(server):
-    with pytest.raises(RunProblem, match="expected a folder or file in the input or output folder for videos, found no nowhere there"):
+    with pytest.raises(
+        RunProblem, match="expected a folder or file in the input or output folder for videos, found no nowhere there"
+    ):
         server.run(prompt(name="bad", videos="nowhere"))
     assert not (server.base / "output" / "fourreal_training" / "bad").exists()
 
@@ -119,7 +136,9 @@ def test_a_missing_folder_is_one_sentence(server):
 def test_ending_the_server_saves_the_step(server):
     """Ctrl-C in the host's window. The last test of this server."""
     state = server.base / "output" / "fourreal_training" / "ended" / "state.safetensors"
-    [process] = [place for place in Path("/proc").glob("[0-9]*") if str(server.base).encode() in (place / "cmdline").read_bytes()]
+    [process] = [
+        place for place in Path("/proc").glob("[0-9]*") if str(server.base).encode() in (place / "cmdline").read_bytes()
+    ]
     steps = []
 
     def end_after_three(event):

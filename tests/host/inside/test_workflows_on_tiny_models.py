@@ -20,7 +20,16 @@ SMALL = {
     "FourRealEmptyGrid": {"views": V, "times": T, "width": W, "height": H},
     "WanImageToVideo": {"width": W, "height": H, "length": T},
     "FourRealBudget": {"views": V, "times": T, "width": W, "height": H},
-    "FourRealTrainSync": {"views": V, "times": T, "width": W, "height": H, "rank": 8, "steps": 2, "grids_per_source": 2, "sheet_steps": 2},
+    "FourRealTrainSync": {
+        "views": V,
+        "times": T,
+        "width": W,
+        "height": H,
+        "rank": 8,
+        "steps": 2,
+        "grids_per_source": 2,
+        "sheet_steps": 2,
+    },
     "KSampler": {"steps": 2},
     "LTXVScheduler": {"steps": 2},
 }
@@ -35,16 +44,23 @@ def models_of(workflow):
 
 
 WORKFLOWS = {file.stem: read(file) for file in sorted((PACK / "workflows").glob("*.json"))}
-TINY = [name for name, workflow in WORKFLOWS.items() if models_of(workflow) and all(model["name"] in MAKERS for model in models_of(workflow))]
+TINY = [
+    name
+    for name, workflow in WORKFLOWS.items()
+    if models_of(workflow) and all(model["name"] in MAKERS for model in models_of(workflow))
+]
 
 
 @pytest.fixture(scope="module")
 def node_classes(comfy_inside):
     import comfy_extras
+
     import nodes
 
     for name in EXTRAS:
-        assert asyncio.run(nodes.load_custom_node(str(Path(comfy_extras.__path__[0]) / f"{name}.py"), module_parent="comfy_extras"))
+        assert asyncio.run(
+            nodes.load_custom_node(str(Path(comfy_extras.__path__[0]) / f"{name}.py"), module_parent="comfy_extras")
+        )
     return comfy_inside.node_classes
 
 
@@ -90,5 +106,9 @@ def test_it_runs_from_its_loaders_to_a_sliced_video_and_a_player(comfy_inside, n
     assert all(f"{V} views x {T} times of {W}x{H}" in report for report in reports)
     trained = [node["inputs"]["name"] for node in prompt.values() if node["class_type"] == "FourRealTrainSync"]
     assert all((comfy_inside.base / "models" / "fourreal_sync" / f"{run}.safetensors").is_file() for run in trained)
-    players = [output["fourreal_player"][0] for key, output in outputs.items() if prompt[key]["class_type"] == "FourRealGridPlayer"]
+    players = [
+        output["fourreal_player"][0]
+        for key, output in outputs.items()
+        if prompt[key]["class_type"] == "FourRealGridPlayer"
+    ]
     assert players and all((player["views"], player["times"]) == (V, T) for player in players)

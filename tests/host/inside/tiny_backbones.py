@@ -11,7 +11,9 @@ import torch
 V, T = 3, 5
 TEXT_WIDTH = 16
 WAN_SIZES = {"text_dim": TEXT_WIDTH, "freq_dim": 16, "num_heads": 2}
-WAN_METADATA = {"config": json.dumps({"transformer": WAN_SIZES})}  # what the host's detection cannot read off the weights
+WAN_METADATA = {
+    "config": json.dumps({"transformer": WAN_SIZES})
+}  # what the host's detection cannot read off the weights
 
 
 def randomize(network: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
@@ -30,7 +32,11 @@ def wan(model_type: str = "t2v", *, layers: int = 3, in_dim: int = 16, out_dim: 
     import comfy.ops
     from comfy.ldm.wan import model as wan_model
 
-    classes = {"vace": wan_model.VaceWanModel, "camera_2.2": wan_model.CameraWanModel, "camera": wan_model.CameraWanModel}
+    classes = {
+        "vace": wan_model.VaceWanModel,
+        "camera_2.2": wan_model.CameraWanModel,
+        "camera": wan_model.CameraWanModel,
+    }
     network = classes.get(model_type, wan_model.WanModel)(
         model_type=model_type,
         dim=dim,
@@ -66,13 +72,32 @@ def of_family(name: str, **unet_config: Any):
 
 
 def ltxv():
-    sizes = {"in_channels": 8, "cross_attention_dim": 32, "attention_head_dim": 16, "num_attention_heads": 2, "num_layers": 3}
+    sizes = {
+        "in_channels": 8,
+        "cross_attention_dim": 32,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "num_layers": 3,
+    }
     return of_family("LTXV", image_model="ltxv", caption_channels=TEXT_WIDTH, **sizes)
 
 
 def hunyuan():
-    sizes = {"in_channels": 16, "out_channels": 16, "patch_size": [1, 2, 2], "hidden_size": 32, "num_heads": 2, "depth": 2}
-    text = {"context_in_dim": TEXT_WIDTH, "vec_in_dim": 768, "byt5": False, "vision_in_dim": None, "use_cond_type_embedding": False}
+    sizes = {
+        "in_channels": 16,
+        "out_channels": 16,
+        "patch_size": [1, 2, 2],
+        "hidden_size": 32,
+        "num_heads": 2,
+        "depth": 2,
+    }
+    text = {
+        "context_in_dim": TEXT_WIDTH,
+        "vec_in_dim": 768,
+        "byt5": False,
+        "vision_in_dim": None,
+        "use_cond_type_embedding": False,
+    }
     more = {"depth_single_blocks": 2, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "guidance_embed": True}
     flow = {"mlp_ratio": 2.0, "meanflow": False, "meanflow_sum": False}
     return of_family("HunyuanVideo", image_model="hunyuan_video", **sizes, **text, **more, **flow)
@@ -81,7 +106,14 @@ def hunyuan():
 def mochi():
     sizes = {"in_channels": 12, "hidden_size_x": 32, "hidden_size_y": 16, "depth": 2, "num_heads": 2, "patch_size": 2}
     text = {"use_t5": True, "t5_feat_dim": TEXT_WIDTH, "t5_token_length": 6}
-    more = {"mlp_ratio_x": 384.0, "mlp_ratio_y": 384.0, "learn_sigma": False, "qk_norm": True, "qkv_bias": False, "out_bias": True}
+    more = {
+        "mlp_ratio_x": 384.0,
+        "mlp_ratio_y": 384.0,
+        "learn_sigma": False,
+        "qk_norm": True,
+        "qkv_bias": False,
+        "out_bias": True,
+    }
     return of_family("GenmoMochi", image_model="mochi_preview", timestep_scale=1000.0, **sizes, **text, **more)
 
 
@@ -93,8 +125,21 @@ def kandinsky():
 
 def hunyuan15():
     """HunyuanVideo 1.5: image channels beside the latent's, glyphs (ByT5) and a picture (SigLIP) among the text."""
-    sizes = {"in_channels": 65, "out_channels": 32, "patch_size": [1, 1, 1], "hidden_size": 32, "num_heads": 2, "depth": 3}
-    text = {"context_in_dim": TEXT_WIDTH, "vec_in_dim": None, "byt5": True, "vision_in_dim": 1152, "use_cond_type_embedding": True}
+    sizes = {
+        "in_channels": 65,
+        "out_channels": 32,
+        "patch_size": [1, 1, 1],
+        "hidden_size": 32,
+        "num_heads": 2,
+        "depth": 3,
+    }
+    text = {
+        "context_in_dim": TEXT_WIDTH,
+        "vec_in_dim": None,
+        "byt5": True,
+        "vision_in_dim": 1152,
+        "use_cond_type_embedding": True,
+    }
     more = {"depth_single_blocks": 0, "axes_dim": [4, 6, 6], "theta": 256, "qkv_bias": True, "guidance_embed": False}
     flow = {"mlp_ratio": 2.0, "meanflow": False, "meanflow_sum": False}
     return of_family("HunyuanVideo15", image_model="hunyuan_video", **sizes, **text, **more, **flow)
@@ -102,14 +147,27 @@ def hunyuan15():
 
 def ltx2():
     """LTX-2 makes sound with the video where the latent has both."""
-    video = {"in_channels": 8, "cross_attention_dim": 32, "attention_head_dim": 16, "num_attention_heads": 2, "num_layers": 3}
+    video = {
+        "in_channels": 8,
+        "cross_attention_dim": 32,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "num_layers": 3,
+    }
     sound = {"audio_cross_attention_dim": 16, "audio_attention_head_dim": 8, "audio_num_attention_heads": 2}
     connector = {"connector_attention_head_dim": 8, "connector_num_attention_heads": 2}
     return of_family("LTXAV", image_model="ltxav", caption_channels=TEXT_WIDTH, **video, **sound, **connector)
 
 
 def cogvideo(**more: Any):
-    sizes = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 3, "time_embed_dim": 16, "in_channels": 16, "out_channels": 16}
+    sizes = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 16,
+        "num_layers": 3,
+        "time_embed_dim": 16,
+        "in_channels": 16,
+        "out_channels": 16,
+    }
     text = {"text_embed_dim": TEXT_WIDTH, "max_text_seq_length": 6}
     positions = {"sample_width": 8, "sample_height": 4, "use_rotary_positional_embeddings": True}
     model = of_family("CogVideoX_T2V", image_model="cogvideox", **sizes, **text, **positions, **more)
@@ -118,7 +176,13 @@ def cogvideo(**more: Any):
     return model
 
 
-COSMOS_SIZES = {"model_channels": 32, "num_blocks": 3, "num_heads": 2, "crossattn_emb_channels": TEXT_WIDTH, "adaln_lora_dim": 8}
+COSMOS_SIZES = {
+    "model_channels": 32,
+    "num_blocks": 3,
+    "num_heads": 2,
+    "crossattn_emb_channels": TEXT_WIDTH,
+    "adaln_lora_dim": 8,
+}
 COSMOS_GRID = {"max_img_h": 240, "max_img_w": 240, "max_frames": 128, "patch_spatial": 2, "patch_temporal": 1}
 COSMOS_POSITIONS = {"pos_emb_cls": "rope3d", "extra_per_block_abs_pos_emb": True, "use_adaln_lora": True}
 
@@ -161,7 +225,18 @@ def exchanged(grid: torch.Tensor) -> torch.Tensor:
     return grid.transpose(0, 2).contiguous()
 
 
-def sample(model: Any, noise: torch.Tensor, *, positive=None, negative=None, cfg=1.0, sampler="euler", steps=2, mask=None, start=None):
+def sample(
+    model: Any,
+    noise: torch.Tensor,
+    *,
+    positive=None,
+    negative=None,
+    cfg=1.0,
+    sampler="euler",
+    steps=2,
+    mask=None,
+    start=None,
+):
     """The host's sampling from this noise, as KSampler does it; returns the latent [V, C, T, h, w]."""
     import comfy.sample
 
@@ -169,5 +244,16 @@ def sample(model: Any, noise: torch.Tensor, *, positive=None, negative=None, cfg
     start = torch.zeros_like(noise) if start is None else start
     with torch.inference_mode():
         return comfy.sample.sample(
-            model, noise, steps, cfg, sampler, "simple", positive, negative, start, noise_mask=mask, disable_pbar=True, seed=7
+            model,
+            noise,
+            steps,
+            cfg,
+            sampler,
+            "simple",
+            positive,
+            negative,
+            start,
+            noise_mask=mask,
+            disable_pbar=True,
+            seed=7,
         )

@@ -15,8 +15,16 @@ from latent_fixtures import random_weights
 from safetensors.torch import save_file
 
 TEXT_SIZES = {"d_model": tiny.TEXT_WIDTH, "d_kv": 8, "num_heads": 2, "d_ff": 32, "num_layers": 2}
-T5_XXL_MARK = "encoder.block.23.layer.1.DenseReluDense.wi_1.weight"  # the host knows these text encoders by its 10240 lines
-LTX_SIZES = {"cross_attention_dim": 32, "attention_head_dim": 16, "num_attention_heads": 2, "caption_channels": tiny.TEXT_WIDTH, "num_layers": 2}
+T5_XXL_MARK = (
+    "encoder.block.23.layer.1.DenseReluDense.wi_1.weight"  # the host knows these text encoders by its 10240 lines
+)
+LTX_SIZES = {
+    "cross_attention_dim": 32,
+    "attention_head_dim": 16,
+    "num_attention_heads": 2,
+    "caption_channels": tiny.TEXT_WIDTH,
+    "num_layers": 2,
+}
 LTX_BLOCKS = [["compress_all", 1], ["compress_all", 1], ["compress_all", 1]]
 LTX_VAE = {
     "dims": 3, "latent_channels": 128, "encoder_blocks": LTX_BLOCKS, "decoder_blocks": [*LTX_BLOCKS, ["res_x", 1]], "patch_size": 4,
@@ -35,14 +43,23 @@ def wan_lora() -> Weights:
     """For the queries of both blocks, large enough to change what comes out."""
     generator = torch.Generator().manual_seed(3)
     parts = {"lora_down": (2, 48), "lora_up": (48, 2)}
-    names = [(f"diffusion_model.blocks.{block}.self_attn.q.{part}.weight", parts[part]) for block in range(2) for part in parts]
+    names = [
+        (f"diffusion_model.blocks.{block}.self_attn.q.{part}.weight", parts[part])
+        for block in range(2)
+        for part in parts
+    ]
     return {name: 0.3 * torch.randn(shape, generator=generator) for name, shape in names}, {}
 
 
 def wan_vae() -> Weights:
     import comfy.ldm.wan.vae
 
-    sizes = {"dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": [], "temperal_downsample": [False, True, True]}
+    sizes = {
+        "dim_mult": [1, 2, 4, 4],
+        "num_res_blocks": 2,
+        "attn_scales": [],
+        "temperal_downsample": [False, True, True],
+    }
     return random_weights(comfy.ldm.wan.vae.WanVAE(dim=4, z_dim=16, **sizes)), {}
 
 
@@ -52,7 +69,9 @@ def ltx_checkpoint() -> Weights:
     import comfy.ldm.lightricks.vae.causal_video_autoencoder as ltx
     import comfy.ops
 
-    network = comfy.ldm.lightricks.model.LTXVModel(**LTX_SIZES, operations=comfy.ops.disable_weight_init, dtype=torch.float32)
+    network = comfy.ldm.lightricks.model.LTXVModel(
+        **LTX_SIZES, operations=comfy.ops.disable_weight_init, dtype=torch.float32
+    )
     parts = {"model.diffusion_model.": random_weights(network), "vae.": random_weights(ltx.VideoVAE(config=LTX_VAE))}
     weights = {prefix + name: weight for prefix, part in parts.items() for name, weight in part.items()}
     return weights, {"config": json.dumps({"transformer": LTX_SIZES, "vae": LTX_VAE})}
@@ -74,7 +93,13 @@ def umt5() -> Weights:
     model, text = io.BytesIO(), ["a red fox gallops across the meadow, nothing moves but the camera"]
     marks = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(text), model_writer=model, model_type="char", vocab_size=30, hard_vocab_limit=False, minloglevel=2, **marks
+        sentence_iterator=iter(text),
+        model_writer=model,
+        model_type="char",
+        vocab_size=30,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **marks,
     )
     weights, metadata = text_encoder("umt5_config_xxl.json")
     return weights | {"spiece_model": torch.frombuffer(bytearray(model.getvalue()), dtype=torch.uint8)}, metadata
@@ -107,4 +132,8 @@ def with_small_text_encoders(monkeypatch) -> None:
     import comfy.sd
 
     load, sizes = comfy.sd.load_clip, {f"{name}_model_config": TEXT_SIZES for name in ("t5xxl", "umt5xxl")}
-    monkeypatch.setattr(comfy.sd, "load_clip", lambda *args, model_options, **more: load(*args, model_options=model_options | sizes, **more))
+    monkeypatch.setattr(
+        comfy.sd,
+        "load_clip",
+        lambda *args, model_options, **more: load(*args, model_options=model_options | sizes, **more),
+    )
