@@ -6,6 +6,7 @@ each round the host runs V videos of T frames and T videos of V, then each kind 
 """
 
 import argparse
+import functools
 import importlib.util
 import statistics
 import sys
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace, device: str) -> None:
         "host": lambda: [step(model, shape, videos, arguments.steps) for videos in (grid, grid[::-1])]
     }
     for kind in kinds:
-        runs[kind] = lambda clone=patch(model, kind): step(clone, shape, grid, arguments.steps)
+        runs[kind] = functools.partial(step, patch(model, kind), shape, grid, arguments.steps)
     seconds, memory = {name: [] for name in runs}, {}
     for round_number in range(arguments.rounds + 1):  # the first one loads and warms up
         for name, call in runs.items():

@@ -15,11 +15,11 @@ from workflow_prompt import Prompt, WorkflowProblem, set_inputs, workflow_to_pro
 
 sys.path.insert(0, str(PACK))
 
-import torch  # noqa: E402
+import torch
 
-from fourreal_core.files.video import read_video, write_video  # noqa: E402
-from fourreal_core.grid_file import load_grid  # noqa: E402
-from fourreal_core.paths.presets import fixed_view, slice_grid  # noqa: E402
+from fourreal_core.files.video import read_video, write_video
+from fourreal_core.grid_file import load_grid
+from fourreal_core.paths.presets import fixed_view, slice_grid
 
 WORKFLOW = PACK / "workflows" / "two_videos_to_bullet_time.json"
 RESULTS = {".png": "contact_sheet.png", ".mp4": "bullet_time.mp4", ".safetensors": "grid.grid.safetensors"}

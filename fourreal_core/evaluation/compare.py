@@ -109,7 +109,7 @@ def jobs(model: GridModel, steps: Sequence[int], seeds: Sequence[int]) -> Iterat
     yield Job("additive", baselines.additive_fill, takes_predictions=False)
     yield Job("transport", blend_fill)
     named, flops = ways(model), _flops_per_step()
-    sample = lambda name, count, seed: partial(sample_grid, named[name][0], steps=count, seed=seed, **named[name][1])  # noqa: E731
+    sample = lambda name, count, seed: partial(sample_grid, named[name][0], steps=count, seed=seed, **named[name][1])
     for count in sorted(steps):
         for name, (network, options) in named.items():
             for seed in seeds:
@@ -214,7 +214,7 @@ def stream_distances(model: GridModel, truth: FrameGrid, sync: str, sigmas: Sequ
     for sigma in sigmas:
         curve: list[float] = []
         x = add_noise(pixels, noise, sigma)[None].to(device)
-        observe = lambda layer, y_time, y_view, *after: curve.append(relative_distance(y_time, y_view))  # noqa: E731, B023
+        observe = lambda layer, y_time, y_view, *after: curve.append(relative_distance(y_time, y_view))  # noqa: B023
         model(x, torch.full((1,), sigma, device=device), condition, sync=sync, observe=observe)
         curves.append(curve)
     return curves

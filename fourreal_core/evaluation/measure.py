@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Callable, Sequence, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class Score:
     seconds: float
 
     @classmethod
-    def mean(cls, scores: Sequence["Score"]) -> "Score":
+    def mean(cls, scores: Sequence[Score]) -> Score:
         """Mean of each number, leaving NaN out; NaN when there is none."""
         numbers = torch.tensor([astuple(score) for score in scores]).view(-1, 4)
         return cls(*numbers.nanmean(0).tolist())

@@ -76,7 +76,7 @@ def differences_table(records: Sequence[Record]) -> str:
                 cells = [
                     f"{value:+.{digits}f} ± {error:.{digits}f}" for (value, error, _), digits in zip(found, (3, 3, 5))
                 ]
-                lines.append([f"{first} − {second}", str(steps), *cells, str(found[0][2])])
+                lines.append([f"{first} - {second}", str(steps), *cells, str(found[0][2])])
     return markdown(["difference", "steps", "PSNR all", "PSNR moving", "SSIM", "grids"], lines)
 
 

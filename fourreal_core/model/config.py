@@ -71,7 +71,7 @@ class ModelConfig:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "ModelConfig":
+    def from_json(cls, text: str) -> ModelConfig:
         """Inverse of `to_json`; ValueError when the text is no config of this version."""
         try:
             values = json.loads(text)

@@ -11,8 +11,9 @@ D width, E embedding width (= D).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -213,9 +214,7 @@ def _pad_to_patch(x_MCHW: Tensor) -> Tensor:
 def initialize(model: VideoDiT, generator: torch.Generator | None = None) -> None:
     """All of the base model's inits: scaled normals, residual branches and the output start at zero."""
     for name, parameter in model.named_parameters():
-        if parameter.ndim < 2 or name.endswith("table"):
-            nn.init.zeros_(parameter)
-        elif name.endswith(ZERO_AT_INIT):
+        if parameter.ndim < 2 or name.endswith("table") or name.endswith(ZERO_AT_INIT):
             nn.init.zeros_(parameter)
         else:
             fan_in = parameter[0].numel()

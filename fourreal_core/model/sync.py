@@ -10,8 +10,9 @@ Legend: B grids, V views, T times, S tokens per frame, L = V * T * S, D width, E
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from ..files.atomic import write_tensors
 from .config import LARGEST
@@ -96,7 +96,7 @@ class SyncLayers(nn.Module):
     def __getitem__(self, block: int) -> nn.Module:
         return self._modules[str(range(len(self))[block])]
 
-    def initialize(self, averaging: bool = True, generator: torch.Generator | None = None) -> "SyncLayers":
+    def initialize(self, averaging: bool = True, generator: torch.Generator | None = None) -> SyncLayers:
         """Fresh weights, equal to averaging both streams; or, soft only, to no synchronization at all. Returns itself.
 
         generator: of the low-rank layers' random half, whose other half starts at zero.

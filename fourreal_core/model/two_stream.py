@@ -13,8 +13,9 @@ M = B * V * T frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -101,19 +102,19 @@ class GridModel(nn.Module):
         return parallel, layers
 
 
-def parallel(layer: syncs.Sync, block: nn.Module, streams: "Streams", time: Tensor, view: Tensor):
+def parallel(layer: syncs.Sync, block: nn.Module, streams: Streams, time: Tensor, view: Tensor):
     """The two streams side by side, then their synchronization: off, hard, soft."""
     y_time, y_view = streams.both(block, time, view)
     return layer(y_time, y_view, streams.sigma_B)
 
 
-def sequential(layer: Callable, block: nn.Module, streams: "Streams", x: Tensor, _: Tensor):
+def sequential(layer: Callable, block: nn.Module, streams: Streams, x: Tensor, _: Tensor):
     """The baseline: x <- x + phi(x; freeze-time), then x <- x + phi(x; dynamic), one stream (PAPER)."""
     x = layer(streams.along_time(block, streams.along_view(block, x)), streams.sigma_B)
     return x, x
 
 
-def fused(layer: Callable, block: nn.Module, streams: "Streams", x: Tensor, _: Tensor):
+def fused(layer: Callable, block: nn.Module, streams: Streams, x: Tensor, _: Tensor):
     """One stream, each block once, with attention to equal view or equal time (4Real-Video-V2)."""
     x = streams.along_both(block, layer, x)
     return x, x

@@ -6,6 +6,7 @@ every sum is written in the same order there. What a grid shows along the positi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def curve(start: Place, control: Place, end: Place) -> list[Place]:
 
 def leg_through(places: Sequence[Place]) -> Leg:
     distances = [0.0]
-    for start, end in zip(places, places[1:]):
+    for start, end in itertools.pairwise(places):
         distances.append(distances[-1] + distance(start, end))
     return Leg(tuple(places), tuple(distances))
 

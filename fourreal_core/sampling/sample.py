@@ -8,7 +8,8 @@ Legend: V views, T times, H W pixels; x `[1, V, 3, T, H, W]` model pixels.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ Sampler = Callable[[Velocity, Tensor, list[float]], Iterator[tuple[Tensor, Tenso
 
 def euler(velocity: Velocity, x: Tensor, sigmas: list[float]) -> Iterator[tuple[Tensor, Tensor]]:
     """First order. Yields (x after the step, the clean estimate that the step moved towards)."""
-    for sigma, next_sigma in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, next_sigma in itertools.pairwise(sigmas):
         v = velocity(x, sigma)
         x0 = x0_from_velocity(x, v, sigma)
         x = x + (next_sigma - sigma) * v
@@ -34,7 +35,7 @@ def euler(velocity: Velocity, x: Tensor, sigmas: list[float]) -> Iterator[tuple[
 
 def heun(velocity: Velocity, x: Tensor, sigmas: list[float]) -> Iterator[tuple[Tensor, Tensor]]:
     """Second order, two evaluations per step but the last (Heun's method, EDM Algorithm 1, arXiv 2206.00364)."""
-    for sigma, next_sigma in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, next_sigma in itertools.pairwise(sigmas):
         v = velocity(x, sigma)
         x0 = x0_from_velocity(x, v, sigma)
         ahead = x + (next_sigma - sigma) * v
@@ -96,7 +97,8 @@ def sample_grid(
         return model(x, torch.full((1,), sigma, device=device), condition, sync=sync, strength=strength, output=output)
 
     x = add_noise(start[None].to(device), noise, denoise)
-    for step, (x, x0) in enumerate(SAMPLERS[sampler](velocity, x, schedule(steps, denoise)), start=1):
+    states = SAMPLERS[sampler](velocity, x, schedule(steps, denoise))
+    for step, (x, x0) in enumerate(states, start=1):  # noqa: B007 - the last x is the sample
         if on_step:
             on_step(step, steps, from_model(x0[0].cpu()))
     frames = torch.where(grid.known[..., None, None, None], grid.frames, from_model(x[0].cpu()))
@@ -105,7 +107,11 @@ def sample_grid(
         "model": getattr(model, "checkpoint_hash", "unsaved"),
         "sync": sync,
         "sync_trained": sync in model.sync,
-        **{"strength": strength, "seed": seed, "steps": steps, "sampler": sampler, "denoise": denoise},
+        "strength": strength,
+        "seed": seed,
+        "steps": steps,
+        "sampler": sampler,
+        "denoise": denoise,
     }
     return grid.replace(frames=frames, provenance=provenance)
 

@@ -8,11 +8,11 @@ Legend: V views, T times, H W pixels.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Callable
 
-import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
@@ -44,7 +44,7 @@ def spans(length: int, longest: int) -> list[slice]:
         raise ValueError(f"expected tiles of at least 2 views and 2 times, got {longest}: neighbours share one of them")
     count = max(1, ceil((length - 1) / (longest - 1)))
     edges = [round(index * (length - 1) / count) for index in range(count + 1)]
-    return [slice(first, last + 1) for first, last in zip(edges[:-1], edges[1:])]
+    return [slice(first, last + 1) for first, last in itertools.pairwise(edges)]
 
 
 def tile_order(known_VT: Tensor, tile: tuple[int, int] = TILE) -> list[Tile]:

@@ -70,7 +70,7 @@ def _resized(video_NHWC: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _lay_out(cells_VTHWC: Tensor, known_VT: Tensor, gap: int) -> Tensor:
-    views, times, height, width, _ = cells_VTHWC.shape
+    height, width = cells_VTHWC.shape[2:4]
     before = (gap + 1) // 2
     colours_VTC = torch.where(known_VT[:, :, None], torch.tensor(KNOWN_MARK), torch.tensor(BACKGROUND))
     framed_VTHWC = colours_VTC[:, :, None, None].expand(-1, -1, height + gap, width + gap, -1).clone()

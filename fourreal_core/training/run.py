@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def train_stage(
             return report(state)
 
         train(state, plan, store, folder, after_step, processes)
-        seconds = [end - begin for begin, end in zip(ends, ends[1:])]
+        seconds = [end - begin for begin, end in itertools.pairwise(ends)]
         return measure_speed(state, plan, store, seconds, processes) if len(seconds) >= 10 and processes.first else None
 
 

@@ -5,6 +5,7 @@ Shape suffixes: h w working pixels, H W frame pixels, C colours, 2 = (x, y) disp
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ class CellFlows:
         """Flows from known cell to known cell along the way, one after the other: short steps are found where long ones are not."""
         stops = [*self._on_the_way(start, end), end]
         total_hw2 = self._keep(("flow", start, stops[0]), lambda: self._search_flow(start, stops[0]))
-        for last, stop in zip(stops, stops[1:]):
+        for last, stop in itertools.pairwise(stops):
             total_hw2 = self._keep(("flow", start, stop), partial(self._extended, total_hw2, last, stop))
         return total_hw2
 

@@ -176,8 +176,8 @@ def test_tables_say_what_was_measured(measured):
     for part in (
         "| transport |",
         "## 1 step",
-        "| soft − transport | 1 |",
-        "| soft − hard | 1 |",
+        "| soft - transport | 1 |",
+        "| soft - hard | 1 |",
         "| in tiles |",
         "## PSNR by distance",
     ):

@@ -39,7 +39,7 @@ def test_a_folder_without_comfyui_is_refused(monkeypatch, tmp_path):
 
 
 def test_any_build_of_opencv_will_do(monkeypatch):
-    answer = environment.subprocess.CompletedProcess([], 0, stdout="opencv-contrib-python Pillow\n")
+    answer = environment.subprocess.CompletedProcess([], 0, stdout="opencv-contrib-python==5.0 Pillow==12.0\n")
     monkeypatch.setattr(environment.subprocess, "run", lambda *arguments, **options: answer)
     assert environment.missing(Path("python"), ["opencv-python-headless", "pillow>=10", "PyAV"]) == ["pyav"]
 
@@ -48,8 +48,48 @@ def test_changed_pins_get_an_environment_of_their_own(monkeypatch, tmp_path):
     monkeypatch.setenv("FOURREAL_CACHE", str(tmp_path / "cache"))
     folder = environment.cache_folder()
     assert folder == environment.cache_folder() and folder.parent == tmp_path / "cache"
-    monkeypatch.setattr(environment, "TOOLS", ["another-tool"])
+    monkeypatch.setattr(environment, "TORCH", ["torch==1.0"])
     assert environment.cache_folder() != folder
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """A cache that holds ComfyUI and a Python with PyTorch, ruff and nothing else; and the calls of pip."""
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    monkeypatch.setenv("FOURREAL_CACHE", str(tmp_path))
+    folder = environment.cache_folder()
+    folder.mkdir()
+    make_comfyui(folder / "ComfyUI")
+    (folder / "ComfyUI" / "requirements.txt").write_text("aiohttp\n")
+    python = environment.venv_python(folder / "venv-whole")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    (folder / "finished").write_text("venv-whole")
+    calls = []
+    installed = {python: "ruff==0.1 torch==2.11.0 aiohttp==3.0", Path(sys.executable).absolute(): "pip==26.0"}
+    installed[python] += "".join(
+        f" {name}==1.0" for name in environment.read_requirements(environment.PACK / "requirements.txt")
+    )
+    answer = lambda words, **_: subprocess.CompletedProcess(words, 0, stdout=installed[Path(words[0])])
+    monkeypatch.setattr(environment, "subprocess", type("Answers", (), {"run": staticmethod(answer)}))
+    monkeypatch.setattr(environment, "pip", lambda *arguments: calls.append(arguments))
+    return python, installed, calls
+
+
+def test_changed_tools_are_added_to_the_environment_that_stands(cache):
+    python, _, calls = cache
+    assert environment.find_or_build(["ruff==0.1"]).python == python and calls == []
+    assert environment.find_or_build(["ruff==0.2", "pytest", "torch"]).python == python
+    assert calls == [(python, "install", "ruff==0.2", "pytest")]
+
+
+def test_without_comfyui_a_current_python_that_has_the_rest_will_do(cache):
+    python, installed, calls = cache
+    current = Path(sys.executable).absolute()
+    assert environment.find_or_build([], comfyui=False).python == python
+    installed[current] = installed[python].replace(" aiohttp==3.0", "")
+    assert environment.find_or_build([], comfyui=False).python == current
+    assert environment.find_or_build([], comfyui=True).python == python and calls == []
 
 
 def test_a_build_that_was_interrupted_starts_again(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from fourreal_core.flow import add_noise, cell_noise, from_model, to_model, velocity_from_x0, x0_from_velocity
 from fourreal_core.grid import FrameGrid
-from fourreal_core.model.config import ModelConfig, tiny
+from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.sampling.sample import euler, heun, sample_grid, schedule
 from fourreal_core.transport import transport_fill

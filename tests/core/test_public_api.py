@@ -62,7 +62,7 @@ def test_constructors_keep_their_parameters(name):
 def test_all_lists_exactly_the_public_names():
     assert set(fourreal_core.__all__) == {"FrameGrid", *FUNCTIONS}
     with pytest.raises(AttributeError, match="no attribute 'save_model'"):
-        fourreal_core.save_model
+        _ = fourreal_core.save_model
 
 
 def test_grids_keep_their_fields():

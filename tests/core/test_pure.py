@@ -40,6 +40,7 @@ for name in fourreal_core.__all__:
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_without_the_host():
     run = subprocess.run(
         [sys.executable, "-c", IMPORT_EVERYTHING], cwd=CORE.parent, capture_output=True, text=True, timeout=120

@@ -277,7 +277,7 @@ def test_a_known_point_is_drawn_at_its_pixel_and_depth(renderer):
         with_point, depth = renderer.render_with_depth(
             [cube(point, 0.12, (1, 0, 0))], stage(), world_to_camera[None], intrinsics[None]
         )
-        without, empty_depth = renderer.render_with_depth([], stage(), world_to_camera[None], intrinsics[None])
+        _, empty_depth = renderer.render_with_depth([], stage(), world_to_camera[None], intrinsics[None])
         changed = depth[0] < empty_depth[0] - 0.05
         assert with_point.shape == (1, H, W, 3) and with_point.dtype == np.uint8
         assert with_point[0][changed][:, 0].mean() > with_point[0][changed][:, 1:].mean() + 30

@@ -176,7 +176,7 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         (METADATA | {"grid": '{"fps": NaN, "provenance": {}}'}, "NaN is no JSON number"),
         (METADATA | {"grid": '{"fps": 1e999, "provenance": {}}'}, "fps"),
         (METADATA | {"grid": '{"fps": -1, "provenance": {}}'}, "fps"),
-        (METADATA | {"grid": '{"fps": %d, "provenance": {}}' % 10**400}, "fps"),
+        (METADATA | {"grid": f'{{"fps": {10**400}, "provenance": {{}}}}'}, "fps"),
         (METADATA | {"grid": '{"fps": "24", "provenance": {}}'}, "number as fps"),
         (METADATA | {"grid": '{"fps": true, "provenance": {}}'}, "number as fps"),
         (METADATA | {"grid": '{"fps": 24, "provenance": []}'}, "object as provenance"),

@@ -88,14 +88,14 @@ def test_masks_and_sigmas_cover_what_sampling_asks_for():
 def test_the_guess_error_is_the_error_of_an_untrained_model(store):
     generator = torch.Generator().manual_seed(0)
     model = fresh()
-    for batch, predict in (
+    for batch, velocity in (
         (sequence_batch(store, 2, (16, 16), True, generator), lambda b, x, s: model.base(x, s, b.condition, b.mode)),
         (grid_batch(store, 2, (16, 16), True, generator), lambda b, x, s: model(x, s, b.condition)),
     ):
         noise, sigma = torch.randn(batch.x0.shape, generator=generator), torch.tensor([0.4, 0.9])
         wide = sigma.view(-1, *[1] * (batch.x0.ndim - 1))
         target = (batch.x0, noise, wide, batch.weight)
-        error, _ = squared_error(predict(batch, add_noise(batch.x0, noise, wide), sigma), *target)
+        error, _ = squared_error(velocity(batch, add_noise(batch.x0, noise, wide), sigma), *target)
         torch.testing.assert_close(guess_error(batch, *target), error)
 
 
@@ -175,6 +175,7 @@ def test_counting_operations_leaves_the_run_alone(store, tmp_path):
     assert all(parameter.grad is None for parameter in small.model.parameters())
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(store, tmp_path):
     schedule = TrainingPlan(
         stage="base", steps=60, batch=4, crop=(16, 16), warmup=5, save_every=100, learning_rate=1e-3, matrix_rate=0.004

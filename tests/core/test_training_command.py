@@ -61,6 +61,7 @@ def examples(tmp_path_factory):
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_from_a_video_and_a_shard_to_a_filled_grid(examples, tmp_path):
     folder, made = tmp_path / "run", tmp_path / "model.safetensors"
     said = train(
@@ -79,6 +80,7 @@ def test_from_a_video_and_a_shard_to_a_filled_grid(examples, tmp_path):
     assert torch.equal(filled.frames[grid.known], grid.frames[grid.known])
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains(examples, tmp_path):
     """Uneven shares (3 sequences for 2 processes) and unequal numbers of known cells: only the order of sums differs."""
     alone, together = tmp_path / "alone", tmp_path / "together"
@@ -98,6 +100,7 @@ def test_two_processes_train_what_one_trains(examples, tmp_path):
     assert (flat(two, names) - flat(one, names)).norm() < 0.01 * moved.norm()
 
 
+@pytest.mark.slow
 def test_ctrl_c_finishes_the_step_and_saves(examples, tmp_path):
     words = [
         sys.executable,
@@ -122,7 +125,7 @@ def test_ctrl_c_finishes_the_step_and_saves(examples, tmp_path):
     ) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        said, complaint = process.communicate(timeout=60)
+        _, complaint = process.communicate(timeout=60)
     assert process.returncode == 1 and complaint.strip().endswith("stopped; run the same command to go on")
     tensors, header = read_set(find_set(tmp_path, "base"))
     assert len(tensors["losses"]) == int(header["step"]) >= 1

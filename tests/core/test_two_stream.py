@@ -10,9 +10,10 @@ from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME, VideoDiT
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 
 V, T, H, W = 3, 5, 16, 24
+TINY = tiny()
 
 
-def random_model(config: ModelConfig = tiny()) -> GridModel:
+def random_model(config: ModelConfig = TINY) -> GridModel:
     """Every weight random, none at its no-op init, except the synchronization layers, which average."""
     generator = torch.Generator().manual_seed(0)
     model = initialize_grid_model(GridModel(config, dtype=torch.float64), generator)

@@ -12,6 +12,11 @@ def test_both_lists_of_dependencies_are_the_same():
     assert listed == (PACK / "requirements.txt").read_text().split()
 
 
+def test_both_pins_of_ruff_are_the_same():
+    hook = re.search(r"ruff-pre-commit\n +rev: v(\S+)", (PACK / ".pre-commit-config.yaml").read_text())
+    assert f"ruff=={hook[1]}" in (PACK / "requirements-dev.txt").read_text().split()
+
+
 def test_no_dependency_can_replace_the_hosts_torch_or_numpy():
     required = (PACK / "requirements.txt").read_text().split()
     assert "numpy" in required and not any(name.startswith("torch") for name in required)

@@ -32,7 +32,7 @@ class Scenes:
     pose_NV44: Tensor
     intrinsics_NV33: Tensor
 
-    def map(self, change) -> "Scenes":
+    def map(self, change) -> Scenes:
         """`change` applied to every tensor."""
         parts = [
             type(part)(*(change(value) for value in vars(part).values()))

@@ -65,7 +65,7 @@ class Samples:
     solid_R: Tensor
     spread_R: Tensor
 
-    def at(self, index_J: Tensor) -> "Samples":
+    def at(self, index_J: Tensor) -> Samples:
         """Some of the samples."""
         return Samples(*(value[..., index_J] for value in vars(self).values()))
 

@@ -75,7 +75,7 @@ class Mixture:
             )
         sources = self._with_views if views else self._any
         place = float(torch.rand((), generator=generator, dtype=torch.float64)) * sum(weight for _, weight in sources)
-        for source, weight in sources:
+        for source, weight in sources:  # noqa: B007 - the one at which the loop stops
             place -= weight
             if place < 0:
                 break

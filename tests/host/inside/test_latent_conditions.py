@@ -167,8 +167,6 @@ def test_a_grid_through_two_streams(
 @pytest.mark.parametrize("name", ["wan", "wan_i2v", "wan_vace"])
 def test_exchanging_views_and_times_exchanges_the_result(request, two_streams, condition, grid, name):
     """With the frame encoding and hard synchronization both streams know the same."""
-    import comfy.sample
-
     model = two_streams(request.getfixturevalue(name))
     noise = torch.randn(3, 16, 5, 2, 4, generator=torch.Generator().manual_seed(4))
     results = []

@@ -139,7 +139,7 @@ SAVERS = {
         "right_to_left": False,
         "between": "repeat",
         "fit": "crop",
-    },  # fmt: skip
+    },
 }
 
 

@@ -39,7 +39,7 @@ def footage(comfy_inside):
 
 
 @pytest.fixture
-def train(comfy_inside, vae, footage):  # noqa: F811
+def train(comfy_inside, vae, footage):
     def call(model, **changes):
         usual = {"vae": vae, "positive": tiny.text(1), "name": "fox", **SETTINGS}
         return comfy_inside.call("FourRealTrainSync", model=model, **(usual | changes))
@@ -130,7 +130,7 @@ def test_a_cancelled_run_goes_on_bit_for_bit(comfy_inside, train, loaded_wan, pl
     assert len(train(loaded_wan(), name="stopped", sync="hard", steps=8)[1]["loss"]) == 8
 
 
-def test_the_vae_runs_once(train, vae, loaded_wan, monkeypatch):  # noqa: F811
+def test_the_vae_runs_once(train, vae, loaded_wan, monkeypatch):
     calls, encode = [], vae.encode
     monkeypatch.setattr(vae, "encode", lambda video: calls.append(len(video)) or encode(video))
     train(loaded_wan(), name="encoded", steps=2, sheet_steps=0)
@@ -164,12 +164,12 @@ def test_a_lora_on_the_model_takes_part_and_belongs_to_the_run(train, loaded_wan
 
 
 @pytest.mark.parametrize("encoding", ["frame", "native"])
-def test_other_encodings_and_image_to_video_weights(train, wan_i2v, encoding):  # noqa: F811
+def test_other_encodings_and_image_to_video_weights(train, wan_i2v, encoding):
     losses = train(wan_i2v, name=f"i2v {encoding}", encoding=encoding, steps=3, sheet_steps=1)[1]["loss"]
     assert len(losses) == 3 and min(losses) > 0
 
 
-def test_vace_weights_and_two_prompts(train, wan_vace):  # noqa: F811
+def test_vace_weights_and_two_prompts(train, wan_vace):
     prompts = {"positive_view": tiny.text(3, length=4), "negative": tiny.text(4)}
     assert min(train(wan_vace, name="vace", steps=3, sheet_steps=1, **prompts)[1]["loss"]) > 0
 
@@ -226,7 +226,7 @@ def test_bad_inputs_get_one_sentence_and_leave_nothing(train, place, changes, se
     assert not file.exists() and not [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_models_that_cannot_be_trained_are_refused(comfy_inside, train, vae, tiny_model):  # noqa: F811
+def test_models_that_cannot_be_trained_are_refused(comfy_inside, train, vae, tiny_model):
     [own] = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")
     with pytest.raises(
         ValueError,

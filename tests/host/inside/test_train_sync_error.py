@@ -49,7 +49,7 @@ def parts(comfy_inside):
 def trainee(comfy_inside, parts):
     """A model with fresh layers of rank 4 in training, and those layers."""
 
-    def make(model, text, *, sync="soft", checkpointing=False, codec=None, encoding="hold", precision="auto"):  # noqa: F811
+    def make(model, text, *, sync="soft", checkpointing=False, codec=None, encoding="hold", precision="auto"):
         network = model.model.diffusion_model
         sizes = comfy_inside.pack_host("two_stream.backbones").backbone_of(network).sizes(network)
         layers = parts.session.fresh_layers(parts.sync_file.SyncConfig(*sizes, sync, 4), 0)
@@ -195,7 +195,7 @@ def test_the_error_is_that_of_the_velocity_where_it_counts(comfy_inside, parts, 
 
 
 @pytest.mark.parametrize("weights", ["wan_i2v", "wan_vace", "wan 2.2 5B", "HunyuanVideo"])
-def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, trainee, vae, codec, request, weights):  # noqa: F811
+def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, trainee, vae, codec, request, weights):
     """Known cells, masks, timesteps per frame: against 4Real Latent Grid Conditioning and the host's KSampler, first step."""
     wide = weights == "wan 2.2 5B"
     model = (
@@ -212,7 +212,7 @@ def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, tr
     known[0], known[:, 0], known[2, 1] = True, True, True
     if wide:  # no VAE of 48 channels here: any will do, because both sides use it
         encode = codec.encode
-        codec = parts.latents.Codec(lambda video: encode(video).repeat(3, 1, 1, 1), codec.decode, 48, 4, 8, 2)  # noqa: F811
+        codec = parts.latents.Codec(lambda video: encode(video).repeat(3, 1, 1, 1), codec.decode, 48, 4, 8, 2)
     else:
         codec = parts.latents.Codec(codec.encode, codec.decode, 16, 4, 8, 2)
     shown = comfy_inside.pack_nodes("latent_condition").needed_condition(model) != "noise mask only"

@@ -68,7 +68,7 @@ def use_prompt():
 
 
 @pytest.fixture(scope="module")
-def server(comfy_inside, environment: Environment, footage):  # noqa: F811
+def server(comfy_inside, environment: Environment, footage):
     """A host of its own process with tiny files of every kind."""
     if (
         signal.getsignal(signal.SIGINT) == signal.SIG_IGN
