@@ -31,7 +31,8 @@ def write_shard(path: str | Path, grids: Sequence[FrameGrid], about: Sequence[di
         raise ValueError(
             f"expected at least one grid and all of one shape, got the shapes {sorted(shapes)}: write one shard per shape"
         )
-    if any(grid.cameras is None or not bool(grid.known.all()) for grid in grids):
+    cameras = [grid.cameras for grid in grids if grid.cameras is not None]
+    if len(cameras) < len(grids) or not all(bool(grid.known.all()) for grid in grids):
         raise ValueError(
             "expected grids with every cell known and with cameras: a shard holds rendered or captured ground truth"
         )
@@ -40,8 +41,8 @@ def write_shard(path: str | Path, grids: Sequence[FrameGrid], about: Sequence[di
         raise ValueError(f"expected one description per grid, got {len(about)} for {len(grids)} grids")
     tensors = {
         "frames": np.stack([(grid.frames * 255).round().to(torch.uint8).numpy() for grid in grids]),
-        "world_to_camera": np.stack([grid.cameras.world_to_camera.numpy() for grid in grids]),
-        "intrinsics": np.stack([grid.cameras.intrinsics.numpy() for grid in grids]),
+        "world_to_camera": np.stack([each.world_to_camera.numpy() for each in cameras]),
+        "intrinsics": np.stack([each.intrinsics.numpy() for each in cameras]),
         "fps": np.array([grid.fps for grid in grids], np.float32),
     }
     path = Path(path)

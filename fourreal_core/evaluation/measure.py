@@ -76,7 +76,7 @@ def model_flops(model: GridModel, grid: FrameGrid, sync: str | None = None, repe
 def matrix_peak(dtype: torch.dtype, size: int = 2048, repeats: int = 5) -> float:
     """This machine's best rate in one large matrix product, in FLOP/s."""
     a, b = torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
-    a @ b
+    _ = a @ b
     return 2 * size**3 / _best_seconds(lambda: a @ b, repeats)
 
 

@@ -86,7 +86,7 @@ def picture_of(frame_HWC: Tensor) -> Image.Image:
     return Image.fromarray((frame_HWC * 255).round().byte().numpy())
 
 
-def _scale(marks: Sequence[float], start: int, end: int):
+def _scale(marks: Sequence[float], start: float, end: float):
     """From a value between the first and the last mark to its place between start and end."""
     return lambda value: start + (value - marks[0]) / (marks[-1] - marks[0]) * (end - start)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ..files.video import write_video
 from ..grid import FrameGrid
 from .whole_folder import whole_folder
 
-IMAGE_KINDS = {"png": {"compress_level": 4}, "jpg": {"quality": 95, "subsampling": 0}}
+IMAGE_KINDS: dict[str, dict[str, Any]] = {"png": {"compress_level": 4}, "jpg": {"quality": 95, "subsampling": 0}}
 
 OnFile = Callable[[int, int], None]  # (files written, files in all); what it raises ends the writing, and nothing stays
 
@@ -94,7 +95,7 @@ def even_sized(video_NHWC: Tensor) -> Tensor:
     return torch.cat([video_NHWC, video_NHWC[:, :, -1:]], dim=2) if width % 2 else video_NHWC
 
 
-def _counted(items: Sequence, on_file: OnFile | None) -> Iterator[tuple[int, Tensor]]:
+def _counted(items: Tensor, on_file: OnFile | None) -> Iterator[tuple[int, Tensor]]:
     for index, item in enumerate(items):
         yield index, item
         if on_file is not None:

@@ -83,7 +83,8 @@ def _described(file: Path) -> dict:
         raise ValueError(
             f"expected a readable {TRANSFORMS} in {file.parent.name}, reading failed ({str(error)[:80]})."
         ) from error
-    frames = described.get("frames") if isinstance(described, dict) else None
+    described = described if isinstance(described, dict) else {}
+    frames = described.get("frames")
     if not isinstance(frames, list) or not 1 <= len(frames) <= MAX_LENGTH**2:
         raise ValueError(
             f"expected a list of frames in {TRANSFORMS} of {file.parent.name}, got none: is it a nerfstudio dataset?"

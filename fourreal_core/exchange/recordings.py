@@ -13,6 +13,8 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from av.container import InputContainer
+from av.error import FFmpegError
 from torch import Tensor
 
 from ..files.video import IMAGE_FOLDER_FPS, check_decoded, image_files, read_image, upright_rgb, view_sources
@@ -60,14 +62,14 @@ def read_frames(recording: Recording, wanted: range) -> tuple[Tensor, float]:
 
 
 @contextmanager
-def _video(source: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def _video(source: Path) -> Iterator[tuple[InputContainer, av.VideoStream]]:
     try:
         with av.open(str(source)) as container:
             if not container.streams.video:
                 raise ValueError(f"expected a video in {source.name}, found no video stream.")
             container.streams.video[0].thread_type = "AUTO"
             yield container, container.streams.video[0]
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise ValueError(
             f"expected a readable video in {source.name}, decoding failed ({error.strerror}): "
             "the file may be broken or no video."

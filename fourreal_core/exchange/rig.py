@@ -20,6 +20,7 @@ from ..grid import MAX_LENGTH, Cameras, FrameGrid, check_bytes
 from .nerfstudio_reading import TRANSFORMS, Dataset, read_dataset
 from .recordings import Recording, count_frames, folder_recordings, read_frames
 
+Size = tuple[int, int]  # height, width in pixels
 SAME_RATE = 0.01  # frame rates further apart than this share drift by a frame in the first hundred
 
 
@@ -133,8 +134,12 @@ def _times_and_stride(pick: RigPick, left: int | None, name: str) -> tuple[int, 
             f"expected at least {max(1, pick.times)} frames from the first frame on in every recording of {name}, the shortest has "
             f"{max(left, 0)}: choose an earlier first frame or fewer times."
         )
+    if pick.times == 1 or (pick.times and pick.stride):
+        return pick.times, pick.stride or 1
+    if left is None:
+        raise ValueError("expected the number of frames where times or stride is 0, got none")
     if pick.times:
-        return pick.times, pick.stride or ((left - 1) // (pick.times - 1) if pick.times > 1 else 1)
+        return pick.times, (left - 1) // (pick.times - 1)
     stride = pick.stride or 1
     times = (left - 1) // stride + 1
     if times > MAX_LENGTH:
@@ -162,7 +167,7 @@ def read_rig(
         video_THWC, rate = read_frames(recording, wanted)
         size = size or _cell_size(video_THWC.shape[1:3], height, width)
         check_bytes(len(plan.recordings), len(wanted), *size)
-        fits.append((video_THWC.shape[1:3], size, fit))
+        fits.append(((video_THWC.shape[1], video_THWC.shape[2]), size, fit))
         videos.append(video_THWC if video_THWC.shape[1:3] == size else fit_frames(video_THWC, *size, fit))
         rates.append(rate)
         if on_view is not None:
@@ -178,17 +183,17 @@ def read_rig(
     return grid.replace(provenance=provenance, cameras=plan.dataset and _fitted_cameras(plan.dataset, fits))
 
 
-def _fitted_cameras(dataset: Dataset, fits: Sequence[tuple]) -> Cameras:
+def _fitted_cameras(dataset: Dataset, fits: Sequence[tuple[Size, Size, str]]) -> Cameras:
     """The cameras as they see the cells. fits: for each view the size of its pictures, that of the cells, and how they were fitted."""
     lenses = []
     for lens, (source, size, fit) in zip(dataset.cameras.intrinsics, fits):
-        to_source = _pixels(*dataset.size, *source, "stretch")  # the pictures may be smaller copies
-        lenses.append(_pixels(*source, *size, fit) @ to_source @ lens)
+        to_source = _pixels(dataset.size, source, "stretch")  # the pictures may be smaller copies
+        lenses.append(_pixels(source, size, fit) @ to_source @ lens)
     return Cameras(dataset.cameras.world_to_camera, torch.stack(lenses))
 
 
-def _pixels(height: int, width: int, new_height: int, new_width: int, fit: str) -> Tensor:
-    scale_y, scale_x, shift_y, shift_x = fit_scale_and_shift(height, width, new_height, new_width, fit)
+def _pixels(size: Size, new_size: Size, fit: str) -> Tensor:
+    scale_y, scale_x, shift_y, shift_x = fit_scale_and_shift(*size, *new_size, fit)
     return torch.tensor([[scale_x, 0, shift_x], [0, scale_y, shift_y], [0, 0, 1]], dtype=torch.float32)
 
 

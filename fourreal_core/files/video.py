@@ -17,6 +17,7 @@ import av
 import numpy as np
 import torch
 import torch.nn.functional as F
+from av.error import FFmpegError
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -107,7 +108,7 @@ def fit_frames(video, height: int, width: int, fit: str = "crop") -> Tensor:
     frames = frames_tensor(video, "the video to resize")
     if frames.is_floating_point():
         check_range(frames, "the video to resize")  # clamping would hide another value range
-    box, inner = _fit_boxes(*frames.shape[1:3], height, width, fit)
+    box, inner = _fit_boxes(frames.shape[1], frames.shape[2], height, width, fit)
     top, left, crop_height, crop_width = box
     fitted_NHWC = torch.zeros(len(frames), height, width, 3, dtype=frames.dtype, device=frames.device)
     y, x = (height - inner[0]) // 2, (width - inner[1]) // 2
@@ -174,7 +175,7 @@ def read_video(path: str | Path, *, frames: int | None = None, start: float = 0.
                 check_decoded(decoded, path.name)
                 if frames is not None and len(decoded) >= frames:
                     break
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise ValueError(
             f"expected a readable video in {path.name}, decoding failed after {len(decoded)} frames ({error.strerror}): "
             "the file may be broken or no video."
@@ -245,7 +246,7 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
     try:
         _encode(part, frames_NHWC, rate, lossless)
         os.replace(part, path)
-    except (av.error.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         raise ValueError(f"expected to write {path.name}, writing failed: {error}.") from error
     finally:
         part.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,7 @@ def grid_atlases(grid: FrameGrid, *, on_view: Callable[[int, int], None] | None 
     digest, strips, small = hashlib.blake2b(repr(tuple(grid.frames.shape)).encode(), digest_size=12), [], []
     for view, video_THWC in enumerate(grid.frames):
         cells_NHWC = to_bytes(video_THWC)
-        digest.update(cells_NHWC)
+        digest.update(cells_NHWC.tobytes())
         strips.append(jpeg(tile(resized(cells_NHWC, strip.cell), strip)))
         small.append(resized(cells_NHWC, overview.cell))
         if on_view is not None:
@@ -75,8 +75,8 @@ def grid_atlases(grid: FrameGrid, *, on_view: Callable[[int, int], None] | None 
 
 def layout(count: int, across: int, cell: tuple[int, int]) -> Layout:
     """`count` cells in lines of `across` (at least 1, at most count)."""
-    pitch = tuple(math.ceil(side / BLOCK) * BLOCK for side in cell)
-    return Layout(min(max(across, 1), count), cell, pitch)
+    width, height = (math.ceil(side / BLOCK) * BLOCK for side in cell)
+    return Layout(min(max(across, 1), count), cell, (width, height))
 
 
 def fitted_size(size: tuple[int, int], count: int, pixels: int) -> tuple[int, int]:
@@ -99,7 +99,7 @@ def resized(cells_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def tile(cells_NHWC: Sequence[np.ndarray], places: Layout) -> np.ndarray:
+def tile(cells_NHWC: np.ndarray, places: Layout) -> np.ndarray:
     """uint8 [H', W', 3]: every cell at its place; its last pixels are repeated up to the next cell, the rest is black."""
     lines = math.ceil(len(cells_NHWC) / places.across)
     width, height = places.pitch

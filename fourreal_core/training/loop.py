@@ -121,7 +121,7 @@ def train(
         update_ema(state.ema, state.model, state.step)
         state.step += 1
         means = processes.sum(torch.stack([error.detach(), guess_error(batch, *target)])) / count
-        state.losses.append(Losses(*means.tolist(), gradient.item()))
+        state.losses.append(Losses(means[0].item(), means[1].item(), gradient.item()))
         stopped = processes.any(bool(report(state)), device)
         if processes.first and (stopped or state.step == plan.steps or state.step % plan.save_every == 0):
             save_state(folder, plan.stage, state, asdict(plan))

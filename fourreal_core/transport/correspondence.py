@@ -77,7 +77,7 @@ class CellFlows:
         self.positions_hw2 = pixel_positions(self.height, self.width)
         self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
         self._kept_bytes = 0
-        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._search.setFinestScale(0)
         self._search.setVariationalRefinementIterations(settings.refinements)
 
@@ -163,7 +163,8 @@ class CellFlows:
     def _search_flow(self, start: Cell, end: Cell) -> np.ndarray:
         first, second = (self._keep(("grey", cell), partial(self._grey, cell)) for cell in (start, end))
         margin = self.settings.margin
-        return np.ascontiguousarray(self._search.calc(first, second, None)[margin:-margin, margin:-margin])
+        flow = self._search.calc(first, second, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return np.ascontiguousarray(flow[margin:-margin, margin:-margin])
 
     def _turned(self, corner: Cell, elsewhere: Cell, later: Cell) -> np.ndarray:
         motion_hw2 = self.flow(corner, later)

@@ -9,6 +9,7 @@ R samples to be shaded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from .shapes import Rays, Solids, first_hits, parallel_rays, perspective_rays
 TILE, SHADOW_TILE = 4, 8  # pixels and texels a side
 SHADED_RAYS_AT_ONCE = {"cpu": 2**16, "cuda": 2**23}
 SUN_HEIGHT = 30.0  # where the sun's rays start
+
+
+Part = TypeVar("Part", Solids, Materials, Daylight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +38,11 @@ class Scenes:
 
     def map(self, change) -> Scenes:
         """`change` applied to every tensor."""
-        parts = [
-            type(part)(*(change(value) for value in vars(part).values()))
-            for part in (self.solids, self.materials, self.light)
-        ]
+
+        def changed(part: Part) -> Part:
+            return type(part)(*(change(value) for value in vars(part).values()))
+
+        parts = changed(self.solids), changed(self.materials), changed(self.light)
         return Scenes(*parts, change(self.pose_NV44), change(self.intrinsics_NV33))
 
 

@@ -174,7 +174,7 @@ def random_figures(dice: Dice, moment_T: Tensor) -> tuple[Solids, Tensor]:
     return Solids(
         solids.centre_NTP3.view(count, FIGURES, times, joints, 3).transpose(1, 2).flatten(2, 3),
         solids.frame_NTP33.view(count, FIGURES, times, joints, 3, 3).transpose(1, 2).flatten(2, 3),
-        *(part.view(count, -1) for part in (solids.length_NP, solids.tip_NP, solids.box_NP)), shown_NFJ.flatten(1),
+        solids.length_NP.view(count, -1), solids.tip_NP.view(count, -1), solids.box_NP.view(count, -1), shown_NFJ.flatten(1),
     ), worn_NFJ.flatten(1)  # fmt: skip
 
 

@@ -150,9 +150,8 @@ class Shader:
         entry_R = (samples.moment_R * SHADOW_SIZE + corner_2R[1].long()) * SHADOW_SIZE + corner_2R[0].long()
         weights = ((1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v)
         steps = (0, 1, SHADOW_SIZE, SHADOW_SIZE + 1)
-        mean_R, square_R = sum(
-            weight * self.moments[:, entry_R + step] for weight, step in zip(weights, steps, strict=True)
-        )
+        corners = [weight * self.moments[:, entry_R + step] for weight, step in zip(weights, steps, strict=True)]
+        mean_R, square_R = corners[0] + corners[1] + corners[2] + corners[3]
         below_R = mean_R - _dot(sun_33R[2], point_3R) - 0.02
         variance_R = (square_R - mean_R.square()).clamp_min(3e-4)
         share_R = ((variance_R / (variance_R + below_R.square()) - 0.25) / 0.75).clamp_min(0)

@@ -70,6 +70,7 @@ def random_arc(rng: np.random.Generator, bottom: float, top: float, radius: floa
     closer, zoom = random_approach(rng)
     jitter = rng.normal(0, 0.06, (2, 3))
     jitter[1] = jitter[0] + 0.5 * jitter[1]
+    roll = rng.normal(0, 0.02, 2)
     return CameraArc(
         target=(0.0, (top + bottom) / 2, 0.0),
         azimuth=(float(azimuth), float(azimuth + sweep)),
@@ -78,7 +79,7 @@ def random_arc(rng: np.random.Generator, bottom: float, top: float, radius: floa
         zoom=(1.0, float(zoom)),
         field=field,
         jitter=(tuple(jitter[0]), tuple(jitter[1])),
-        roll=tuple(float(angle) for angle in rng.normal(0, 0.02, 2)),
+        roll=(float(roll[0]), float(roll[1])),
     )
 
 

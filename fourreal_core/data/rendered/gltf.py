@@ -270,7 +270,7 @@ def _read_primitive(
         read_accessor(document, binary, primitive["indices"]).ravel() if "indices" in primitive else np.arange(count)
     )
     triangles_M3 = indices[: len(indices) // 3 * 3].astype(np.int64).reshape(-1, 3)
-    joints_N4, weights_N4 = np.zeros((count, 4), np.int64), np.tile(np.float32([1, 0, 0, 0]), (count, 1))
+    joints_N4, weights_N4 = np.zeros((count, 4), np.int64), np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1))
     if skinned and "JOINTS_0" in read:
         joints_N4, weights_N4 = clean_weights(read["JOINTS_0"], read["WEIGHTS_0"], joint_count)
     normals_N3 = read["NORMAL"].astype(np.float32) if "NORMAL" in read else vertex_normals(positions_N3, triangles_M3)
@@ -310,7 +310,7 @@ def _material_of(document: Mapping, primitive: Mapping) -> tuple[np.ndarray, int
     """Linear base colour, texture index (-1: none) and whether the material is unlit."""
     material = document["materials"][primitive["material"]] if "material" in primitive else {}
     surface = material.get("pbrMetallicRoughness", {})
-    colour = np.float32(surface.get("baseColorFactor", (1, 1, 1, 1))[:3])
+    colour = np.array(surface.get("baseColorFactor", (1, 1, 1, 1))[:3], np.float32)
     return (
         colour,
         surface.get("baseColorTexture", {}).get("index", -1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -118,15 +119,16 @@ class Renderer:
         self._shadow = self.context.depth_texture((SHADOW_SIZE, SHADOW_SIZE))
         self._shadow.compare_func = "<="
         self._shadow_target = self.context.framebuffer(depth_attachment=self._shadow)
-        self._surface = self.context.program(SURFACE_VERTEX, SURFACE_FRAGMENT)
-        self._cast = self.context.program(SHADOW_VERTEX, SHADOW_FRAGMENT)
-        self._ground = self.context.program(GROUND_VERTEX, GROUND_FRAGMENT)
-        self._sky = self.context.program(SKY_VERTEX, SKY_FRAGMENT)
-        corners = self.context.buffer(np.float32([[-1, -1], [1, -1], [-1, 1], [1, 1]]).tobytes())
+        # Any: the members that are used are uniforms, which the types of moderngl cannot tell from attributes
+        self._surface: Any = self.context.program(SURFACE_VERTEX, SURFACE_FRAGMENT)
+        self._cast: Any = self.context.program(SHADOW_VERTEX, SHADOW_FRAGMENT)
+        self._ground: Any = self.context.program(GROUND_VERTEX, GROUND_FRAGMENT)
+        self._sky: Any = self.context.program(SKY_VERTEX, SKY_FRAGMENT)
+        corners = self.context.buffer(np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], np.float32).tobytes())
         self._sky_quad = self.context.vertex_array(self._sky, [(corners, "2f", "corner")])
         self._ground_quad = self.context.vertex_array(self._ground, [(corners, "2f", "corner")])
         self._stage: Stage | None = None
-        self._textures: dict[int, tuple[np.ndarray, object]] = {}
+        self._textures: dict[int, tuple[np.ndarray, Any]] = {}
 
     def __enter__(self) -> Renderer:
         return self
@@ -292,13 +294,13 @@ class Renderer:
         return shaded, cast, vertex_buffer, index_buffer
 
 
-def _open_context():
+def _open_context() -> Any:
     try:
         import moderngl
     except ImportError as error:
         raise RendererUnavailable("rendering needs the Python package moderngl: pip install moderngl") from error
     try:
-        return moderngl.create_standalone_context(backend="egl", require=330)
+        return moderngl.create_context(standalone=True, backend="egl", require=330)  # pyright: ignore[reportArgumentType]
     except Exception as error:  # glcontext raises this very class for a missing library, device or driver
         raise RendererUnavailable(
             f"no OpenGL 3.3 context through EGL ({error}): install libegl1 and libgl1-mesa-dri (Debian names)"

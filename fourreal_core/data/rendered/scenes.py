@@ -144,7 +144,7 @@ def random_main(rng: np.random.Generator, file: Path, seconds: float) -> tuple[A
     clips = [clip for clip in model.clips if clip.duration >= SHORTEST_CLIP]
     if not clips:
         raise ValueError(f"{model.name} has no animation of at least {SHORTEST_CLIP} s: choose an animated model")
-    best = None
+    tries = []
     for _ in range(8):
         clip = clips[rng.integers(len(clips))]
         hidden = random_hidden(rng, model)
@@ -152,11 +152,10 @@ def random_main(rng: np.random.Generator, file: Path, seconds: float) -> tuple[A
         start = float(rng.uniform(0, clip.duration - span))
         movement = clip_motion(model.without(hidden), clip, start, span)
         span = span * float(np.clip(WILD_MOTION / max(movement, 1e-6), 0.3, 1.0))
-        if best is None or movement > best[0]:
-            best = (movement, clip, hidden, start, span)
+        tries.append((movement, clip, hidden, start, span))
         if movement > VISIBLE_MOTION:
             break
-    _, clip, hidden, start, span = best
+    _, clip, hidden, start, span = max(tries, key=lambda one: one[0])
     return place_actor(rng, file, clip, hidden, start, span, size=1.0, spot=np.zeros(2)), span
 
 
@@ -281,7 +280,7 @@ def random_ground(rng: np.random.Generator, files: Sequence[Path]) -> np.ndarray
     """A ground picture uint8 [h, w, 3]: three times in five one of the files, else noise, tiles or plain grey."""
     kind = rng.random()
     if files and kind < 0.6:
-        return open_picture(files[rng.integers(len(files))])
+        return open_picture(files[int(rng.integers(len(files)))])
     if kind < 0.8:
         return noise_picture(rng)
     return tile_picture(rng) if kind < 0.93 else np.full((1, 1, 3), 170, np.uint8)

@@ -53,10 +53,10 @@ def world_matrices(model: Model, clip: Clip | None, seconds: float) -> np.ndarra
     local = [{"translation": node.translation, "rotation": node.rotation, "scale": node.scale} for node in model.nodes]
     for channel in clip.channels if clip else ():
         local[channel.node][channel.property] = sample_channel(channel, seconds)
-    world: list[np.ndarray | None] = [None] * len(local)
+    world: dict[int, np.ndarray] = {}
 
     def resolve(index: int) -> np.ndarray:
-        if world[index] is None:
+        if index not in world:
             matrix = np.eye(4)
             matrix[:3, :3] = rotation_matrix(local[index]["rotation"]) * local[index]["scale"]
             matrix[:3, 3] = local[index]["translation"]

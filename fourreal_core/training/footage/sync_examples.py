@@ -64,7 +64,9 @@ class Encoder:
         if self.shown:
             grey_VTHWC = torch.where(known_VT[:, :, None, None, None], pixels_VTHWC, torch.tensor(GREY))
             shown = encode_frames(grey_VTHWC, self.encoding, self.codec, on_piece=on_piece)
-        counts = latent_counts(known_VT, valid_VTHW, tuple(frames_VTHWC.shape[2:4]), self.encoding, self.codec)
+        counts = latent_counts(
+            known_VT, valid_VTHW, (frames_VTHWC.shape[2], frames_VTHWC.shape[3]), self.encoding, self.codec
+        )
         return LatentExample(clean, shown, counts, known_VT, frames_VTHWC)
 
 
