@@ -263,7 +263,7 @@ def test_a_machine_without_opengl_gets_one_clear_error(monkeypatch):
     def refuse(**_):
         raise OSError("libEGL.so not found")
 
-    monkeypatch.setattr(moderngl, "create_standalone_context", refuse)
+    monkeypatch.setattr(moderngl, "create_context", refuse)
     with pytest.raises(RendererUnavailable, match="libEGL.so not found.*install libegl1"):
         Renderer(H, W)
 
