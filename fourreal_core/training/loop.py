@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, amp, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..flow import add_noise, velocity_from_x0
@@ -186,4 +186,4 @@ def like(sigma_N: Tensor, x: Tensor) -> Tensor:
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """Arithmetic in this precision, see `TrainingPlan`."""
     dtype = fast_dtype(str(device)) if precision == "auto" else getattr(torch, precision)
-    return torch.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()
+    return amp.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()

@@ -12,7 +12,7 @@ from typing import Any
 import comfy.model_management
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
-from torch import Tensor
+from torch import Tensor, amp
 from torch.utils.checkpoint import checkpoint
 
 from ...fourreal_core.model.sync import Sync
@@ -150,7 +150,7 @@ def _in_precision_of_tokens(layer: Sync, checkpointing: bool) -> Sync:
     """A layer whose weights are float32, computed in the tokens' number format."""
 
     def run(y_time: Tensor, y_view: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(y_time.device.type, y_time.dtype, enabled=y_time.dtype != torch.float32):
+        with amp.autocast(y_time.device.type, y_time.dtype, enabled=y_time.dtype != torch.float32):
             x_time, x_view = layer(y_time, y_view, sigma)
         same = x_view is x_time
         x_time = x_time.to(y_time.dtype)

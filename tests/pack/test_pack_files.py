@@ -4,6 +4,7 @@ import ast
 import asyncio
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def test_help_pages_name_every_setting(node):
 def test_there_is_one_templates_folder():
     accepted = ["example_workflows", "example", "examples", "workflow", "workflows"]
     assert [name for name in accepted if (PACK / name).is_dir()] == ["workflows"]  # the host serves the first one only
+
+
+def test_installation_tests_run_the_workflows_that_need_no_download():
+    listed = re.search(r"^cpu = (\[.*\])$", (PACK / "comfy-test.toml").read_text(), re.MULTILINE)
+    downloads = re.compile(r'"url": *"https://[^"]*\.safetensors')
+    assert sorted(json.loads(listed[1])) == [file.name for file in WORKFLOWS if not downloads.search(file.read_text())]
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
