@@ -193,6 +193,10 @@ class FrameGrid:
         """A new grid with some fields changed; the others are shared, not copied."""
         return dataclasses.replace(self, **changes)
 
+    def filled(self, frames: Tensor) -> FrameGrid:
+        """The grid with these frames [V, T, H, W, 3] in its unknown cells; known cells stay bit-exact, and `known` says which they are."""
+        return self.replace(frames=torch.where(self.known[:, :, None, None, None], self.frames, frames))
+
     def swapped(self) -> FrameGrid:
         """The grid with view and time exchanged: `swapped().frames[t, v] = frames[v, t]`. Cameras belong to views and are dropped."""
         return self.replace(

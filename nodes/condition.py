@@ -16,7 +16,7 @@ from ..host.model import CONDITION_KEY
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, with_provenance
 from ..host.vae import vae_codec
 from .load import expect_grid_model
-from .transport import transport_guess
+from .transport import predictions_of
 
 LATENT_KEY = "fourreal"
 AS_CONDITIONED = "as conditioned"
@@ -44,13 +44,13 @@ def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoi
     grid_model = expect_grid_model(model)
     check_guess(grid, guess)
     config = grid_model.diffusion_model.config
-    carried = transport_guess(grid) if config.guess or guess is None else None
+    carried = predictions_of(grid) if config.guess or guess is None else None
     start_VTHWC = carried.blend if guess is None else guess.frames
     if guess is not None and carried is not None:
         carried = lean_towards(carried, guess.frames, denoise)
     condition_VCTHW = grid_condition(grid, config, carried)
     latent = {
-        "samples": to_model(torch.where(_cells(grid.known), grid.frames, start_VTHWC)),
+        "samples": to_model(grid.filled(start_VTHWC).frames),
         "noise_mask": _unknown_mask(grid),
         LATENT_KEY: {"grid": grid, "model": grid_model.checkpoint_hash},
     }
@@ -71,7 +71,7 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
             "the sampler returned pixels that are not numbers: try another sampler, more steps or a lower cfg"
         )
     sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
-    return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC).contiguous())
+    return grid.filled(sampled_VTHWC)
 
 
 def decode_latent_grid(
@@ -87,7 +87,7 @@ def decode_latent_grid(
     sampled_VTHWC = decode_frames(
         latent["samples"], encoding, vae_codec(vae, tiled), size, ~grid.known, counting_progress()
     )
-    return grid.replace(frames=torch.where(_cells(grid.known), grid.frames, sampled_VTHWC))
+    return grid.filled(sampled_VTHWC)
 
 
 def _grid_of(latent: dict, grid: FrameGrid | None) -> FrameGrid:
@@ -110,10 +110,6 @@ def _encoding_of(latent: dict, chosen: str, vae) -> str | None:
             f"choose the encoding that it was made with, {', '.join(ENCODINGS)}"
         )
     return encoding
-
-
-def _cells(known_VT):
-    return known_VT[:, :, None, None, None]
 
 
 def _unknown_mask(grid: FrameGrid) -> torch.Tensor:

@@ -42,8 +42,9 @@ class LatentGrid:
     def encode(self, unknown_VTHWC: torch.Tensor | float, wanted_VT: torch.Tensor | None = None) -> torch.Tensor:
         """Latents [V, C, L, h, w] of the known cells, with these frames (or this grey) in the others."""
         filling = torch.as_tensor(unknown_VTHWC, dtype=torch.float32)
-        frames_VTHWC = torch.where(self.grid.known[:, :, None, None, None], self.grid.frames, filling)
-        return encode_frames(frames_VTHWC, self.encoding, self.codec, wanted_VT, counting_progress())
+        return encode_frames(
+            self.grid.filled(filling).frames, self.encoding, self.codec, wanted_VT, counting_progress()
+        )
 
 
 def needed_condition(model) -> str:

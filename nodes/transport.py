@@ -5,20 +5,20 @@ from weakref import WeakKeyDictionary
 from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.transport import TransportGuess, transport, transport_fill
+from ..fourreal_core.transport import Predictions, transport, transport_fill
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 
-_latest: WeakKeyDictionary[FrameGrid, TransportGuess] = WeakKeyDictionary()
+_latest: WeakKeyDictionary[FrameGrid, Predictions] = WeakKeyDictionary()
 
 
-def transport_guess(grid: FrameGrid) -> TransportGuess:
-    """Transport's predictions for a grid. The latest are kept, because one grid is sampled with many seeds."""
-    guess = _latest.get(grid)
-    if guess is None:
-        guess = transport(grid, on_cell=counting_progress())
+def predictions_of(grid: FrameGrid) -> Predictions:
+    """Transport's predictions of a grid. The latest are kept, because one grid is sampled with many seeds."""
+    predictions = _latest.get(grid)
+    if predictions is None:
+        predictions = transport(grid, on_cell=counting_progress())
         _latest.clear()
-        _latest[grid] = guess
-    return guess
+        _latest[grid] = predictions
+    return predictions
 
 
 class FourRealTransportFill(io.ComfyNode):

@@ -5,7 +5,6 @@ Shape suffixes: V views, T times, H W pixels, C = 3 colour channels. `x[v, t]` i
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
@@ -34,5 +33,4 @@ def _filled(grid: FrameGrid, guess_VTHWC: Tensor, name: str) -> FrameGrid:
             f"{int(grid.known[0].sum())} of {grid.times} and {int(grid.known[:, 0].sum())} of {grid.views}: "
             "this fill needs a fixed-view and a freeze-time video."
         )
-    frames = torch.where(grid.known[:, :, None, None, None], grid.frames, guess_VTHWC)
-    return grid.replace(frames=frames, provenance={**grid.provenance, "fill": name})
+    return grid.filled(guess_VTHWC).replace(provenance={**grid.provenance, "fill": name})

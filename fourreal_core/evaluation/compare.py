@@ -24,7 +24,7 @@ from ..model.condition import grid_condition
 from ..model.two_stream import GridModel
 from ..sampling.sample import sample_grid
 from ..sampling.tiles import sample_large_grid
-from ..transport import TransportGuess, transport
+from ..transport import Predictions, transport
 from . import baselines
 from .image import psnr
 from .measure import hide, model_flops, score, timed
@@ -133,9 +133,9 @@ def large_jobs(model: GridModel, seeds: Sequence[int]) -> Iterator[Job]:
         )
 
 
-def blend_fill(grid: FrameGrid, predictions: TransportGuess) -> FrameGrid:
+def blend_fill(grid: FrameGrid, predictions: Predictions) -> FrameGrid:
     """What `transport_fill` gives, of predictions at hand."""
-    return grid.replace(frames=torch.where(grid.known[..., None, None, None], grid.frames, predictions.blend))
+    return grid.filled(predictions.blend)
 
 
 def run(todo: Sequence[Job], truths: Sequence[FrameGrid], model_hash: str, results: Results) -> Iterator[Record]:
@@ -156,7 +156,7 @@ def run(todo: Sequence[Job], truths: Sequence[FrameGrid], model_hash: str, resul
                 yield record
 
 
-def evaluate(job: Job, truth: FrameGrid, predict: Callable[[], tuple[TransportGuess, float]]) -> Record:
+def evaluate(job: Job, truth: FrameGrid, predict: Callable[[], tuple[Predictions, float]]) -> Record:
     """The numbers of one job on one grid; for the task also PSNR by distance. predict() -> (predictions, their seconds)."""
     task, fill, before = hide(truth, known_cells(job.condition, truth)), job.fill, 0.0
     if job.takes_predictions:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 
+from .channels import GUESS_CHANNELS, KNOWN_CHANNELS
+
 PATCH = 8  # pixels per token side: the convolutional stem halves three times
 LARGEST = {  # bounds a stranger's checkpoint before anything of it is built
     "width": 8192,
@@ -16,11 +18,6 @@ LARGEST = {  # bounds a stranger's checkpoint before anything of it is built
     "sync_sigma_width": 1024,
 }
 TRAINED_SYNC = ("hard", "soft", "sequential", "fused")  # the kinds of synchronization that may have trained layers
-KNOWN_CHANNELS = 4  # known pixels (3) and known mask (1)
-GUESS_CHANNELS = (
-    18  # Transport's two predictions (2 x 3), confidences (2 x 1), sources (2 x 3) and displacements (2 x 2)
-)
-DISPLACEMENT_UNIT = 8.0  # pixels: the unit of displacements in a condition and in the network's output
 
 
 @dataclass(frozen=True)

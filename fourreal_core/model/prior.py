@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..transport import LEAST_DOUBT, blend_predictions
-from .config import DISPLACEMENT_UNIT, KNOWN_CHANNELS
+from ..transport import LEAST_DOUBT, Direction, blend_predictions
+from .channels import DISPLACEMENT_UNIT, Channels, pack, unpack
 
 EVEN_ODDS_ERROR = 0.1  # rms error of a prediction of confidence 1/2, in model pixels (Transport is calibrated so)
 GREY_ERROR = 0.5  # rms error of plain grey, where there is no guess
@@ -27,23 +27,22 @@ SHARE_OF_NOISE = 0.0001  # of the guess's squared error is left for the noise to
 class Prior:
     """Guess and evidence of frames at noise level sigma.
 
-    x `[M, 3, H, W]`, sigma_M `[M]`, condition `[M, 4 or 22, H, W]` as made by `conditioning.grid_condition`.
-    evidence `[M, 3, H, W]` and channels `[M, condition channels, H, W]` are the network's input.
+    x `[M, 3, H, W]`, sigma_M `[M]`, condition `[M, 4 or 22, H, W]` in the order of channels.py.
+    evidence `[M, 3, H, W]` and channels `[M, condition channels, H, W]` are the network's input: the condition, with the guess and the
+    difference of the two predictions in their place. time, view: Transport's two predictions, channel-first; None without a guess.
     """
 
     def __init__(self, x_MCHW: Tensor, sigma_M: Tensor, condition_MCHW: Tensor):
         self.x, self.sigma_M = x_MCHW, sigma_M.float()
-        self.known, self.mask = condition_MCHW[:, :3], condition_MCHW[:, 3:4]
-        if condition_MCHW.shape[1] == KNOWN_CHANNELS:
-            self.guess, self.carried = torch.zeros_like(x_MCHW), None
-            self.channels, variance = condition_MCHW, GREY_ERROR**2
+        self.known, self.mask, self.time, self.view = unpack(condition_MCHW)
+        if self.time is None:
+            self.guess, self.channels = torch.zeros_like(x_MCHW), condition_MCHW
+            variance = GREY_ERROR**2
         else:
-            self.carried = CarriedPair(condition_MCHW[:, KNOWN_CHANNELS:])
-            time, view, confidences = self.carried.time, self.carried.view, self.carried.confidences
-            self.guess = _blend(time, view, *confidences)
-            parts = [self.known, self.mask, self.guess, time - view, *confidences, *self.carried.origins]
-            self.channels = torch.cat(parts, dim=1)
-            self.error = blend_variance(*confidences).sqrt()
+            self.guess = _blend(self.time, self.view)
+            difference = self.view._replace(frames=self.time.frames - self.view.frames)
+            self.channels = pack(Channels(self.known, self.mask, self.time._replace(frames=self.guess), difference))
+            self.error = blend_variance(self.time.confidence, self.view.confidence).sqrt()
             variance = SHARE_OF_NOISE * self.error.square()
         self.evidence = self._evidence(variance)
 
@@ -65,35 +64,24 @@ class Prior:
         """
         correction = out_MCHW[:, :3] + out_MCHW[:, 3:4] * self.evidence
         guess = self.guess
-        if self.carried is not None:
-            time, view = self.carried.displaced(out_MCHW[:, 5:7], out_MCHW[:, 7:9])
-            guess = _blend(time, view, *self.carried.confidences)
-            correction = correction + out_MCHW[:, 4:5] * (time - view)
-            for share, source in zip(out_MCHW[:, 9:11].split(1, dim=1), self.carried.origins[:2]):
+        if self.time is not None:
+            time, view = displaced(self.time, out_MCHW[:, 5:7]), displaced(self.view, out_MCHW[:, 7:9])
+            guess = _blend(time, view)
+            correction = correction + out_MCHW[:, 4:5] * (time.frames - view.frames)
+            for share, source in zip(out_MCHW[:, 9:11].split(1, dim=1), (time.source, view.source)):
                 correction = correction + share * (source - guess)
             limit = MOST_ERRORS * self.error
             correction = torch.maximum(torch.minimum(correction, limit), -limit)
         return torch.where(self.mask > 0.5, self.known, guess + correction)
 
 
-class CarriedPair:
-    """Transport's two predictions with the frames they were read from, so that the network can read them elsewhere.
+def displaced(direction: Direction, shift_M2HW: Tensor) -> Direction:
+    """A prediction read this much further away in its source (`DISPLACEMENT_UNIT` pixels); 0 changes nothing.
 
     [ours] Most of Transport's error is misplacement by a few pixels, which no added colour mends without blur.
     """
-
-    def __init__(self, channels_MCHW: Tensor):
-        """channels `[M, 18, H, W]` as made by `conditioning.guess_channels`."""
-        self.time, self.view, *rest = channels_MCHW.split([3, 3, 1, 1, 3, 3, 2, 2], dim=1)
-        self.confidences, self.origins = rest[:2], rest[2:]
-
-    def displaced(self, shift_time_M2HW: Tensor, shift_view_M2HW: Tensor) -> tuple[Tensor, Tensor]:
-        """Both predictions `[M, 3, H, W]` read this much further away (`DISPLACEMENT_UNIT` pixels); 0 changes nothing."""
-        source_time, source_view, back_time, back_view = self.origins
-        return (
-            self.time + look_up(source_time, back_time + shift_time_M2HW) - look_up(source_time, back_time),
-            self.view + look_up(source_view, back_view + shift_view_M2HW) - look_up(source_view, back_view),
-        )
+    source, back = direction.source, direction.back
+    return direction._replace(frames=direction.frames + look_up(source, back + shift_M2HW) - look_up(source, back))
 
 
 def look_up(frames_MCHW: Tensor, back_M2HW: Tensor) -> Tensor:
@@ -111,6 +99,6 @@ def blend_variance(confidence_time: Tensor, confidence_view: Tensor) -> Tensor:
     return (EVEN_ODDS_ERROR**2 / odds).clamp(SMALLEST_ERROR**2, 1.0)
 
 
-def _blend(time: Tensor, view: Tensor, confidence_time: Tensor, confidence_view: Tensor) -> Tensor:
-    channel_last = (time.movedim(1, -1), view.movedim(1, -1), confidence_time[:, 0], confidence_view[:, 0])
-    return blend_predictions(*channel_last).movedim(-1, 1)
+def _blend(time: Direction, view: Direction) -> Tensor:
+    frames = (time.frames.movedim(1, -1), view.frames.movedim(1, -1))
+    return blend_predictions(*frames, time.confidence[:, 0], view.confidence[:, 0]).movedim(-1, 1)

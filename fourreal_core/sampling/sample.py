@@ -18,7 +18,7 @@ from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
 from ..grid import FrameGrid
 from ..model.condition import grid_condition, lean_towards
 from ..model.two_stream import GridModel
-from ..transport import TransportGuess, transport
+from ..transport import Predictions, transport
 
 Velocity = Callable[[Tensor, float], Tensor]
 Sampler = Callable[[Velocity, Tensor, list[float]], Iterator[tuple[Tensor, Tensor]]]
@@ -68,7 +68,7 @@ def sample_grid(
     guess: FrameGrid | None = None,
     denoise: float = 1.0,
     on_step: Callable[[int, int, Tensor], None] | None = None,
-    predictions: TransportGuess | None = None,
+    predictions: Predictions | None = None,
 ) -> FrameGrid:
     """Fill every unknown cell; known cells come back bit-exact.
 
@@ -101,7 +101,6 @@ def sample_grid(
     for step, (x, x0) in enumerate(states, start=1):  # noqa: B007 - the last x is the sample
         if on_step:
             on_step(step, steps, from_model(x0[0].cpu()))
-    frames = torch.where(grid.known[..., None, None, None], grid.frames, from_model(x[0].cpu()))
     provenance = {
         **grid.provenance,
         "model": getattr(model, "checkpoint_hash", "unsaved"),
@@ -113,10 +112,10 @@ def sample_grid(
         "sampler": sampler,
         "denoise": denoise,
     }
-    return grid.replace(frames=frames, provenance=provenance)
+    return grid.filled(from_model(x[0].cpu())).replace(provenance=provenance)
 
 
-def _start(grid: FrameGrid, guess: FrameGrid | None, predictions: TransportGuess | None, denoise: float) -> Tensor:
+def _start(grid: FrameGrid, guess: FrameGrid | None, predictions: Predictions | None, denoise: float) -> Tensor:
     """Clean pixels `[V, 3, T, H, W]` that the noise is mixed into; at denoise 1 they do not matter."""
     if denoise == 1.0:
         return to_model(grid.frames)

@@ -10,7 +10,6 @@ Shape suffixes: V views, T times, H W pixels, 3 colours, 2 = (x, y) in pixels, K
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,54 +17,15 @@ import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
+from .predictions import LEAST_DOUBT, Direction, Predictions
 
 if TYPE_CHECKING:
     from .carry import Carried
     from .correspondence import CellFlows
 
 Cell = tuple[int, int]  # (view, time)
-COPY_CONFIDENCE = (
-    0.1  # of a frame copied from the next cell because nothing could be carried; divided by the distance in cells
-)
-LEAST_DOUBT = 1e-4  # confidences are kept this far from 0 and 1 when they are compared
-
-
-@dataclass(frozen=True)
-class TransportGuess:
-    """Two predictions of every cell, their confidences, and what they were made from; float32 on the CPU.
-
-    Known cells: the frame itself, confidence 1, its own source with displacement 0. Where several Ls were merged, source and
-    displacement are those of the surest one.
-    """
-
-    along_time: Tensor  # [V, T, H, W, 3] 0..1: x[v, t0] moved by the motion seen from a known view
-    along_view: Tensor  # [V, T, H, W, 3] 0..1: x[v0, t] moved by the parallax seen at a known time
-    confidence_time: Tensor  # [V, T, H, W] 0..1
-    confidence_view: Tensor  # [V, T, H, W] 0..1
-    source_time: Tensor  # [V, T, H, W, 3] 0..1: the frame that `along_time` was read from
-    source_view: Tensor  # [V, T, H, W, 3] 0..1: the frame that `along_view` was read from
-    back_time: Tensor  # [V, T, H, W, 2] pixels: from each pixel to where `along_time` read it in `source_time`
-    back_view: Tensor  # [V, T, H, W, 2] pixels: likewise for `along_view`
-
-    @property
-    def blend(self) -> Tensor:
-        """[V, T, H, W, 3] 0..1: the final guess."""
-        return blend_predictions(self.along_time, self.along_view, self.confidence_time, self.confidence_view)
-
-
-def blend_predictions(
-    along_time: Tensor, along_view: Tensor, confidence_time: Tensor, confidence_view: Tensor
-) -> Tensor:
-    """Mean of two predictions [..., 3] weighted by the odds of their confidences [...]; differentiable.
-
-    Confidence c means an expected squared error proportional to (1 - c) / c, so the odds c / (1 - c) are the inverse variances
-    of the best linear blend; at confidence 1 one prediction is taken alone. Lies between the two predictions.
-    """
-    sure_time = confidence_time.clamp(LEAST_DOUBT, 1 - LEAST_DOUBT)
-    sure_view = confidence_view.clamp(LEAST_DOUBT, 1 - LEAST_DOUBT)
-    pull_time, pull_view = sure_time * (1 - sure_view), sure_view * (1 - sure_time)
-    share_time = (pull_time / (pull_time + pull_view)).unsqueeze(-1)
-    return along_view + share_time * (along_time - along_view)
+# of a frame copied from the next cell because nothing could be carried; divided by the distance in cells
+COPY_CONFIDENCE = 0.1
 
 
 def transport_fill(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = None) -> tuple[FrameGrid, Tensor]:
@@ -73,19 +33,18 @@ def transport_fill(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | Non
 
     on_cell: as in `transport`. Raises ValueError when no cell is known.
     """
-    guess = transport(grid, on_cell=on_cell)
-    frames = torch.where(grid.known[:, :, None, None, None], grid.frames, guess.blend)
-    return grid.replace(frames=frames), torch.maximum(guess.confidence_time, guess.confidence_view)
+    predictions = transport(grid, on_cell=on_cell)
+    return grid.filled(predictions.blend), predictions.confidence
 
 
-def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = None) -> TransportGuess:
+def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = None) -> Predictions:
     """Predict the unknown cells of any grid, any known pattern, from the nearest L of known cells (v, t0), (v0, t0), (v0, t).
 
     Cells without such an L use cells predicted before them, at lower confidence, and at last copy the nearest known cell.
     on_cell(done, total) is called after each predicted cell; raising inside cancels. Deterministic; the grid is not written to.
     Raises ValueError when no cell is known.
     """
-    # Here, because the model needs blend_predictions but never OpenCV.
+    # Here, because the model needs `blend_predictions` but never OpenCV.
     from .correspondence import CellFlows
 
     if not bool(grid.known.any()):
@@ -102,7 +61,7 @@ def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = N
             draft.copy(cell)
         if on_cell is not None:
             on_cell(done, total)
-    return draft.guess()
+    return draft.predictions()
 
 
 Ell = tuple[Cell, Cell, Cell]  # (v, t0), (v0, t0), (v0, t)
@@ -144,52 +103,29 @@ def nearest_ells(available_VT: np.ndarray, cell: Cell) -> list[Ell]:
     return [((view, t0), (v0, t0), (v0, time)) for length, (v0, t0) in best.values() if length <= 2 * shortest]
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """One cell predicted in one direction."""
-
-    picture_HW3: np.ndarray  # 0..1
-    confidence_HW: np.ndarray  # 0..1
-    source_HW3: np.ndarray  # 0..1: the frame that the picture was read from
-    back_HW2: np.ndarray  # pixels: from each pixel to where it was read in the source
-
-
-class _Direction:
-    """One direction's predictions of all cells while they are being filled; known cells are their own source."""
-
-    def __init__(self, grid: FrameGrid):
-        known = grid.known[:, :, None, None, None]
-        self.picture = torch.where(known, grid.frames, 0.0)
-        self.confidence = known[..., 0].float().expand(grid.frames.shape[:-1]).clone()
-        self.source = self.picture.clone()
-        self.back = torch.zeros(*grid.frames.shape[:-1], 2)
-
-    def write(self, cell: Cell, prediction: Prediction) -> None:
-        self.picture[cell] = torch.from_numpy(prediction.picture_HW3)
-        self.confidence[cell] = torch.from_numpy(prediction.confidence_HW)
-        self.source[cell] = torch.from_numpy(prediction.source_HW3)
-        self.back[cell] = torch.from_numpy(prediction.back_HW2)
+def _known_cells(grid: FrameGrid) -> Direction:
+    """One direction before anything is predicted: known cells are their own source, all else is zero."""
+    frames = torch.where(grid.known[:, :, None, None, None], grid.frames, 0.0)
+    confidence = grid.known[:, :, None, None].float().expand(frames.shape[:-1]).clone()
+    return Direction(frames, confidence, frames.clone(), torch.zeros(*frames.shape[:-1], 2))
 
 
 class _Draft:
-    """The guess while it is being filled, cell by cell."""
+    """The predictions while they are being made, cell by cell."""
 
     def __init__(self, grid: FrameGrid):
         self.known_VT = grid.known.numpy()
-        self.time, self.view = _Direction(grid), _Direction(grid)
+        self.time, self.view = _known_cells(grid), _known_cells(grid)
 
-    def guess(self) -> TransportGuess:
-        time, view = self.time, self.view
-        return TransportGuess(
-            time.picture, view.picture, time.confidence, view.confidence, time.source, view.source, time.back, view.back
-        )
+    def predictions(self) -> Predictions:
+        return Predictions(self.time, self.view)
 
     def frame(self, cell: Cell) -> np.ndarray:
         """[H, W, 3]: the known frame, or the blend of what was predicted before."""
         if self.known_VT[cell]:
-            return self.time.picture[cell].numpy()
-        parts = (self.time.picture, self.view.picture, self.time.confidence, self.view.confidence)
-        return blend_predictions(*(part[cell] for part in parts)).numpy()
+            return self.time.frames[cell].numpy()
+        time, view = (Direction(*(part[cell] for part in direction)) for direction in (self.time, self.view))
+        return Predictions(time, view).blend.numpy()
 
     def carry(self, flows: CellFlows, cell: Cell, ells: list[Ell]) -> None:
         """Predict a cell from its Ls in both directions; several Ls are averaged by the odds of their confidences."""
@@ -201,18 +137,10 @@ class _Draft:
             view_side = carry(flows, along_view_base, corner, along_time_base)
             reliance = min(self._reliance(source) for source in (along_time_base, corner, along_view_base))
             confidence_time, confidence_view = confidences(time_side, view_side)
-            for_time.append(
-                Prediction(
-                    time_side.picture_HW3, reliance * confidence_time, flows.frame(along_time_base), time_side.back_HW2
-                )
-            )
-            for_view.append(
-                Prediction(
-                    view_side.picture_HW3, reliance * confidence_view, flows.frame(along_view_base), view_side.back_HW2
-                )
-            )
-        self.time.write(cell, merge(for_time))
-        self.view.write(cell, merge(for_view))
+            for_time.append(_prediction(time_side, reliance * confidence_time, flows.frame(along_time_base)))
+            for_view.append(_prediction(view_side, reliance * confidence_view, flows.frame(along_view_base)))
+        _write(self.time, cell, merge(for_time))
+        _write(self.view, cell, merge(for_view))
 
     def copy(self, cell: Cell) -> None:
         """Copy the nearest known cell of the same view and of the same time, or the nearest of all."""
@@ -222,11 +150,10 @@ class _Draft:
         for direction, same in ((self.time, cells[:, 0] == view), (self.view, cells[:, 1] == time)):
             distance = np.where(same, distances, distances.max() + 1) if same.any() else distances
             nearest = int(distance.argmin())
-            frame_HW3 = self.frame(tuple(cells[nearest]))
-            confidence_HW = np.full(frame_HW3.shape[:2], COPY_CONFIDENCE / distances[nearest], np.float32)
-            direction.write(
-                cell, Prediction(frame_HW3, confidence_HW, frame_HW3, np.zeros((*frame_HW3.shape[:2], 2), np.float32))
-            )
+            frame_HW3 = torch.from_numpy(self.frame(tuple(cells[nearest])))
+            confidence_HW = torch.full(frame_HW3.shape[:2], COPY_CONFIDENCE / distances[nearest])
+            still_HW2 = torch.zeros(*frame_HW3.shape[:2], 2)
+            _write(direction, cell, Direction(frame_HW3, confidence_HW, frame_HW3, still_HW2))
 
     def _reliance(self, cell: Cell) -> float:
         """1 for a known cell, the mean of the larger confidence for a predicted one."""
@@ -245,14 +172,23 @@ def confidences(time_side: Carried, view_side: Carried) -> tuple[np.ndarray, np.
     return tuple(confidence(np.dstack([side.evidence_HWK, disagreement_HW])) for side in (time_side, view_side))
 
 
-def merge(parts: list[Prediction]) -> Prediction:
+def _prediction(carried: Carried, confidence_HW: np.ndarray, source_HW3: np.ndarray) -> Direction:
+    parts = (carried.picture_HW3, confidence_HW, source_HW3, carried.back_HW2)
+    return Direction(*(torch.from_numpy(part) for part in parts))
+
+
+def _write(direction: Direction, cell: Cell, prediction: Direction) -> None:
+    for whole, part in zip(direction, prediction):
+        whole[cell] = part
+
+
+def merge(parts: list[Direction]) -> Direction:
     """Several predictions of one cell as one: mean weighted by the odds, largest confidence, the surest one's source."""
     if len(parts) == 1:
         return parts[0]
-    pictures, sure = np.stack([part.picture_HW3 for part in parts]), np.stack([part.confidence_HW for part in parts])
-    odds = np.clip(sure, LEAST_DOUBT, 1 - LEAST_DOUBT)
+    sure = torch.stack([part.confidence for part in parts])
+    odds = sure.clamp(LEAST_DOUBT, 1 - LEAST_DOUBT)
     odds = (odds / (1 - odds))[..., None]
-    surest = parts[int(sure.mean(axis=(1, 2)).argmax())]
-    return Prediction(
-        (pictures * odds).sum(axis=0) / odds.sum(axis=0), sure.max(axis=0), surest.source_HW3, surest.back_HW2
-    )
+    frames = sum(part.frames * weight for part, weight in zip(parts, odds)) / sum(odds)
+    surest = parts[int(sure.numpy().mean(axis=(1, 2)).argmax())]
+    return Direction(frames, sure.amax(0), surest.source, surest.back)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fourreal_core.flow import add_noise
-from fourreal_core.model.config import DISPLACEMENT_UNIT
+from fourreal_core.model.channels import DISPLACEMENT_UNIT
 from fourreal_core.model.prior import GREY_ERROR, MOST_ERRORS, SHARE_OF_NOISE, Prior, blend_variance, look_up
 
 M, H, W = 2, 4, 6

@@ -6,7 +6,7 @@ import torch
 
 from fourreal_core.evaluation.image import psnr
 from fourreal_core.grid import FrameGrid
-from fourreal_core.transport import TransportGuess, blend_predictions, transport, transport_fill
+from fourreal_core.transport import Predictions, blend_predictions, transport, transport_fill
 from fourreal_core.transport.fill import nearest_ells, prediction_order
 from fourreal_core.transport.foreshorten import foreshortening
 
@@ -48,74 +48,77 @@ def scene() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def guess(scene) -> TransportGuess:
+def predictions(scene) -> Predictions:
     return transport(hidden(scene, first_view_and_time(3, 5)))
 
 
-def test_known_cells_come_back_bit_exact_with_full_confidence(scene, guess):
+def test_known_cells_come_back_bit_exact_with_full_confidence(scene, predictions):
     known = first_view_and_time(3, 5)
-    for frames in (guess.along_time, guess.along_view, guess.blend):
+    for frames in (predictions.time.frames, predictions.view.frames, predictions.blend):
         assert torch.equal(frames[known], scene[known])
-    assert (guess.confidence_time[known] == 1).all() and (guess.confidence_view[known] == 1).all()
+    assert (predictions.time.confidence[known] == 1).all() and (predictions.view.confidence[known] == 1).all()
 
 
-def test_everything_is_float32_within_range(guess):
-    for part in (guess.along_time, guess.along_view, guess.confidence_time, guess.confidence_view, guess.blend):
+def test_everything_is_float32_within_range(predictions):
+    for part in (
+        predictions.time.frames,
+        predictions.view.frames,
+        predictions.time.confidence,
+        predictions.view.confidence,
+        predictions.blend,
+    ):
         assert part.dtype == torch.float32 and part.min() >= 0 and part.max() <= 1
 
 
-def test_a_moving_square_is_carried_to_views_that_never_saw_it_move(scene, guess):
+def test_a_moving_square_is_carried_to_views_that_never_saw_it_move(scene, predictions):
     unknown = ~first_view_and_time(3, 5)
     centre = (slice(None), slice(6, 34), slice(6, 58))  # what leaves or enters the picture cannot be known
-    blend, truth = guess.blend[unknown][centre], scene[unknown][centre]
+    blend, truth = predictions.blend[unknown][centre], scene[unknown][centre]
     copied = scene[:, :1].expand_as(scene)[unknown][centre]
     assert psnr(blend, truth) > 30
     assert psnr(blend, truth) > psnr(copied, truth) + 8
 
 
-def test_confidence_is_lower_where_the_error_is_larger(scene, guess):
+def test_confidence_is_lower_where_the_error_is_larger(scene, predictions):
     unknown = ~first_view_and_time(3, 5)
-    for picture, confidence in ((guess.along_time, guess.confidence_time), (guess.along_view, guess.confidence_view)):
+    for picture, confidence, *_ in (predictions.time, predictions.view):
         error, sure = (picture - scene).abs().mean(-1)[unknown], confidence[unknown]
         assert error[sure > sure.median()].mean() < error[sure <= sure.median()].mean()
 
 
 def test_a_still_scene_is_copied():
     still = square_scene(3, 4, motion=0)
-    guess = transport(hidden(still, first_view_and_time(3, 4)))
-    assert torch.equal(guess.along_time, still)
-    assert (guess.blend - still).abs().mean() < 0.003
+    predictions = transport(hidden(still, first_view_and_time(3, 4)))
+    assert torch.equal(predictions.time.frames, still)
+    assert (predictions.blend - still).abs().mean() < 0.003
     unknown = ~first_view_and_time(3, 4)
-    assert guess.confidence_time[unknown].min() > 0.5
-    assert guess.confidence_time[unknown].mean() > guess.confidence_view[unknown].mean()
+    assert predictions.time.confidence[unknown].min() > 0.5
+    assert predictions.time.confidence[unknown].mean() > predictions.view.confidence[unknown].mean()
 
 
-def test_sources_read_at_their_displacements_give_the_predictions(scene, guess):
+def test_sources_read_at_their_displacements_give_the_predictions(scene, predictions):
     """Bilinear here, bicubic with averaging there: alike, not equal."""
-    from fourreal_core.model.config import DISPLACEMENT_UNIT
+    from fourreal_core.model.channels import DISPLACEMENT_UNIT
     from fourreal_core.model.prior import look_up
 
     known = first_view_and_time(3, 5)
-    assert torch.equal(guess.source_time[1:], scene[1:, :1].expand_as(scene[1:])) and torch.equal(
-        guess.source_time[0], scene[0]
+    assert torch.equal(predictions.time.source[1:], scene[1:, :1].expand_as(scene[1:])) and torch.equal(
+        predictions.time.source[0], scene[0]
     )
-    assert torch.equal(guess.source_view[:, 1:], scene[:1, 1:].expand_as(scene[:, 1:]))
-    for picture, source, back in (
-        (guess.along_time, guess.source_time, guess.back_time),
-        (guess.along_view, guess.source_view, guess.back_view),
-    ):
+    assert torch.equal(predictions.view.source[:, 1:], scene[:1, 1:].expand_as(scene[:, 1:]))
+    for picture, _, source, back in (predictions.time, predictions.view):
         read = look_up(source.flatten(0, 1).movedim(-1, 1), back.flatten(0, 1).movedim(-1, 1) / DISPLACEMENT_UNIT)
         assert (read.movedim(1, -1).view_as(picture) - picture).abs().mean() < 0.4 * (source - picture).abs().mean()
         assert back.abs().amax() > 2
-    assert not guess.back_time[known].any() and not guess.back_view[known].any()
+    assert not predictions.time.back[known].any() and not predictions.view.back[known].any()
 
 
-def test_exchanging_view_and_time_exchanges_the_two_directions_but_for_foreshortening(scene, guess):
+def test_exchanging_view_and_time_exchanges_the_two_directions_but_for_foreshortening(scene, predictions):
     """Motion is foreshortened by a change of view, parallax is not by a change of time."""
     swapped = transport(hidden(scene, first_view_and_time(3, 5)).swapped())
-    assert (swapped.along_view.transpose(0, 1) - guess.along_time).abs().mean() < 2e-3
-    assert (swapped.along_time.transpose(0, 1) - guess.along_view).abs().mean() < 2e-3
-    assert (swapped.blend.transpose(0, 1) - guess.blend).abs().mean() < 2e-3
+    assert (swapped.view.frames.transpose(0, 1) - predictions.time.frames).abs().mean() < 2e-3
+    assert (swapped.time.frames.transpose(0, 1) - predictions.view.frames).abs().mean() < 2e-3
+    assert (swapped.blend.transpose(0, 1) - predictions.blend).abs().mean() < 2e-3
 
 
 def test_foreshortening_is_found_despite_outliers_and_only_in_what_moves():
@@ -133,20 +136,22 @@ def test_foreshortening_is_found_despite_outliers_and_only_in_what_moves():
     assert not foreshortening(parallax, np.zeros_like(motion), np.ones((60, 90), np.float32)).any()
 
 
-def test_two_runs_agree_bit_by_bit_and_the_grid_is_not_written_to(scene, guess):
+def test_two_runs_agree_bit_by_bit_and_the_grid_is_not_written_to(scene, predictions):
     grid = hidden(scene, first_view_and_time(3, 5))
     before = grid.frames.clone()
     again = transport(grid)
-    assert torch.equal(again.blend, guess.blend) and torch.equal(again.confidence_view, guess.confidence_view)
+    assert torch.equal(again.blend, predictions.blend) and torch.equal(
+        again.view.confidence, predictions.view.confidence
+    )
     assert torch.equal(grid.frames, before)
 
 
-def test_frames_of_unknown_cells_are_never_looked_at(scene, guess):
+def test_frames_of_unknown_cells_are_never_looked_at(scene, predictions):
     known = first_view_and_time(3, 5)
     spoiled = torch.where(
         known[:, :, None, None, None], scene, torch.rand(scene.shape, generator=torch.Generator().manual_seed(0))
     )
-    assert torch.equal(transport(FrameGrid(spoiled, known)).blend, guess.blend)
+    assert torch.equal(transport(FrameGrid(spoiled, known)).blend, predictions.blend)
 
 
 def test_fill_keeps_known_cells_and_marks_what_was_known(scene):
@@ -199,9 +204,9 @@ def test_no_known_cell_is_refused():
 def test_one_known_cell_is_copied_everywhere(scene):
     known = torch.zeros(3, 5, dtype=torch.bool)
     known[1, 2] = True
-    guess = transport(hidden(scene, known))
-    assert torch.equal(guess.blend, scene[1, 2].expand_as(scene))
-    assert guess.confidence_time[~known].max() < 0.2
+    predictions = transport(hidden(scene, known))
+    assert torch.equal(predictions.blend, scene[1, 2].expand_as(scene))
+    assert predictions.time.confidence[~known].max() < 0.2
 
 
 def test_a_fully_known_grid_is_returned_as_it_is(scene):
@@ -247,9 +252,9 @@ def test_the_nearest_l_is_taken_towards_each_side():
 def test_odd_and_tiny_sizes(size):
     height, width = size
     frames = texture(64, 256, 3)[None, None, :height, :width].expand(2, 3, -1, -1, -1).contiguous()
-    guess = transport(hidden(frames, first_view_and_time(2, 3)))
-    assert guess.blend.shape == (2, 3, height, width, 3)
-    assert torch.allclose(guess.along_time, frames, atol=1e-6)
+    predictions = transport(hidden(frames, first_view_and_time(2, 3)))
+    assert predictions.blend.shape == (2, 3, height, width, 3)
+    assert torch.allclose(predictions.time.frames, frames, atol=1e-6)
 
 
 def test_frames_larger_than_the_working_size_are_matched_smaller():
@@ -257,15 +262,15 @@ def test_frames_larger_than_the_working_size_are_matched_smaller():
         square_scene(2, 2).flatten(0, 1).permute(0, 3, 1, 2), (420, 672), mode="bilinear"
     )
     frames = frames.permute(0, 2, 3, 1).reshape(2, 2, 420, 672, 3)
-    guess = transport(hidden(frames, first_view_and_time(2, 2)))
-    assert psnr(guess.blend[1, 1, 60:-60, 60:-60], frames[1, 1, 60:-60, 60:-60]) > 30
+    predictions = transport(hidden(frames, first_view_and_time(2, 2)))
+    assert psnr(predictions.blend[1, 1, 60:-60, 60:-60], frames[1, 1, 60:-60, 60:-60]) > 30
 
 
 @pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
 def test_frames_of_one_colour(level):
     frames = torch.full((2, 3, 24, 40, 3), level)
-    guess = transport(hidden(frames, first_view_and_time(2, 3)))
-    assert torch.allclose(guess.blend, frames, atol=1e-6)
+    predictions = transport(hidden(frames, first_view_and_time(2, 3)))
+    assert torch.allclose(predictions.blend, frames, atol=1e-6)
 
 
 @pytest.mark.parametrize("views, times", [(1, 4), (4, 1), (1, 1)])

@@ -8,17 +8,19 @@ Legend: N sequences, B grids in a batch, F frames, V views, T times, C channels,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from ...flow import to_model
 from ...grid import task_known
+from ...model.channels import pack_directions, unpack
 from ...model.condition import guess_channels, known_channels
 from ...model.dit import DYNAMIC, FREEZE_TIME
-from ...transport import TransportGuess
+from ...transport import Direction, Predictions
 from ...transport.fill import COPY_CONFIDENCE
 from ..masks import sequence_known
 from .mixture import Mixture
@@ -62,10 +64,29 @@ class Look:
         signs = back_VTHW2.new_tensor([-1.0 if self.mirrored else 1.0, -1.0 if self.upside_down else 1.0])
         return self.turned(back_VTHW2) * signs
 
+    def direction(self, direction: Direction) -> Direction:
+        """A direction of a grid, colours 0..1."""
+        frames, source = self.frames(direction.frames), self.frames(direction.source)
+        return Direction(frames, self.turned(direction.confidence), source, self.displacements(direction.back))
+
     def turned(self, x_VTHW: Tensor) -> Tensor:
         """Anything `[V, T, H, W, ...]`."""
         flipped = [axis for axis, on in ((2, self.upside_down), (3, self.mirrored)) if on]
         return x_VTHW.flip(flipped) if flipped else x_VTHW
+
+
+class Fields(NamedTuple):
+    """A grid, or a part of one, with Transport's predictions: frames `[V, T, H, W, 3]`, valid `[V, T, H, W]`; bytes or numbers."""
+
+    frames: Tensor
+    time: Direction
+    view: Direction
+    valid: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Fields:
+        """All of it changed in the same way."""
+        time, view = (Direction(*map(change, direction)) for direction in (self.time, self.view))
+        return Fields(change(self.frames), time, view, change(self.valid))
 
 
 def sequence_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: bool, generator: Generator) -> Batch:
@@ -96,12 +117,12 @@ def grid_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: boo
     for stored in grids:
         place, look = _crop(stored, size, generator), Look.draw(generator)
         if stored.is_line:
-            cut, known = _static_scene(stored, views, times, generator), first_known(views, times, FREEZE_TIME)
+            fields, known = _static_scene(stored, views, times, generator), first_known(views, times, FREEZE_TIME)
         else:
             missing = _missing_input(generator)
-            cut = [x[:views, :times] for x in _fields(stored, missing)]
+            fields = _fields(stored, missing).each(lambda field: field[:views, :times])
             known = task_known(views, times) if missing is None else first_known(views, times, missing)
-        batches.append(_with_condition(_channel_first(cut, *place, look), known, use_guess))
+        batches.append(_with_condition(_channel_first(fields, *place, look), known, use_guess))
     return Batch(*(torch.stack(parts) for parts in zip(*batches)))
 
 
@@ -112,7 +133,7 @@ def whole_batch(stored: StoredGrid, use_guess: bool) -> Batch:
     if stored.is_line:
         known = torch.zeros(views, times, dtype=torch.bool)
         known[0, 0] = True
-    fields = _line_fields(stored.frames, stored.valid) if stored.is_line else _fields(stored)
+    fields = _line(stored.frames, stored.valid) if stored.is_line else _fields(stored)
     parts = _with_condition(_channel_first(fields, slice(None), slice(None)), known, use_guess)
     return Batch(*(part[None] for part in parts))
 
@@ -131,29 +152,28 @@ def _sequence(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A stretch of one sequence: x0 `[1, 3, F, h, w]`, guess `[1, 18, F, h, w]`, valid `[1, 1, F, h, w]`."""
     top, left = _crop(stored, size, generator)
-    fields = [stored.frames, stored.valid] if stored.is_line else _fields(stored, _missing_input(generator))
+    fields = _line(stored.frames, stored.valid) if stored.is_line else _fields(stored, _missing_input(generator))
     if mode == FREEZE_TIME:  # the predictions keep their names: only the axis that the frames run along changes
-        fields = [field.transpose(0, 1) for field in fields]
-    line = (
-        1 + _below(len(fields[0]) - 1, generator) if len(fields[0]) > 1 else 0
-    )  # the first line is the task's own input
-    first = _below(fields[0].shape[1] - frames + 1, generator)
+        fields = fields.each(lambda field: field.transpose(0, 1))
+    sequences, length = fields.frames.shape[:2]
+    chosen = 1 + _below(sequences - 1, generator) if sequences > 1 else 0  # the first is the task's own input
+    first = _below(length - frames + 1, generator)
     look, backwards = Look.draw(generator), _coin(generator)
-    part = [field[line : line + 1, first : first + frames, top, left] for field in fields]
+    fields = fields.each(lambda field: field[chosen : chosen + 1, first : first + frames, top, left])
     if backwards:  # V2: views in reverse order at random; we do it for both axes
-        part = [field.flip(1) for field in part]
+        fields = fields.each(lambda field: field.flip(1))
     if stored.is_line:  # after the cut, because the guess starts from the first frame that was drawn
-        part = _line_fields(*part)
-    return _channel_first(part, slice(None), slice(None), look)
+        fields = _line(fields.frames, fields.valid)
+    return _channel_first(fields, slice(None), slice(None), look)
 
 
-def _static_scene(stored: StoredGrid, views: int, times: int, generator: Generator) -> list[Tensor]:
-    """Fields of a static scene at all times, views in either order. Transport's guess from view 0 is what `_line_fields` gives."""
+def _static_scene(stored: StoredGrid, views: int, times: int, generator: Generator) -> Fields:
+    """A static scene at all times, views in either order. Transport's guess from view 0 is what `_line` gives."""
     first = _below(len(stored.frames) - views + 1, generator)
-    part = [field[first : first + views] for field in (stored.frames, stored.valid)]
+    frames, valid = (field[first : first + views] for field in (stored.frames, stored.valid))
     if _coin(generator):
-        part = [field.flip(0) for field in part]
-    return [field.expand(-1, times, *field.shape[2:]) for field in _line_fields(*part)]
+        frames, valid = frames.flip(0), valid.flip(0)
+    return _line(frames, valid).each(lambda field: field.expand(-1, times, *field.shape[2:]))
 
 
 def first_known(views: int, times: int, missing: int) -> Tensor:
@@ -169,8 +189,8 @@ def _missing_input(generator: Generator) -> int | None:
     return None if draw >= ONE_INPUT else FREEZE_TIME if draw < ONE_INPUT / 2 else DYNAMIC
 
 
-def _fields(stored: StoredGrid, missing: int | None = None) -> list[Tensor]:
-    """frames, then Transport's guess in the order of `TransportGuess`, then valid; the carried frames are views of `frames`.
+def _fields(stored: StoredGrid, missing: int | None = None) -> Fields:
+    """A stored grid with Transport's predictions; the frames that they were read from are views of `frames`.
 
     missing: the mode of an input that is not there; Transport can only copy the other one then (tested).
     """
@@ -178,42 +198,38 @@ def _fields(stored: StoredGrid, missing: int | None = None) -> list[Tensor]:
     sources = frames[:, :1].expand_as(frames), frames[:1].expand_as(frames)
     if missing is not None:
         views, times = frames.shape[:2]
-        steps = (
-            torch.arange(views)[:, None].expand(views, times)
-            if missing == FREEZE_TIME
-            else torch.arange(times).expand(views, times)
-        )
+        views_away, times_away = torch.arange(views)[:, None], torch.arange(times)
+        steps = (views_away if missing == FREEZE_TIME else times_away).expand(views, times)
         return _copied(frames, sources[1 if missing == FREEZE_TIME else 0], steps, stored.valid)
-    guess = stored.along_time, stored.along_view, stored.confidence_time, stored.confidence_view, *sources
-    return [frames, *guess, stored.back_time, stored.back_view, stored.valid]
+    time = Direction(stored.along_time, stored.confidence_time, sources[0], stored.back_time)
+    view = Direction(stored.along_view, stored.confidence_view, sources[1], stored.back_view)
+    return Fields(frames, time, view, stored.valid)
 
 
-def _line_fields(frames: Tensor, valid: Tensor) -> list[Tensor]:
-    """As `_fields` for a single line `[V, T, h, w, 3]` of which the first frame is known: Transport can only copy that (tested)."""
+def _line(frames: Tensor, valid: Tensor) -> Fields:
+    """A single line `[V, T, h, w, 3]` of which the first frame is known: Transport can only copy that (tested)."""
     views, times = frames.shape[:2]
     return _copied(frames, frames[:1, :1].expand_as(frames), torch.arange(views)[:, None] + torch.arange(times), valid)
 
 
-def _copied(frames: Tensor, copies: Tensor, steps_VT: Tensor, valid: Tensor) -> list[Tensor]:
-    """Fields of a grid whose guess is `copies`, made `steps_VT` cells away."""
+def _copied(frames: Tensor, copies: Tensor, steps_VT: Tensor, valid: Tensor) -> Fields:
+    """A grid whose predictions are `copies`, made `steps_VT` cells away."""
     confidence = torch.where(steps_VT == 0, 1.0, COPY_CONFIDENCE / steps_VT.clamp_min(1))
     confidence = confidence[:, :, None, None].expand(frames.shape[:-1])
-    still = torch.zeros(1).expand(*frames.shape[:-1], 2)
-    return [frames, copies, copies, confidence, confidence, copies, copies, still, still, valid]
+    copied = Direction(copies, confidence, copies, torch.zeros(1).expand(*frames.shape[:-1], 2))
+    return Fields(frames, copied, copied, valid)
 
 
-def _channel_first(fields: list[Tensor], top: slice, left: slice, look: Look = Look()) -> tuple[Tensor, Tensor, Tensor]:
+def _channel_first(fields: Fields, top: slice, left: slice, look: Look = Look()) -> tuple[Tensor, Tensor, Tensor]:
     """Crop, change the look and convert: x0 `[V, 3, T, h, w]`, guess `[V, 18, T, h, w]`, valid `[V, 1, T, h, w]`."""
-    parts = [field[:, :, top, left] for field in fields]
-    parts = [part.float() / BYTE if part.dtype == torch.uint8 else part.float() for part in parts]
-    frames, along_time, along_view, sure_time, sure_view, source_time, source_view, back_time, back_view, valid = parts
-    guess = TransportGuess(
-        *(look.frames(x) for x in (along_time, along_view)),
-        *(look.turned(x) for x in (sure_time, sure_view)),
-        *(look.frames(x) for x in (source_time, source_view)),
-        *(look.displacements(x) for x in (back_time, back_view)),
-    )
-    return to_model(look.frames(frames)), guess_channels(guess), look.turned(valid)[:, None]
+    fields = fields.each(lambda field: _numbers(field[:, :, top, left]))
+    predictions = Predictions(look.direction(fields.time), look.direction(fields.view))
+    return to_model(look.frames(fields.frames)), guess_channels(predictions), look.turned(fields.valid)[:, None]
+
+
+def _numbers(field: Tensor) -> Tensor:
+    """Bytes as 0..1, all else as it is, float32."""
+    return field.float() / BYTE if field.dtype == torch.uint8 else field.float()
 
 
 def _with_condition(
@@ -229,10 +245,9 @@ def _condition(x0: Tensor, known: Tensor, guess: Tensor | None) -> Tensor:
     channels = known_channels(x0, known)
     if guess is None:
         return channels
-    mask = channels[:, 3:4]
-    still = torch.zeros_like(guess[:, -4:])
-    certain = torch.cat([x0, x0, torch.ones_like(mask), torch.ones_like(mask), x0, x0, still], dim=1)
-    return torch.cat([channels, torch.where(mask > 0.5, certain, guess)], dim=1)
+    mask = unpack(channels).mask
+    certain = Direction(x0, torch.ones_like(mask), x0, torch.zeros_like(x0[:, :2]))
+    return torch.cat([channels, torch.where(mask > 0.5, pack_directions(certain, certain), guess)], dim=1)
 
 
 def _common_size(grids: Sequence[StoredGrid], crop: tuple[int, int]) -> tuple[int, int]:

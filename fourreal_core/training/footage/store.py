@@ -51,18 +51,15 @@ def store_grid(frames_VTHWC: Tensor, valid_VTHW: Tensor | None = None) -> Stored
     """Transport's guess for a whole grid (0..1) as the task sees it, compact; of a single line the frames alone."""
     views, times = frames_VTHWC.shape[:2]
     valid = torch.ones(frames_VTHWC.shape[:-1]) if valid_VTHW is None else valid_VTHW.float()
-    parts = {"frames": frames_VTHWC, "valid": valid}
-    displacements = {}
-    if min(views, times) > 1:
-        known = task_known(views, times)
-        guess = transport(FrameGrid(frames=frames_VTHWC * known[:, :, None, None, None], known=known))
-        parts |= {
-            name: getattr(guess, name) for name in ("along_time", "along_view", "confidence_time", "confidence_view")
-        }
-        displacements = {"back_time": guess.back_time.half(), "back_view": guess.back_view.half()}
-    return StoredGrid(
-        **{name: (part.clamp(0, 1) * 255).round().to(torch.uint8) for name, part in parts.items()}, **displacements
-    )
+    bytes_of = lambda part: (part.clamp(0, 1) * 255).round().to(torch.uint8)  # noqa: E731
+    if min(views, times) == 1:
+        return StoredGrid(bytes_of(frames_VTHWC), bytes_of(valid))
+    known = task_known(views, times)
+    task = FrameGrid(frames=frames_VTHWC * known[:, :, None, None, None], known=known)
+    predictions = transport(task)
+    time, view = predictions.time, predictions.view
+    frames = (frames_VTHWC, valid, time.frames, view.frames, time.confidence, view.confidence)
+    return StoredGrid(*map(bytes_of, frames), time.back.half(), view.back.half())
 
 
 def write_examples(path: Path, grids: Sequence[StoredGrid], source: str) -> None:

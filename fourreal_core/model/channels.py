@@ -1,0 +1,58 @@
+"""The order of a condition's channels, here and nowhere else. Colours are model pixels, -1..1.
+
+    0..2    known pixels, zero where unknown          12..14  frame that the prediction along time was read from
+    3       known mask, 1 or 0                        15..17  frame that the prediction along view was read from
+    4..6    prediction along time                     18..19  displacement to there along time, (x, y)
+    7..9    prediction along view                     20..21  displacement to there along view, (x, y)
+    10, 11  confidence along time, along view, 0..1           (both in `DISPLACEMENT_UNIT` pixels)
+
+Models without a guess see the first four. Channels are axis 1 of every tensor here; what else there is does not matter.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..transport import Direction
+
+DISPLACEMENT_UNIT = 8.0  # pixels: the unit of displacements in a condition and in the network's output
+WIDTHS = Direction(frames=3, confidence=1, source=3, back=2)  # channels of each part of one direction
+KNOWN_CHANNELS = 4
+GUESS_CHANNELS = 2 * sum(WIDTHS)
+
+
+class Channels(NamedTuple):
+    """A condition taken apart; the directions' parts have their channels on axis 1. Both directions are None without a guess."""
+
+    pixels: Tensor
+    mask: Tensor
+    time: Direction | None = None
+    view: Direction | None = None
+
+
+def pack(channels: Channels) -> Tensor:
+    """The condition, 4 or 22 channels."""
+    known = [channels.pixels, channels.mask]
+    if channels.time is None:
+        return torch.cat(known, dim=1)
+    return torch.cat([*known, pack_directions(channels.time, channels.view)], dim=1)
+
+
+def unpack(condition: Tensor) -> Channels:
+    """Inverse of `pack`."""
+    pixels, mask, guess = condition.split([3, 1, condition.shape[1] - KNOWN_CHANNELS], dim=1)
+    return Channels(pixels, mask, *(unpack_directions(guess) if guess.shape[1] else ()))
+
+
+def pack_directions(time: Direction, view: Direction) -> Tensor:
+    """Channels 4..21."""
+    return torch.cat([part for pair in zip(time, view) for part in pair], dim=1)
+
+
+def unpack_directions(guess: Tensor) -> tuple[Direction, Direction]:
+    """Inverse of `pack_directions`: (along time, along view)."""
+    parts = guess.split([width for width in WIDTHS for _ in range(2)], dim=1)
+    return Direction(*parts[0::2]), Direction(*parts[1::2])

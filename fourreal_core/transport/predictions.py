@@ -1,0 +1,60 @@
+"""What Transport gives: two predictions of every cell, one along time and one along view, and their blend.
+
+Shape suffixes: V views, T times, H W pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+LEAST_DOUBT = 1e-4  # confidences are kept this far from 0 and 1 when they are compared
+
+
+class Direction(NamedTuple):
+    """Cells predicted in one direction: a whole grid (`[V, T, H, W, ...]`), one cell (`[H, W, ...]`), or channel-first in a condition."""
+
+    frames: Tensor  # [..., H, W, 3] 0..1: the known frame, moved
+    confidence: Tensor  # [..., H, W] 0..1
+    source: Tensor  # [..., H, W, 3] 0..1: the frame that `frames` was read from
+    back: Tensor  # [..., H, W, 2] (x, y) in pixels: from each pixel to where it was read in `source`
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Two predictions of every cell of a grid; float32 on the CPU.
+
+    Known cells: the frame itself, confidence 1, its own source with displacement 0. Where several Ls were merged, source and
+    displacement are those of the surest one.
+    """
+
+    time: Direction  # x[v, t0] moved by the motion seen from a known view
+    view: Direction  # x[v0, t] moved by the parallax seen at a known time
+
+    @property
+    def blend(self) -> Tensor:
+        """[V, T, H, W, 3] 0..1: both predictions as one."""
+        return blend_predictions(self.time.frames, self.view.frames, self.time.confidence, self.view.confidence)
+
+    @property
+    def confidence(self) -> Tensor:
+        """[V, T, H, W] 0..1: the larger of the two."""
+        return torch.maximum(self.time.confidence, self.view.confidence)
+
+
+def blend_predictions(
+    along_time: Tensor, along_view: Tensor, confidence_time: Tensor, confidence_view: Tensor
+) -> Tensor:
+    """Mean of two predictions [..., 3] weighted by the odds of their confidences [...]; differentiable.
+
+    Confidence c means an expected squared error proportional to (1 - c) / c, so the odds c / (1 - c) are the inverse variances
+    of the best linear blend; at confidence 1 one prediction is taken alone. Lies between the two predictions.
+    """
+    sure_time = confidence_time.clamp(LEAST_DOUBT, 1 - LEAST_DOUBT)
+    sure_view = confidence_view.clamp(LEAST_DOUBT, 1 - LEAST_DOUBT)
+    pull_time, pull_view = sure_time * (1 - sure_view), sure_view * (1 - sure_time)
+    share_time = (pull_time / (pull_time + pull_view)).unsqueeze(-1)
+    return along_view + share_time * (along_time - along_view)
