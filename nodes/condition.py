@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..fourreal_core.flow import from_model, to_model
 from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.model.condition import grid_condition, lean_towards, unconditional
+from ..fourreal_core.model.condition import prepare, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
 from ..host.model import CONDITION_KEY
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, with_provenance
@@ -42,13 +42,10 @@ def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoi
     denoise: how far the sampler will go from `guess`; below 1 the model is told to expect the guess as well.
     """
     grid_model = expect_grid_model(model)
-    check_guess(grid, guess)
-    config = grid_model.diffusion_model.config
-    carried = predictions_of(grid) if config.guess or guess is None else None
-    start_VTHWC = carried.blend if guess is None else guess.frames
-    if guess is not None and carried is not None:
-        carried = lean_towards(carried, guess.frames, denoise)
-    condition_VCTHW = grid_condition(grid, config, carried)
+    guess = None if guess is None else expect_grid(guess, "guess")
+    condition_VCTHW, start_VTHWC = prepare(
+        grid, grid_model.diffusion_model.config, guess, denoise, predict=predictions_of
+    )
     latent = {
         "samples": to_model(grid.filled(start_VTHWC).frames),
         "noise_mask": _unknown_mask(grid),
@@ -121,18 +118,6 @@ def _unknown_mask(grid: FrameGrid) -> torch.Tensor:
 def _conditioning(condition_VCTHW: torch.Tensor) -> list:
     no_text = torch.zeros(1, 1, 1)
     return [[no_text, {CONDITION_KEY: condition_VCTHW}]]
-
-
-def check_guess(grid: FrameGrid, guess: FrameGrid | None) -> None:
-    if guess is not None and expect_grid(guess, "guess").frames.shape != grid.frames.shape:
-        raise ValueError(
-            f"expected the guess to have the grid's size, {_size(grid)}, got {_size(guess)}: "
-            "make both from the same 4Real Build Conditioning Grid"
-        )
-
-
-def _size(grid: FrameGrid) -> str:
-    return f"{grid.views} views x {grid.times} times of {grid.width}x{grid.height} pixels"
 
 
 class FourRealGridConditioning(io.ComfyNode):

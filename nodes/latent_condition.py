@@ -14,13 +14,14 @@ import torch
 from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.model.condition import check_guess
 from ..fourreal_core.sampling.latents import ENCODINGS, GREY, Codec, cell_flags, encode_frames, latent_cells, redo_mask
 from ..host.model import GridBaseModel
 from ..host.stages import KNOWN_LATENTS
 from ..host.two_stream.host_call import VIEW_TEXT, VIEW_TEXT_MASK
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 from ..host.vae import vae_codec
-from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP, check_guess
+from .condition import ENCODING_TOOLTIP, LATENT_KEY, TILED_TOOLTIP
 
 MASK_ONLY, IMAGE_TO_VIDEO, VACE = "noise mask only", "image to video", "vace"
 KNOWN_CELLS = ["auto", MASK_ONLY, IMAGE_TO_VIDEO, VACE]
@@ -225,7 +226,7 @@ class FourRealLatentGridConditioning(io.ComfyNode):
         guess=None, confidence=None, positive_view=None, negative_view=None, clip_vision_output=None,
     ) -> io.NodeOutput:  # fmt: skip
         grid = expect_grid(grid)
-        check_guess(grid, guess)
+        check_guess(grid, guess if guess is None else expect_grid(guess, "guess"))
         if confidence is not None and guess is None:
             raise ValueError(
                 "expected the guess that the confidence is about, got none: connect both from one 4Real Transport Fill"

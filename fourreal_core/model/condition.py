@@ -8,6 +8,9 @@ Legend: V views, T times, C channels, H W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -16,6 +19,46 @@ from ..grid import FrameGrid
 from ..transport import Direction, Predictions, transport
 from .channels import DISPLACEMENT_UNIT, Channels, pack, pack_directions, unpack
 from .config import ModelConfig
+
+
+class Prepared(NamedTuple):
+    """A grid as a model is asked to fill it."""
+
+    condition_VCTHW: Tensor  # what the model is told, see `grid_condition`
+    start_VTHWC: Tensor  # pixels 0..1 that the noise is mixed into, known cells as predicted
+
+
+def prepare(
+    grid: FrameGrid,
+    config: ModelConfig,
+    guess: FrameGrid | None = None,
+    denoise: float = 1.0,
+    *,
+    predict: Callable[[FrameGrid], Predictions] = transport,
+) -> Prepared:
+    """What sampling starts from and is told: `guess`, a grid of one's own, or Transport's blend where there is none.
+
+    denoise: how far the sampler will go from the start, 0..1; below 1 the model is told to expect the guess as well.
+    predict: gives Transport's predictions of the grid, called where they are needed. ValueError for a guess of another size.
+    """
+    check_guess(grid, guess)
+    predictions = predict(grid) if config.guess or guess is None else None
+    start_VTHWC = predictions.blend if guess is None else guess.frames
+    if guess is not None and predictions is not None:
+        predictions = lean_towards(predictions, guess.frames, denoise)
+    return Prepared(grid_condition(grid, config, predictions), start_VTHWC)
+
+
+def check_guess(grid: FrameGrid, guess: FrameGrid | None) -> None:
+    """ValueError unless a guess, if there is one, has the grid's size."""
+    if guess is not None and guess.frames.shape != grid.frames.shape:
+        raise ValueError(
+            f"expected the guess to have the grid's size, {_size(grid)}, got {_size(guess)}: make both from the same videos"
+        )
+
+
+def _size(grid: FrameGrid) -> str:
+    return f"{grid.views} views x {grid.times} times of {grid.width}x{grid.height} pixels"
 
 
 def grid_condition(grid: FrameGrid, config: ModelConfig, predictions: Predictions | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
 from ..grid import FrameGrid
-from ..model.condition import grid_condition, lean_towards
+from ..model.condition import prepare
 from ..model.two_stream import GridModel
 from ..transport import Predictions, transport
 
@@ -80,14 +80,12 @@ def sample_grid(
     hand already, to save its time.
     Raises ValueError for an unknown sync, sampler or output, and for numbers or shapes out of range.
     """
-    _check(grid, steps, sampler, guess, denoise)
-    if predictions is None and (model.config.guess or (guess is None and denoise < 1)):
-        predictions = transport(grid)
-    start = _start(grid, guess, predictions, denoise)
-    if guess is not None and predictions is not None:
-        predictions = lean_towards(predictions, guess.frames, denoise)
+    _check(grid, steps, sampler, denoise)
+    if guess is None and denoise == 1 and not model.config.guess:
+        guess = grid  # from pure noise it does not matter what it is mixed into, and this model needs no Transport
+    condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or transport(grid))
     device = next(model.parameters()).device
-    condition = grid_condition(grid, model.config, predictions)[None].to(device)
+    condition, start = condition[None].to(device), to_model(start)[None].to(device)
     noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
     known = grid.known[None, :, None, :, None, None].to(device)
     pixels = to_model(grid.frames)[None].to(device)
@@ -96,7 +94,7 @@ def sample_grid(
         x = torch.where(known, add_noise(pixels, noise, sigma), x)
         return model(x, torch.full((1,), sigma, device=device), condition, sync=sync, strength=strength, output=output)
 
-    x = add_noise(start[None].to(device), noise, denoise)
+    x = add_noise(start, noise, denoise)
     states = SAMPLERS[sampler](velocity, x, schedule(steps, denoise))
     for step, (x, x0) in enumerate(states, start=1):  # noqa: B007 - the last x is the sample
         if on_step:
@@ -115,23 +113,12 @@ def sample_grid(
     return grid.filled(from_model(x[0].cpu())).replace(provenance=provenance)
 
 
-def _start(grid: FrameGrid, guess: FrameGrid | None, predictions: Predictions | None, denoise: float) -> Tensor:
-    """Clean pixels `[V, 3, T, H, W]` that the noise is mixed into; at denoise 1 they do not matter."""
-    if denoise == 1.0:
-        return to_model(grid.frames)
-    return to_model(guess.frames if guess is not None else predictions.blend)
-
-
-def _check(grid: FrameGrid, steps: int, sampler: str, guess: FrameGrid | None, denoise: float) -> None:
+def _check(grid: FrameGrid, steps: int, sampler: str, denoise: float) -> None:
     if sampler not in SAMPLERS:
         raise ValueError(f"unknown sampler {sampler!r}: expected one of {', '.join(SAMPLERS)}")
     if steps < 1:
         raise ValueError(f"expected at least 1 sampling step, got {steps}")
     if not 0 < denoise <= 1:
         raise ValueError(f"denoise must lie above 0 and up to 1, got {denoise}")
-    if guess is not None and guess.frames.shape != grid.frames.shape:
-        raise ValueError(
-            f"the guess must have the grid's shape {tuple(grid.frames.shape)}, got {tuple(guess.frames.shape)}"
-        )
     if not grid.known.any():
         raise ValueError("the grid has no known cell: give it at least one frame to start from")

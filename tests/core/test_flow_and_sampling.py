@@ -112,7 +112,7 @@ def test_a_little_denoising_stays_near_the_guess(busy_model, grid):
     guess = grid.replace(frames=torch.where(grid.known[..., None, None, None], grid.frames, 0.5))
     near, far = (sample_grid(busy_model, grid, steps=1, guess=guess, denoise=d, sampler="heun") for d in (0.02, 1.0))
     assert near.frames.shape == far.frames.shape
-    with pytest.raises(ValueError, match="the guess must have the grid's shape"):
+    with pytest.raises(ValueError, match="expected the guess to have the grid's size"):
         sample_grid(busy_model, grid, guess=FrameGrid(guess.frames[:2], guess.known[:2]))
 
 
