@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import av
 import torch
-from comfy_api.latest import Input, InputImpl, io
+from comfy_api.latest import Input, InputImpl
 
 from ..fourreal_core.files.video import fit_frames, pick_frames, pick_stride, read_video
 
@@ -22,53 +22,6 @@ class Clip:
 
     frames: torch.Tensor
     fps: float
-
-
-def video_or_images(name: str, tooltip: str) -> io.MultiType.Input:
-    """An input socket that takes either a VIDEO or an IMAGE batch."""
-    return io.MultiType.Input(name, types=[io.Video, io.Image], tooltip=tooltip)
-
-
-def shape_inputs() -> list[io.Input]:
-    """The widgets that bring videos to one size and length, shared by the nodes that build grids."""
-    return [
-        io.Int.Input(
-            "width",
-            default=128,
-            min=0,
-            max=8192,
-            tooltip="Width of every cell in pixels. The bundled model knows 128x72 best. 0: follows height, or the source.",
-        ),
-        io.Int.Input(
-            "height",
-            default=72,
-            min=0,
-            max=8192,
-            tooltip="Height of every cell in pixels. 0: follows width, or the source.",
-        ),
-        io.Combo.Input(
-            "fit",
-            options=FITS,
-            default="crop",
-            tooltip="Other aspect ratios: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
-        ),
-        io.Combo.Input(
-            "pick",
-            options=PICKS,
-            default="even",
-            advanced=True,
-            tooltip="Which frames: even takes them spread over the whole video, first takes those at the start.",
-        ),
-        io.Float.Input(
-            "fps",
-            default=0.0,
-            min=0.0,
-            max=240.0,
-            step=0.01,
-            advanced=True,
-            tooltip="Frames per second along time. 0: from the video, so that it plays at its own speed (24 for images).",
-        ),
-    ]
 
 
 def read_clip(value, name: str) -> Clip:

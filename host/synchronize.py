@@ -4,12 +4,12 @@ A 4Real model runs a plan in its own forward pass where it can. What that does n
 blocks as on the host's models; both ways give the same (a test says so).
 """
 
-from ..nodes.load import with_sync
+from .load import with_sync
 from .model import OPTIONS_KEY, GridBaseModel
 from .stages import keep_known_cells
 from .two_stream.patch import KEY, patch_two_streams, plan_of, without_two_streams
 from .two_stream.plan import TwoStreamPlan
-from .two_stream.trained import plan_for
+from .two_stream.trained import chosen_kind, plan_for
 
 RANGES = ("first_layer", "last_layer", "start_percent", "end_percent")
 
@@ -27,6 +27,12 @@ def synchronized(model, plan: TwoStreamPlan, attached=()):
     if attached:  # for a sampler that chooses another kind
         patched.set_additional_models(KEY, list(attached))
     return patched
+
+
+def kind_of(model, sync: str) -> str:
+    """The kind of synchronization that a sampler's choice means on this MODEL, see `chosen_kind`."""
+    attached = model.get_additional_models_with_key(KEY)
+    return chosen_kind(model, sync, attached[0] if attached else None)
 
 
 def resynchronized(model, sync: str, strength: float):

@@ -6,6 +6,7 @@ Node ids and the order of inputs are a contract with saved workflows: append, ne
 from comfy_api.latest import ComfyExtension, io
 
 from ..host.examples import lay_out_examples
+from ..host.load import register_model_folders
 from .budget import FourRealBudget
 from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
@@ -13,8 +14,8 @@ from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, Fou
 from .grid_folder import FourRealLoadGridFolder, FourRealSaveGridFolder
 from .image_batch import FourRealGridToImages, FourRealImagesToGrid
 from .latent_condition import FourRealLatentGridConditioning
-from .load import FourRealLoadModel, register_model_folder
-from .load_sync import FourRealLoadSync, register_sync_folder
+from .load import FourRealLoadModel
+from .load_sync import FourRealLoadSync
 from .path import FourRealPath
 from .player import FourRealGridPlayer
 from .quilt import FourRealQuilt
@@ -58,8 +59,7 @@ class FourRealExtension(ComfyExtension):
     """What `comfy_entrypoint` gives the host."""
 
     async def on_load(self) -> None:
-        register_model_folder()
-        register_sync_folder()
+        register_model_folders()
         lay_out_examples()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -1,184 +1,17 @@
 """4Real Budget: what sampling a grid will take, before it runs. The numbers are made in fourreal_core/sampling/budget.py."""
 
-import re
-
 import comfy.model_management
 from comfy_api.latest import io, ui
 from server import PromptServer
 
+from ..fourreal_core.model.two_stream import SYNC_KINDS
 from ..fourreal_core.sampling import budget
-from ..fourreal_core.sampling.budget import GridSize, Plan, VideoNetwork
+from ..fourreal_core.sampling.budget import GridSize, Plan
 from ..fourreal_core.sampling.latents import ENCODINGS
-from ..host.model import OPTIONS_KEY, GridBaseModel
-from ..host.two_stream.backbones import backbone_of
-from ..host.two_stream.patch import plan_of
+from ..host.budget_report import GIB, prompts_at_once, report
+from ..host.model import GridBaseModel
+from ..host.network_sizes import AS_SET, free_bytes, network_of, sync_of
 from ..host.types import Grid, expect_grid
-from .load import SYNC_KINDS
-
-AS_SET = "as the model is set"
-GIB = 2**30
-# Layers of a block that do not work on every video token: modulation, and whatever reads or changes text.
-NOT_PER_TOKEN = re.compile(
-    r"txt_|_y\b|modulation|\bmod_x|img_mod|cross_attn\.[kv]|attn2\.to_[kv]|cross_attention\.to_(key|value)"
-)
-LATENT_COPIES, INPUT_COPIES, VACE_COPIES = (
-    8,
-    5,
-    3,
-)  # float32: what a sampler keeps; the network's input, with concat channels; VACE's own
-MORE = {  # widths per token beside the common ones, in one stream and in two (counted, see tests/host/inside/test_budget.py)
-    "Wan VACE": (3.0, 6.0),  # the hints that its own blocks leave
-    "HunyuanVideo": (0.0, 2.5),  # text and video joined, and parted again
-}
-MEASURED = ("Wan", "Wan VACE", "LTXV", "HunyuanVideo", "Mochi", "Kandinsky 5")
-TIMESTEPS_PER_TOKEN = {"LTXV": (13.0, 21.0)}  # with known cells each token is modulated by itself
-
-
-def network_of(model, sync: str, masked: bool) -> VideoNetwork:
-    """The sizes of a MODEL. masked: some cells are known. ValueError for models and kinds of sync whose memory was not measured."""
-    network = model.get_model_object("diffusion_model")
-    if isinstance(model.model, GridBaseModel):
-        layers = network.sync[sync] if sync in network.sync else []
-        weights = (each for layer in layers for each in layer.named_parameters())
-        trained = sum(weight.numel() for name, weight in weights if weight.ndim == 2 and "modulation" not in name)
-        return budget.of_grid_model(network.config, network.base.compute_dtype.itemsize, trained)
-    backbone = backbone_of(network)
-    if backbone.name not in MEASURED:
-        raise ValueError(
-            f"expected a 4Real model or one of {', '.join(MEASURED)}, got {backbone.name}, whose memory was not measured: "
-            "sample a small grid and look at what it takes"
-        )
-    if sync == "fused" and not backbone.fused:
-        raise ValueError(f"fused works on Wan models without VACE only, got {backbone.name}: choose hard or sequential")
-    _, width, depth = backbone.sizes(network)
-    layers = list(_token_layers(network, [name for _, name in backbone.blocks]))
-    extra = getattr(network, "vace_blocks", [])
-    latent, patch = model.get_model_object("latent_format"), backbone.patch_size(network)[-1]
-    channels = LATENT_COPIES * latent.latent_channels + INPUT_COPIES * getattr(
-        network, "in_dim", latent.latent_channels
-    )
-    if hasattr(network, "vace_patch_embedding"):
-        channels += VACE_COPIES * network.vace_patch_embedding.in_channels
-    return VideoNetwork(
-        width=width,
-        widest=max(layer.out_features for layer in layers),
-        depth=depth + len(extra),
-        weights=sum(
-            layer.in_features * layer.out_features for layer in [*layers, *_token_layers(network, ["vace_blocks"])]
-        ),
-        number_bytes=model.model.get_dtype_inference().itemsize,
-        pixels_per_token=latent.spacial_downscale_ratio * patch,
-        frames_per_latent=latent.temporal_downscale_ratio,
-        kept_bytes=4 * patch**2 * channels,
-        more=(TIMESTEPS_PER_TOKEN if masked else {}).get(backbone.name) or MORE.get(backbone.name, (0.0, 0.0)),
-    )
-
-
-def _token_layers(network, blocks):
-    """The linear layers of these blocks that every video token goes through."""
-    for name in blocks:
-        for block in getattr(network, name, []):
-            for place, layer in block.named_modules():
-                if hasattr(layer, "out_features") and not NOT_PER_TOKEN.search(place):
-                    yield layer
-
-
-def sync_of(model, chosen: str) -> str:
-    """The synchronization that will run: the chosen one, or what the MODEL is set to."""
-    if chosen != AS_SET:
-        return chosen
-    plan, is_ours = plan_of(model), isinstance(model.model, GridBaseModel)
-    if plan is not None:
-        alone = not is_ours and plan.kind == "off" and plan.output == "time only"
-        return budget.VIDEOS if alone else plan.kind
-    if not is_ours:
-        return budget.VIDEOS
-    network = model.get_model_object("diffusion_model")
-    return model.model_options.get("transformer_options", {}).get(OPTIONS_KEY, {}).get("sync", network.best_sync)
-
-
-def free_bytes(device) -> int:
-    """Memory for weights and sampling: what is free, and what the host would free by unloading models."""
-    free = int(comfy.model_management.get_free_memory(device))
-    if comfy.model_management.is_device_cpu(device):
-        return free
-    loaded = (
-        each
-        for each in comfy.model_management.current_loaded_models
-        if each.device == device and each.model is not None
-    )
-    return free + sum(each.model_loaded_memory() for each in loaded)
-
-
-def verdict(peak: int, weights: int, free: int, on_cpu: bool) -> str:
-    """One sentence: whether it fits. On a CPU the weights lie in the same memory already."""
-    beside = 0 if on_cpu else weights
-    if budget.FACTOR * peak + beside <= free:
-        return "It fits."
-    if budget.FACTOR * peak <= free:
-        outside = budget.FACTOR * peak + beside - free
-        return f"It fits if the host keeps {_gib(outside)} of the weights in main memory, which is slower."
-    return "It does not fit."
-
-
-def report(network: VideoNetwork, plan: Plan, weights: int, free: int, on_cpu: bool) -> str:
-    """The budget as the node shows it, line by line."""
-    size, (frames, frame_tokens) = plan.size, budget.frames_and_tokens(network, plan.size)
-    peak, cost = budget.peak_bytes(network, plan), budget.relative_cost(network, plan)
-    lines = [
-        f"{_described(size)}: {size.views} x {frames} latent frames of {frame_tokens:,} tokens = {budget.tokens(network, size):,} tokens"
-        if size.encoding
-        else f"{_described(size)}: {budget.tokens(network, size):,} tokens, {frame_tokens:,} in each cell",
-        f"Memory: about {_gib(peak)} at the peak of a step, right within a factor of {budget.FACTOR:g}, beside {_gib(weights)} of weights.",
-        f"Work: {cost:.1f} times that of one view alone, {_streams(plan)}.",
-        f"Free: {_gib(free)}. {verdict(peak, weights, free, on_cpu)}",
-    ]
-    if budget.FACTOR * peak > free:
-        better = budget.plans_that_fit(network, plan, free)
-        found = [
-            f"  {_change(changed, other)} ({_gib(budget.peak_bytes(network, other))})" for changed, other in better
-        ]
-        lines += (
-            ["One of these would fit:", *found]
-            if found
-            else ["No single change makes it fit: make cells and grid smaller."]
-        )
-    return "\n".join(lines)
-
-
-def _described(size: GridSize) -> str:
-    return f"{size.views} views x {size.times} times of {size.width}x{size.height}" + (
-        f", {size.encoding}" if size.encoding else ""
-    )
-
-
-def _streams(plan: Plan) -> str:
-    prompts = f"; {plan.prompts} prompts at once" if plan.prompts > 1 else ""
-    if plan.sync == budget.VIDEOS:
-        return "which has no second stream: add 4Real Two-Stream, or views will not agree" + prompts
-    return f"with sync {plan.sync}{prompts}"
-
-
-def _change(changed: str, plan: Plan) -> str:
-    size = plan.size
-    said = {
-        "sync": f"sync {plan.sync}",
-        "encoding": f"encoding {size.encoding}" + f" and {size.times} times",
-        "cells": f"cells of {size.width}x{size.height}",
-        "times": f"{size.times} times",
-        "views": f"{size.views} views",
-    }
-    return said[changed]
-
-
-def _gib(count: float) -> str:
-    return f"{count / GIB:.1f} GiB" if count >= 0.1 * GIB else f"{count / 2**20:.0f} MiB"
-
-
-def _prompts_at_once(network: VideoNetwork, plan: Plan, free: int) -> Plan:
-    """The host runs both prompts in one call if one and a half times the memory is there, else one after the other."""
-    return plan if 1.5 * budget.peak_bytes(network, plan) < free else Plan(plan.size, plan.sync)
-
 
 TIPS = {
     "model": "The model that will sample: a 4Real model, or Wan, LTXV, HunyuanVideo, Mochi or Kandinsky 5, with or without 4Real Two-Stream.",
@@ -245,7 +78,7 @@ class FourRealBudget(io.ComfyNode):
         on_cpu = comfy.model_management.is_device_cpu(model.load_device)
         free = round(memory * GIB) or free_bytes(model.load_device)
         size = size if is_ours else GridSize(size.views, size.times, size.height, size.width, encoding)
-        plan = _prompts_at_once(network, Plan(size, kind, 2 if cfg > 1 else 1), free)
+        plan = prompts_at_once(network, Plan(size, kind, 2 if cfg > 1 else 1), free)
         text = report(network, plan, model.model_size(), free, on_cpu)
         server = getattr(PromptServer, "instance", None)
         if server is not None and cls.hidden.unique_id is not None:

@@ -7,9 +7,10 @@ from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid, check_bytes, first_frame_difference
 from ..fourreal_core.grid_file import load_grid, save_grid
-from ..host.clips import cell_size, fitted, picked, read_clip, shape_inputs, video_or_images
+from ..host.clips import cell_size, fitted, picked, read_clip
 from ..host.places import output_place
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
+from .inputs import shape_inputs, video_or_images
 
 CATEGORY = "4Real/grid"
 FIXED_VIEW, FREEZE_TIME = "the fixed-view video", "the freeze-time video"

@@ -2,47 +2,11 @@
 
 import os
 
-import comfy.model_management
-import comfy.model_patcher
-import comfy.ops
 import folder_paths
 from comfy_api.latest import io
 
-from ..fourreal_core.model.sync_file import SyncLayers, load_sync
+from ..host.load import SYNC_FOLDER, load_sync_patcher
 from ..host.types import Sync
-
-SYNC_FOLDER = "fourreal_sync"
-
-
-def register_sync_folder() -> None:
-    """Make models/fourreal_sync a host model folder that lists safetensors files only."""
-    folder = os.path.join(folder_paths.models_dir, SYNC_FOLDER)
-    folder_paths.add_model_folder_path(SYNC_FOLDER, folder, is_default=True)
-    paths, _ = folder_paths.folder_names_and_paths[SYNC_FOLDER]
-    folder_paths.folder_names_and_paths[SYNC_FOLDER] = (paths, {".safetensors"})
-
-
-def load_sync_patcher(path: str, name: str, disable_dynamic: bool = False):
-    """Sync file -> ModelPatcher of its `SyncLayers`, the value of a FOURREAL_SYNC socket. See `load_sync` for what it raises.
-
-    Weights stay in the file's number format; tokens are computed in the format of the model that they are attached to. The signature is
-    what the host's `cached_patcher_init` calls when it needs a fresh copy.
-    """
-    layers = load_sync(path, operations=comfy.ops.manual_cast)
-    patcher = sync_patcher(layers, name, disable_dynamic)
-    patcher.cached_patcher_init = (load_sync_patcher, (path, name))
-    return patcher
-
-
-def sync_patcher(layers: SyncLayers, name: str, disable_dynamic: bool = False):
-    """Layers built with the host's operations as a ModelPatcher, which the host loads and offloads; name: for the user."""
-    layers.name = name
-    patcher_type = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
-    devices = {
-        "load_device": comfy.model_management.get_torch_device(),
-        "offload_device": comfy.model_management.unet_offload_device(),
-    }
-    return patcher_type(layers.to(devices["offload_device"]), **devices)
 
 
 class FourRealLoadSync(io.ComfyNode):

@@ -3,8 +3,8 @@
 from comfy_api.latest import io
 
 from ..fourreal_core.paths.drawn_text import FIRST, camera_path_text, parse_camera_path
+from ..host.player_files import player_files
 from ..host.types import DrawnPath, Grid, expect_grid
-from .player import player_files
 
 
 class FourRealPath(io.ComfyNode):

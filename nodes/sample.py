@@ -6,11 +6,14 @@ import comfy.utils
 from comfy_api.latest import io
 
 from ..fourreal_core.flow import cell_noise
+from ..fourreal_core.model.two_stream import SYNC_KINDS
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
-from ..host.synchronize import resynchronized, sync_facts
+from ..host.grid_latent import LATENT_KEY, condition_grid, decode_grid
+from ..host.load import expect_grid_model
+from ..host.synchronize import kind_of, resynchronized, sync_facts
+from ..host.two_stream.trained import AUTO
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
-from .condition import GUESS_TOOLTIP, LATENT_KEY, condition_grid, decode_grid
-from .load import STRENGTH_TOOLTIP, SYNC_KINDS, SYNC_TOOLTIP, expect_grid_model
+from .inputs import GUESS_TOOLTIP, STRENGTH_TOOLTIP, SYNC_TOOLTIP
 
 REDO_TOOLTIP = (
     "Cells to sample again, from marked of 4Real Grid Player or as a mask of your own: one per cell, view by view. All other "
@@ -33,7 +36,7 @@ class FourRealSampler(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="A model from 4Real Load Model, with any LoRA or patch on it."),
                 Grid.Input("grid", tooltip=GRID_TOOLTIP + " Its known cells stay exactly as they are."),
-                io.Combo.Input("sync", options=SYNC_KINDS, default="soft", tooltip=SYNC_TOOLTIP),
+                io.Combo.Input("sync", options=[AUTO, *SYNC_KINDS], default="soft", tooltip=SYNC_TOOLTIP),
                 io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
                 io.Int.Input(
                     "seed",
@@ -95,6 +98,7 @@ class FourRealSampler(io.ComfyNode):
             tell(cls, NOTHING_TO_REDO)
             return io.NodeOutput(grid)
         expect_grid_model(model)
+        sync = kind_of(model, sync)
         model = resynchronized(model, sync, strength)
         positive, negative, latent = condition_grid(model, task, guess, denoise)
         noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)

@@ -9,6 +9,8 @@ from ..fourreal_core.model.sync_file import KINDS, SyncConfig
 from ..fourreal_core.sampling.latents import ENCODINGS, latent_cells
 from ..fourreal_core.training.footage.sync_examples import Encoder, LatentStore, encode_footage, footage
 from ..fourreal_core.training.sync_loop import SyncTraining
+from ..host.known_cells import MASK_ONLY, needed_condition, patch_of, with_view_prompt
+from ..host.load import load_sync_patcher
 from ..host.model import GridBaseModel
 from ..host.training.error import Prompts
 from ..host.training.footage import Run, footage_paths
@@ -18,9 +20,7 @@ from ..host.training.trainee import PRECISIONS, name_of_weights
 from ..host.two_stream.backbones import backbone_of
 from ..host.types import Sync, counting_progress, tell
 from ..host.vae import vae_codec
-from .condition import ENCODING_TOOLTIP, TILED_TOOLTIP
-from .latent_condition import MASK_ONLY, needed_condition, patch_of, with_view_prompt
-from .load_sync import load_sync_patcher
+from .inputs import ENCODING_TOOLTIP, TILED_TOOLTIP
 
 KINDS_OF_FOOTAGE = ("videos", "captures", "grids")
 TRIED = ("wan", "ltxv", "hunyuan_video", "mochi")

@@ -1,24 +1,9 @@
 """4Real Transport Fill: every unknown cell from the motion and parallax seen in the known ones, without a model."""
 
-from weakref import WeakKeyDictionary
-
 from comfy_api.latest import io
 
-from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.transport import Predictions, transport, transport_fill
+from ..fourreal_core.transport import transport_fill
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
-
-_latest: WeakKeyDictionary[FrameGrid, Predictions] = WeakKeyDictionary()
-
-
-def predictions_of(grid: FrameGrid) -> Predictions:
-    """Transport's predictions of a grid. The latest are kept, because one grid is sampled with many seeds."""
-    predictions = _latest.get(grid)
-    if predictions is None:
-        predictions = transport(grid, on_cell=counting_progress())
-        _latest.clear()
-        _latest[grid] = predictions
-    return predictions
 
 
 class FourRealTransportFill(io.ComfyNode):

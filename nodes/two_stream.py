@@ -4,20 +4,12 @@ import logging
 
 from comfy_api.latest import io
 
-from ..fourreal_core.model.two_stream import OUTPUTS
+from ..fourreal_core.model.two_stream import OUTPUTS, SYNC_KINDS
 from ..host.synchronize import synchronized
 from ..host.two_stream.trained import AUTO, plan_for
 from ..host.types import Sync, tell
-from .load import SYNC_KINDS
+from .inputs import STRENGTH_TOOLTIP, SYNC_TOOLTIP
 
-SYNC_TOOLTIP = (
-    "How the time stream and the view stream agree after every layer. auto: trained layers where there are any, else hard. "
-    "hard: both get the same features, their average where nothing was trained. "
-    "soft: each keeps its own features and gets its own correction (best in the paper); needs trained layers, which 4Real models "
-    "have and 4Real Load Sync brings. sequential: one stream, view and time layers in turn. fused: one stream, each frame attends to its view and its time at "
-    "once (4Real and Wan models). off: two independent video models, averaged only at the end."
-)
-STRENGTH_TOOLTIP = "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is all. Does nothing with fused and sequential."
 LAYERS_TOOLTIP = "Trained layers from 4Real Load Sync. They must have been trained on this model; other kinds than theirs run without them."
 
 

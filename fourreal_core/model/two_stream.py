@@ -26,7 +26,7 @@ from .attention import grid_attention
 from .config import ModelConfig
 from .dit import DYNAMIC, FREEZE_TIME, VideoDiT, initialize
 
-SYNC_KINDS = ("off", "hard", "soft", "sequential", "fused")
+SYNC_KINDS = ("soft", "hard", "fused", "sequential", "off")  # in the order that the nodes offer them
 WITHOUT_TRAINING = {"off": syncs.off, "hard": syncs.average, "sequential": syncs.unchanged, "fused": syncs.untuned}
 OUTPUTS = ("mean", "time only", "view only")
 

@@ -20,7 +20,7 @@ from ...fourreal_core.grid import FrameGrid
 from ...fourreal_core.sampling.latents import Codec, encode_frames, redo_mask
 from ...fourreal_core.training.footage.sync_examples import LatentExample
 from ...fourreal_core.training.sync_loop import Draw
-from ...nodes.latent_condition import LatentGrid, known_cell_conditions, needed_condition
+from ..known_cells import LatentGrid, known_cell_conditions, needed_condition
 
 Conditioning = list  # of [text, values], as the host's
 

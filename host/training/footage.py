@@ -7,7 +7,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ...nodes.load_sync import SYNC_FOLDER
+from ..load import SYNC_FOLDER
 
 RUNS = "fourreal_training"  # in the host's output folder
 NAME = re.compile(r"[\w][\w .-]{0,99}")

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...fourreal_core.model.sync import Sync, average, off, relax, view_by_view
-from ...fourreal_core.model.two_stream import OUTPUTS
-
-KINDS = ("soft", "hard", "fused", "sequential", "off")
+from ...fourreal_core.model.two_stream import OUTPUTS, SYNC_KINDS
 
 
 @dataclass(frozen=True)
 class TwoStreamPlan:
     """How two streams run on a host model.
 
-    kind: one of KINDS; strength: 0..1, share of the synchronization (two-stream kinds only).
+    kind: one of SYNC_KINDS; strength: 0..1, share of the synchronization (two-stream kinds only).
     first_layer, last_layer: share of the depth, 0..1, between which layers are synchronized.
     start_percent, end_percent: share of the sampling, 0..1, as the host counts it, in which they are.
     output: which stream's prediction moves the sample, one of OUTPUTS; kinds with one stream have one prediction.
@@ -33,8 +31,8 @@ class TwoStreamPlan:
     source: str = ""
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise ValueError(f"expected sync to be one of {', '.join(KINDS)}, got {self.kind}")
+        if self.kind not in SYNC_KINDS:
+            raise ValueError(f"expected sync to be one of {', '.join(SYNC_KINDS)}, got {self.kind}")
         if self.output not in OUTPUTS:
             raise ValueError(f"expected output to be one of {', '.join(OUTPUTS)}, got {self.output}")
         for first, last, what in (

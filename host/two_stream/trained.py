@@ -14,15 +14,21 @@ AUTO = "auto"
 def plan_for(model: Any, sync: str, patcher: Any | None, **settings: Any) -> TwoStreamPlan:
     """The plan of these settings with the layers that this MODEL and kind have.
 
-    sync: one of the plan's kinds, or AUTO: that of the layers in `patcher` (a ModelPatcher of `SyncLayers` or None), else the best that
-    the model has. settings: the plan's other fields. Raises ValueError when the layers belong to another model, or there are none and soft was asked for.
+    sync: as in `chosen_kind`. settings: the plan's other fields. Raises ValueError when the layers belong to another model, or there are none and soft was asked for.
     """
     network = model.get_model_object("diffusion_model")
-    layers = None if patcher is None else expect_layers(patcher, network)
-    best = backbone_of(network).best_sync(network) if layers is None else layers.config.kind
-    kind = best if sync == AUTO else sync
+    layers, kind = None if patcher is None else expect_layers(patcher, network), chosen_kind(model, sync, patcher)
     trained, source = _layers_of(kind, network, layers)
     return TwoStreamPlan(kind=kind, trained=trained, source=source, **settings)
+
+
+def chosen_kind(model: Any, sync: str, patcher: Any | None) -> str:
+    """The kind that runs: `sync` itself, or for AUTO that of the layers in `patcher` (a ModelPatcher of `SyncLayers` or None), else the
+    best that the model has."""
+    if sync != AUTO:
+        return sync
+    network = model.get_model_object("diffusion_model")
+    return backbone_of(network).best_sync(network) if patcher is None else expect_layers(patcher, network).config.kind
 
 
 def expect_layers(patcher: Any, network: Any) -> SyncLayers:

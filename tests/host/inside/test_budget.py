@@ -69,7 +69,7 @@ def budget(comfy_inside):
 
 @pytest.fixture(scope="module")
 def node(comfy_inside):
-    return comfy_inside.pack_nodes("budget")
+    return comfy_inside.pack_host("network_sizes")
 
 
 def two_streams(comfy_inside, model, sync):

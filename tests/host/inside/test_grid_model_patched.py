@@ -118,7 +118,7 @@ def test_without_a_checkpoints_layers_hard_averages_both_ways(
         .SyncLayers(layers_config(comfy_inside, bundled, kind="hard", rank=4))
         .initialize()
     )
-    attached = two_streams(bundled, sync_layers=comfy_inside.pack_nodes("load_sync").sync_patcher(zero, "averages"))
+    attached = two_streams(bundled, sync_layers=comfy_inside.pack_host("load").sync_patcher(zero, "averages"))
     grid_of_nodes = comfy_inside.call("FourRealSampler", model=attached, grid=grid, sync="hard", **settings)[0]
     assert torch.allclose(grid_of_nodes.frames, expected.frames, atol=1e-5)
 

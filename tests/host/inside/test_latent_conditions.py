@@ -53,7 +53,7 @@ def test_image_to_video_input_of_the_view_stream_is_that_of_the_exchanged_grid(w
 
 def test_hunyuan_15_sees_known_cells_and_nothing_elsewhere(comfy_inside, codec, grid, two_streams):
     """One kind of weights for text and for images; the host alone fails on a grid's noise mask."""
-    latents, model = comfy_inside.pack_nodes("latent_condition"), tiny.hunyuan15()
+    latents, model = comfy_inside.pack_host("known_cells"), tiny.hunyuan15()
     assert latents.needed_condition(model) == "image to video"
     shown, mask = torch.randn(3, 32, 5, 4, 8, generator=torch.Generator().manual_seed(1)), torch.ones(3, 1, 5, 4, 8)
     mask[0], mask[:, :, 0] = 0, 0

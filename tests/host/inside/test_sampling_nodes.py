@@ -62,6 +62,13 @@ def test_the_sampler_node_gives_what_the_core_gives(comfy_inside, model, core_mo
     assert torch.allclose(sampled.frames, expected.frames, atol=1e-5)
 
 
+def test_auto_runs_the_best_that_the_checkpoint_has_and_says_which(comfy_inside, model, grid):
+    sampled, soft = (sample(comfy_inside, model, grid, sync=sync) for sync in ("auto", "soft"))
+    assert torch.equal(sampled.frames, soft.frames) and sampled.provenance == soft.provenance
+    untuned = sample(comfy_inside, model, grid, sync="hard")
+    assert not torch.equal(untuned.frames, soft.frames) and untuned.provenance["sync"] == "hard"
+
+
 @pytest.mark.parametrize("sampler", ["euler", "euler_ancestral", "heun", "dpmpp_2m", "uni_pc", "res_multistep"])
 def test_known_cells_stay_bit_exact(comfy_inside, model, grid, sampler):
     for sampled in (

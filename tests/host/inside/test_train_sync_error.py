@@ -215,7 +215,7 @@ def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, tr
         codec = parts.latents.Codec(lambda video: encode(video).repeat(3, 1, 1, 1), codec.decode, 48, 4, 8, 2)
     else:
         codec = parts.latents.Codec(codec.encode, codec.decode, 16, 4, 8, 2)
-    shown = comfy_inside.pack_nodes("latent_condition").needed_condition(model) != "noise mask only"
+    shown = comfy_inside.pack_host("known_cells").needed_condition(model) != "noise mask only"
     one = parts.sync_examples.Encoder("hold", codec, shown).example((frames * 255).to(torch.uint8), None, known)
 
     condition = comfy_inside.pack_nodes("latent_condition")

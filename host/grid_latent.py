@@ -1,0 +1,118 @@
+"""A grid as a LATENT with its conditioning, and back: what goes through the host's own samplers.
+
+Decoding is for both kinds of model, 4Real's and latent ones; conditioning for the latter is in known_cells.py.
+
+Letters: V views, T times, H W pixels, C condition or latent channels, L latent frames of a view, h w latent pixels.
+"""
+
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..fourreal_core.flow import from_model, to_model
+from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.model.condition import prepare, unconditional
+from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
+from ..fourreal_core.transport import Predictions, transport
+from .load import expect_grid_model
+from .model import CONDITION_KEY
+from .types import counting_progress, expect_grid
+from .vae import vae_codec
+
+LATENT_KEY = "fourreal"
+AS_CONDITIONED = "as conditioned"
+_latest: WeakKeyDictionary[FrameGrid, Predictions] = WeakKeyDictionary()
+
+
+def predictions_of(grid: FrameGrid) -> Predictions:
+    """Transport's predictions of a grid. The latest are kept, because one grid is sampled with many seeds."""
+    predictions = _latest.get(grid)
+    if predictions is None:
+        predictions = transport(grid, on_cell=counting_progress())
+        _latest.clear()
+        _latest[grid] = predictions
+    return predictions
+
+
+def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoise: float = 1.0):
+    """Grid -> (positive, negative, latent) for a grid model. Negative is the same without the known cells.
+
+    denoise: how far the sampler will go from `guess`; below 1 the model is told to expect the guess as well.
+    """
+    grid_model = expect_grid_model(model)
+    guess = None if guess is None else expect_grid(guess, "guess")
+    condition_VCTHW, start_VTHWC = prepare(
+        grid, grid_model.diffusion_model.config, guess, denoise, predict=predictions_of
+    )
+    latent = {
+        "samples": to_model(grid.filled(start_VTHWC).frames),
+        "noise_mask": _unknown_mask(grid),
+        LATENT_KEY: {"grid": grid, "model": grid_model.checkpoint_hash},
+    }
+    return _conditioning(condition_VCTHW), _conditioning(unconditional(condition_VCTHW)), latent
+
+
+def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
+    """Sampled latent -> grid with the known cells exactly as they came in."""
+    samples, grid = latent["samples"], _grid_of(latent, grid)
+    expected = (grid.views, 3, grid.times, grid.height, grid.width)
+    if tuple(samples.shape) != expected:
+        raise ValueError(
+            f"expected a latent of shape {expected} for this grid of {grid.views} views and {grid.times} times, "
+            f"got {tuple(samples.shape)}: connect the grid that the latent was made from"
+        )
+    if not torch.isfinite(samples).all():
+        raise ValueError(
+            "the sampler returned pixels that are not numbers: try another sampler, more steps or a lower cfg"
+        )
+    sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
+    return grid.filled(sampled_VTHWC)
+
+
+def decode_latent_grid(
+    latent: dict, vae, encoding: str, tiled: bool = False, grid: FrameGrid | None = None
+) -> FrameGrid:
+    """Sampled latents [V, C, L, h, w] of a latent video model -> grid with the known cells exactly as they came in."""
+    grid = _grid_of(latent, grid)
+    if vae is None:
+        raise ValueError(
+            "expected the VAE that made this latent, got none: connect the one of 4Real Latent Grid Conditioning to vae"
+        )
+    size = (grid.views, grid.times, grid.height, grid.width)
+    sampled_VTHWC = decode_frames(
+        latent["samples"], encoding, vae_codec(vae, tiled), size, ~grid.known, counting_progress()
+    )
+    return grid.filled(sampled_VTHWC)
+
+
+def encoding_of(latent: dict, chosen: str, vae) -> str | None:
+    """The encoding of a latent, None when its latents are pixels."""
+    facts = latent.get(LATENT_KEY, {})
+    encoding = facts.get("encoding") if chosen == AS_CONDITIONED else chosen
+    if encoding is None and vae is not None and LATENT_KEY not in latent:
+        raise ValueError(
+            "expected a latent that says how it was encoded, got one that was saved and loaded, which drops that: "
+            f"choose the encoding that it was made with, {', '.join(ENCODINGS)}"
+        )
+    return encoding
+
+
+def _grid_of(latent: dict, grid: FrameGrid | None) -> FrameGrid:
+    grid = grid or latent.get(LATENT_KEY, {}).get("grid")
+    if grid is None:
+        raise ValueError(
+            "expected a latent made by 4Real Grid Conditioning, got one without a grid: "
+            "connect the conditioning grid to the grid input as well"
+        )
+    return grid
+
+
+def _unknown_mask(grid: FrameGrid) -> torch.Tensor:
+    """The host's 5-D noise mask [V, 1, T, H, W]: 0 keeps a cell, 1 samples it."""
+    free_VT = (~grid.known).float()
+    return free_VT[:, None, :, None, None].expand(-1, -1, -1, grid.height, grid.width).contiguous()
+
+
+def _conditioning(condition_VCTHW: torch.Tensor) -> list:
+    no_text = torch.zeros(1, 1, 1)
+    return [[no_text, {CONDITION_KEY: condition_VCTHW}]]

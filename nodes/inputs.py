@@ -1,0 +1,73 @@
+"""Inputs and tooltips that several nodes share."""
+
+from comfy_api.latest import io
+
+from ..host.clips import FITS, PICKS
+
+GUESS_TOOLTIP = (
+    "A grid of the same size to start the unknown cells from when denoise is below 1. "
+    "Without it 4Real Transport Fill is used."
+)
+ENCODING_TOOLTIP = (
+    "How cells become latent frames. hold: each view as a video whose cells are held for one latent step, closest to what video "
+    "models know. frame: each cell alone, the same along views and times. native: each view as it is, 4 n + 1 times (Wan, "
+    "Hunyuan) or 8 n + 1 (LTX); fewest latents."
+)
+TILED_TOOLTIP = (
+    "Run the VAE in pieces of 512 pixels: less memory, slower. The host does so by itself when memory runs out."
+)
+SYNC_TOOLTIP = (
+    "How the time stream and the view stream agree after every layer. auto: trained layers where there are any, else hard. "
+    "hard: both get the same features, their average where nothing was trained. "
+    "soft: each keeps its own features and gets its own correction (best in the paper); needs trained layers, which 4Real models "
+    "have and 4Real Load Sync brings. sequential: one stream, view and time layers in turn. fused: one stream, each frame attends to its view and its time at "
+    "once (4Real and Wan models). off: two independent video models, averaged only at the end."
+)
+STRENGTH_TOOLTIP = "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is all. Does nothing with fused and sequential."
+
+
+def video_or_images(name: str, tooltip: str) -> io.MultiType.Input:
+    """An input socket that takes either a VIDEO or an IMAGE batch."""
+    return io.MultiType.Input(name, types=[io.Video, io.Image], tooltip=tooltip)
+
+
+def shape_inputs() -> list[io.Input]:
+    """The widgets that bring videos to one size and length, shared by the nodes that build grids."""
+    return [
+        io.Int.Input(
+            "width",
+            default=128,
+            min=0,
+            max=8192,
+            tooltip="Width of every cell in pixels. The bundled model knows 128x72 best. 0: follows height, or the source.",
+        ),
+        io.Int.Input(
+            "height",
+            default=72,
+            min=0,
+            max=8192,
+            tooltip="Height of every cell in pixels. 0: follows width, or the source.",
+        ),
+        io.Combo.Input(
+            "fit",
+            options=FITS,
+            default="crop",
+            tooltip="Other aspect ratios: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
+        ),
+        io.Combo.Input(
+            "pick",
+            options=PICKS,
+            default="even",
+            advanced=True,
+            tooltip="Which frames: even takes them spread over the whole video, first takes those at the start.",
+        ),
+        io.Float.Input(
+            "fps",
+            default=0.0,
+            min=0.0,
+            max=240.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Frames per second along time. 0: from the video, so that it plays at its own speed (24 for images).",
+        ),
+    ]
