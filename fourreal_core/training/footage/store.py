@@ -51,7 +51,7 @@ def store_grid(frames_VTHWC: Tensor, valid_VTHW: Tensor | None = None) -> Stored
     """Transport's guess for a whole grid (0..1) as the task sees it, compact; of a single line the frames alone."""
     views, times = frames_VTHWC.shape[:2]
     valid = torch.ones(frames_VTHWC.shape[:-1]) if valid_VTHW is None else valid_VTHW.float()
-    bytes_of = lambda part: (part.clamp(0, 1) * 255).round().to(torch.uint8)  # noqa: E731
+    bytes_of = lambda part: (part.clamp(0, 1) * 255).round().to(torch.uint8)
     if min(views, times) == 1:
         return StoredGrid(bytes_of(frames_VTHWC), bytes_of(valid))
     known = task_known(views, times)
