@@ -41,6 +41,7 @@ MOVED = {  # old name -> new name, both inside the package
     "extend": "sampling.tiles",
     "figures": "evaluation.plots",
     "latents": "sampling.latents",
+    "marks": "redo",
     "metrics": "evaluation.image",
     "report": "evaluation.report",
     "storage": "grid_file",

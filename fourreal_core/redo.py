@@ -1,19 +1,21 @@
 """Some cells of a filled grid made again while all others are held: what to sample, and what the result says about itself.
 
-Between the two functions any sampler fills the unknown cells, as it does for every grid. Cells marked by hand: marks.py.
+Between `redo_task` and `after_redo` any sampler fills the unknown cells, as it does for every grid. Cells are marked in a mask or, by hand in
+the player, in a text.
 
 Shape suffixes: V views, T times, N masks, H W pixels.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .grid import FrameGrid
-from .marks import with_marks_unknown
 
 MARKED = 0.5  # a pixel of a mask above this marks its cell
 
@@ -61,3 +63,49 @@ def cells_from_mask(mask: Tensor, grid_shape: tuple[int, int]) -> Tensor:
         f"expected {views * times} masks, one per cell of this grid of {views} views and {times} times, or one mask of {times}x{views} "
         f"pixels, one per cell, got shape {list(mask.shape)}: connect marked of a 4Real Grid Player that shows this grid."
     )
+
+
+def parse_marks(text: str, grid_shape: tuple[int, int]) -> tuple[Tensor, int]:
+    """JSON list of [view, time] -> (bool [V, T], how many marks lie outside of the grid). An empty text marks nothing.
+
+    Marks outside belong to an earlier, larger grid and are counted, not refused. Raises ValueError on anything that is no such list.
+    """
+    views, times = grid_shape
+    marked_VT, outside = torch.zeros(views, times, dtype=torch.bool), 0
+    for view, time in _cells(text):
+        if view < views and time < times:
+            marked_VT[view, time] = True
+        else:
+            outside += 1
+    return marked_VT, outside
+
+
+def with_marks_unknown(grid: FrameGrid, marked_VT: Tensor) -> FrameGrid:
+    """The same pixels, with the marked cells unknown and all others known.
+
+    Unknown cells that are still black were never filled and stay unknown.
+    """
+    return grid.replace(known=filled_cells(grid) & ~marked_VT)
+
+
+def filled_cells(grid: FrameGrid) -> Tensor:
+    """Bool [V, T]: the cells that hold a picture, known or made; an unknown cell that is all black was never filled."""
+    return grid.known | grid.frames.flatten(2).any(dim=2)
+
+
+def _cells(text: str) -> list[tuple[int, int]]:
+    problem = "expected marked cells as a JSON list of [view, time], for example [[2, 5]]"
+    if not text.strip():
+        return []
+    try:
+        cells = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{problem}, got text that is no JSON ({str(error)[:80]}): clear the marks in the player."
+        ) from error
+    if not isinstance(cells, list):
+        raise ValueError(f"{problem}, got {type(cells).__name__}: clear the marks in the player.")
+    for cell in cells:
+        if not isinstance(cell, list) or len(cell) != 2 or any(type(index) is not int or index < 0 for index in cell):
+            raise ValueError(f"{problem}, got {str(cell)[:60]} in it: clear the marks in the player.")
+    return [(view, time) for view, time in cells]

@@ -5,7 +5,7 @@ The grid goes to the browser as JPEG atlases in the host's temp folder; web/play
 
 from comfy_api.latest import io
 
-from ..fourreal_core.marks import parse_marks, with_marks_unknown
+from ..fourreal_core.redo import parse_marks, with_marks_unknown
 from ..host.player_files import player_files
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
 

@@ -22,8 +22,8 @@ from ..flow import add_noise, cell_noise, to_model
 from ..grid import FrameGrid, task_known
 from ..model.condition import grid_condition
 from ..model.two_stream import GridModel
-from ..sampling.sample import sample_grid
-from ..sampling.tiles import sample_large_grid
+from ..sampling.sample import Sampling, sample_grid
+from ..sampling.tiles import fill_in_tiles, sampled_tiles
 from ..transport import Predictions, transport
 from . import baselines
 from .image import psnr
@@ -128,9 +128,8 @@ def large_jobs(model: GridModel, seeds: Sequence[int]) -> Iterator[Job]:
     for seed in seeds:
         options = {"sync": model.best_sync, "steps": FEW_STEPS, "seed": seed}
         yield Job("at once", partial(sample_grid, model, **options), LARGE, FEW_STEPS, seed)
-        yield Job(
-            "in tiles", partial(sample_large_grid, model, **options), LARGE, FEW_STEPS, seed, takes_predictions=False
-        )
+        in_tiles = partial(fill_in_tiles, fill=sampled_tiles(model, Sampling(**options)))
+        yield Job("in tiles", in_tiles, LARGE, FEW_STEPS, seed, takes_predictions=False)
 
 
 def blend_fill(grid: FrameGrid, predictions: Predictions) -> FrameGrid:

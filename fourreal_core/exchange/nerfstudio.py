@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..grid import Cameras, FrameGrid
-from ..marks import filled_cells
+from ..redo import filled_cells
 from .folders import OnFile, time_name, view_name, write_image
 from .whole_folder import whole_folder
 

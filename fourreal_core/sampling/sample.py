@@ -1,4 +1,4 @@
-"""From a grid with unknown cells to the whole grid: samplers of the rectified flow, and `sample_grid`.
+"""From a grid with unknown cells to the whole grid: samplers of the rectified flow, `Sampling`, and `sample_grid`.
 
 A sampler is a generator over a velocity function; guidance and known cells wrap the velocity, so that no sampler
 knows either. Conventions: flow.py.
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ from ..model.condition import prepare
 from ..model.two_stream import GridModel
 from ..transport import Predictions, transport
 
+OnStep = Callable[[int, int, Tensor], None]  # step, steps, the current clean estimate [V, T, H, W, 3] in 0..1
 Velocity = Callable[[Tensor, float], Tensor]
 Sampler = Callable[[Velocity, Tensor, list[float]], Iterator[tuple[Tensor, Tensor]]]
 
@@ -54,7 +57,40 @@ def schedule(steps: int, denoise: float = 1.0) -> list[float]:
     return [denoise * (1 - step / steps) for step in range(steps)] + [0.0]
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Sampling:
+    """How a grid is sampled: the settings of `sample_grid`, which explains them. ValueError for numbers out of range."""
+
+    sync: str = "soft"
+    strength: float = 1.0
+    steps: int = 16
+    seed: int = 0
+    sampler: str = "euler"
+    output: str = "mean"
+    denoise: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"unknown sampler {self.sampler!r}: expected one of {', '.join(SAMPLERS)}")
+        if self.steps < 1:
+            raise ValueError(f"expected at least 1 sampling step, got {self.steps}")
+        if not 0 < self.denoise <= 1:
+            raise ValueError(f"denoise must lie above 0 and up to 1, got {self.denoise}")
+
+    def facts(self, model: GridModel) -> dict[str, Any]:
+        """For a grid's provenance: what was run, and with which model."""
+        return {
+            "model": getattr(model, "checkpoint_hash", "unsaved"),
+            "sync": self.sync,
+            "sync_trained": self.sync in model.sync,
+            "strength": self.strength,
+            "seed": self.seed,
+            "steps": self.steps,
+            "sampler": self.sampler,
+            "denoise": self.denoise,
+        }
+
+
 def sample_grid(
     model: GridModel,
     grid: FrameGrid,
@@ -67,7 +103,7 @@ def sample_grid(
     output: str = "mean",
     guess: FrameGrid | None = None,
     denoise: float = 1.0,
-    on_step: Callable[[int, int, Tensor], None] | None = None,
+    on_step: OnStep | None = None,
     predictions: Predictions | None = None,
 ) -> FrameGrid:
     """Fill every unknown cell; known cells come back bit-exact.
@@ -80,45 +116,41 @@ def sample_grid(
     hand already, to save its time.
     Raises ValueError for an unknown sync, sampler or output, and for numbers or shapes out of range.
     """
-    _check(grid, steps, sampler, denoise)
+    sampling = Sampling(sync, strength, steps, seed, sampler, output, denoise)
+    return fill_by_sampling(model, grid, sampling, guess=guess, on_step=on_step, predictions=predictions)
+
+
+@torch.no_grad()
+def fill_by_sampling(
+    model: GridModel,
+    grid: FrameGrid,
+    sampling: Sampling,
+    *,
+    guess: FrameGrid | None = None,
+    on_step: OnStep | None = None,
+    predictions: Predictions | None = None,
+) -> FrameGrid:
+    """`sample_grid` with its settings in one object."""
+    if not grid.known.any():
+        raise ValueError("the grid has no known cell: give it at least one frame to start from")
+    denoise = sampling.denoise
     if guess is None and denoise == 1 and not model.config.guess:
         guess = grid  # from pure noise it does not matter what it is mixed into, and this model needs no Transport
     condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or transport(grid))
     device = next(model.parameters()).device
     condition, start = condition[None].to(device), to_model(start)[None].to(device)
-    noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
+    noise = cell_noise(sampling.seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
     known = grid.known[None, :, None, :, None, None].to(device)
     pixels = to_model(grid.frames)[None].to(device)
+    options = {"sync": sampling.sync, "strength": sampling.strength, "output": sampling.output}
 
     def velocity(x: Tensor, sigma: float) -> Tensor:
         x = torch.where(known, add_noise(pixels, noise, sigma), x)
-        return model(x, torch.full((1,), sigma, device=device), condition, sync=sync, strength=strength, output=output)
+        return model(x, torch.full((1,), sigma, device=device), condition, **options)
 
     x = add_noise(start, noise, denoise)
-    states = SAMPLERS[sampler](velocity, x, schedule(steps, denoise))
+    states = SAMPLERS[sampling.sampler](velocity, x, schedule(sampling.steps, denoise))
     for step, (x, x0) in enumerate(states, start=1):  # noqa: B007 - the last x is the sample
         if on_step:
-            on_step(step, steps, from_model(x0[0].cpu()))
-    provenance = {
-        **grid.provenance,
-        "model": getattr(model, "checkpoint_hash", "unsaved"),
-        "sync": sync,
-        "sync_trained": sync in model.sync,
-        "strength": strength,
-        "seed": seed,
-        "steps": steps,
-        "sampler": sampler,
-        "denoise": denoise,
-    }
-    return grid.filled(from_model(x[0].cpu())).replace(provenance=provenance)
-
-
-def _check(grid: FrameGrid, steps: int, sampler: str, denoise: float) -> None:
-    if sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler!r}: expected one of {', '.join(SAMPLERS)}")
-    if steps < 1:
-        raise ValueError(f"expected at least 1 sampling step, got {steps}")
-    if not 0 < denoise <= 1:
-        raise ValueError(f"denoise must lie above 0 and up to 1, got {denoise}")
-    if not grid.known.any():
-        raise ValueError("the grid has no known cell: give it at least one frame to start from")
+            on_step(step, sampling.steps, from_model(x0[0].cpu()))
+    return grid.filled(from_model(x[0].cpu())).replace(provenance={**grid.provenance, **sampling.facts(model)})

@@ -1,7 +1,7 @@
-"""Grids larger than the model was trained on, filled tile by tile: neighbouring tiles share one view or one time.
+"""Grids larger than a model was trained on, filled tile by tile: neighbouring tiles share one view or one time.
 
 Source: PAPER "Larger grids" [ours]. A tile takes its first view from the tile above and its first time from the tile to
-the left, so that each has exactly the task's inputs. `sampling.py` fills one tile.
+the left, so that each has exactly the task's inputs. Any fill can fill a tile; `sample.py` has the model's.
 
 Legend: V views, T times, H W pixels.
 """
@@ -9,29 +9,53 @@ Legend: V views, T times, H W pixels.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from torch import Tensor
 
-from ..grid import FrameGrid
+from ..grid import Cameras, FrameGrid
 from ..model.two_stream import GridModel
-from .sample import sample_grid
+from .sample import OnStep, Sampling, fill_by_sampling
 
 TILE = (8, 8)  # views and times of the grids that the bundled model was trained on
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of cells: views and times as slices of the whole grid."""
+    """A rectangle of cells: views and times as slices of the whole grid.
+
+    number, count: which of how many, in the order of filling. so_far: the whole grid's frames [V, T, H, W, 3] when this one's turn comes.
+    """
 
     views: slice
     times: slice
+    number: int = 0
+    count: int = 1
+    so_far: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def cells(self) -> tuple[slice, slice]:
         return self.views, self.times
+
+    def of(self, grid: FrameGrid) -> FrameGrid:
+        """These cells alone, copied, with their cameras."""
+        cameras = grid.cameras and Cameras(
+            grid.cameras.world_to_camera[self.views], grid.cameras.intrinsics[self.views]
+        )
+        frames, known = (part[self.cells].clone() for part in (grid.frames, grid.known))
+        return grid.replace(frames=frames, known=known, cameras=cameras)
+
+    def placed(self, frames: Tensor) -> Tensor:
+        """The whole grid's frames so far, with these in this tile's place."""
+        whole = self.so_far.clone()
+        whole[self.cells] = frames
+        return whole
+
+
+FillTile = Callable[[FrameGrid, Tile], FrameGrid]
 
 
 def spans(length: int, longest: int) -> list[slice]:
@@ -63,51 +87,54 @@ def tile_order(known_VT: Tensor, tile: tuple[int, int] = TILE) -> list[Tile]:
     return order
 
 
-def sample_large_grid(
-    model: GridModel,
-    grid: FrameGrid,
-    sync: str = "soft",
-    *,
-    tile: tuple[int, int] = TILE,
-    strength: float = 1.0,
-    steps: int = 16,
-    seed: int = 0,
-    sampler: str = "euler",
-    output: str = "mean",
-    guess: FrameGrid | None = None,
-    denoise: float = 1.0,
-    on_step: Callable[[int, int, Tensor], None] | None = None,
-) -> FrameGrid:
+def fill_in_tiles(grid: FrameGrid, fill: FillTile, *, tile: tuple[int, int] = TILE) -> FrameGrid:
     """Fill every unknown cell in tiles of at most `tile` views and times; known cells come back bit-exact.
 
-    A grid that fits one tile is filled as by `sample_grid`, which explains all other options. Tile number n, in filling
-    order, draws its noise with `seed + n`. on_step(step, steps, estimate): steps count over all tiles; the estimate is the
-    whole grid, with cells that were not reached yet as they came in; what it raises ends the sampling.
-    Raises ValueError as `sample_grid` does, and for tiles of less than 2 views or times.
+    fill(task, tile): gives `task`, one tile's cells, filled; `tile` says which they are, so that a guess can be cut alike (`tile.of(guess)`)
+    and noise can differ (`seed + tile.number`). Later tiles hold on to what earlier ones filled. The provenance is the first tile's.
+    Raises ValueError for a grid without known cells and for tiles of less than 2 views or times.
     """
     if not grid.known.any():
         raise ValueError("the grid has no known cell: give it at least one frame to start from")
     order = tile_order(grid.known, tile)
-    options = {"strength": strength, "steps": steps, "sampler": sampler, "output": output, "denoise": denoise}
-    frames, known, provenance = grid.frames.clone(), grid.known.clone(), grid.provenance
-    for number, part in enumerate(order):
-        task = FrameGrid(frames[part.cells].clone(), known[part.cells].clone(), provenance=grid.provenance)
-        own_guess = guess and FrameGrid(guess.frames[part.cells], guess.known[part.cells])
-        report = on_step and _report(on_step, number, len(order), frames, part)
-        filled = sample_grid(model, task, sync, seed=seed + number, guess=own_guess, on_step=report, **options)
-        frames[part.cells], known[part.cells], provenance = filled.frames, True, filled.provenance
-    tiled = {"seed": seed, "tile": list(tile), "tiles": len(order)} if len(order) > 1 else {}
-    return grid.replace(frames=frames, provenance={**provenance, **tiled})
+    so_far, provenance = grid, None
+    for number, place in enumerate(order):
+        part = replace(place, number=number, count=len(order), so_far=so_far.frames)
+        filled = fill(part.of(so_far), part)
+        known = so_far.known.clone()
+        known[part.cells] = True
+        so_far = so_far.replace(frames=part.placed(filled.frames), known=known)
+        provenance = filled.provenance if provenance is None else provenance
+    tiled = {"tile": list(tile), "tiles": len(order)} if len(order) > 1 else {}
+    return so_far.replace(known=grid.known, provenance={**(provenance or grid.provenance), **tiled})
 
 
-def _report(
-    on_step: Callable, number: int, tiles: int, frames: Tensor, part: Tile
-) -> Callable[[int, int, Tensor], None]:
-    """`on_step` of one tile as a step of the whole grid."""
+def sampled_tiles(
+    model: GridModel, sampling: Sampling, *, guess: FrameGrid | None = None, on_step: OnStep | None = None
+) -> FillTile:
+    """A fill for `fill_in_tiles`: each tile sampled by the model, with the seed `sampling.seed` + its number.
 
-    def report(step: int, steps: int, denoised_VTHWC: Tensor) -> None:
-        estimate = frames.clone()
-        estimate[part.cells] = denoised_VTHWC
-        on_step(number * steps + step, tiles * steps, estimate)
+    guess: of the whole grid. on_step(step, steps, estimate): steps count over all tiles, the estimate is the whole grid, with cells
+    that were not reached yet as they came in; what it raises ends the sampling.
+    """
 
-    return report
+    def fill(task: FrameGrid, tile: Tile) -> FrameGrid:
+        def report(step: int, steps: int, denoised: Tensor) -> None:
+            if on_step:
+                on_step(tile.number * steps + step, tile.count * steps, tile.placed(denoised))
+
+        own_seed = replace(sampling, seed=sampling.seed + tile.number)
+        return fill_by_sampling(model, task, own_seed, guess=guess and tile.of(guess), on_step=report)
+
+    return fill
+
+
+def sample_large_grid(model, grid, sync="soft", *, tile=TILE, guess=None, on_step=None, **settings) -> FrameGrid:
+    """The old name of `fill_in_tiles` with `sampled_tiles`; goes in version 0.3."""
+    warnings.warn(
+        "sample_large_grid is now fill_in_tiles(grid, sampled_tiles(model, Sampling(...)))",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    sampling = Sampling(sync=sync, **settings)
+    return fill_in_tiles(grid, sampled_tiles(model, sampling, guess=guess, on_step=on_step), tile=tile)

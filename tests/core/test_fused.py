@@ -12,7 +12,7 @@ from fourreal_core.model import sync as syncs
 from fourreal_core.model.attention import attention, grid_attention, rotary_angles, rotate
 from fourreal_core.model.config import TRAINED_SYNC, ModelConfig, tiny
 from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
-from fourreal_core.model.two_stream import GridModel, Streams, initialize_grid_model
+from fourreal_core.model.two_stream import SYNC_KINDS, GridModel, Streams, initialize_grid_model
 from fourreal_core.model.weights import load_model, save_checkpoint
 
 V, T, H, W = 3, 5, 16, 24
@@ -219,7 +219,7 @@ def test_a_checkpoint_with_all_kinds_comes_back(tmp_path):
     )
     save_checkpoint(tmp_path / "all.safetensors", model.float())
     loaded = load_model(tmp_path / "all.safetensors", dtype=torch.float32)
-    assert loaded.config == with_layers() and loaded.sync_kinds == ("off", *TRAINED_SYNC)
+    assert loaded.config == with_layers() and loaded.sync_kinds == SYNC_KINDS
     inputs = [part.float() for part in random_input(model.config)]
     for kind in ("sequential", "fused"):
         assert torch.equal(loaded(*inputs, sync=kind), model(*inputs, sync=kind))

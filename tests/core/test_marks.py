@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fourreal_core.grid import FrameGrid, task_known
-from fourreal_core.marks import parse_marks, with_marks_unknown
+from fourreal_core.redo import parse_marks, with_marks_unknown
 
 V, T = 3, 5
 

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from fourreal_core.grid import FrameGrid, task_known
+from fourreal_core.grid import Cameras, FrameGrid, task_known
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.sampling.sample import sample_grid
-from fourreal_core.sampling.tiles import sample_large_grid, spans, tile_order
+from fourreal_core.sampling.sample import Sampling, sample_grid
+from fourreal_core.sampling.tiles import fill_in_tiles, sample_large_grid, sampled_tiles, spans, tile_order
 
 V, T, H, W = 4, 7, 8, 16
 
@@ -73,7 +73,7 @@ def test_known_cells_stay_and_all_others_are_filled(model, pattern):
     }[pattern]
     grid = grid_with(known)
     before = grid.frames.clone()
-    out = sample_large_grid(model, grid, tile=(3, 4), steps=1, seed=5)
+    out = fill_in_tiles(grid, sampled_tiles(model, Sampling(steps=1, seed=5)), tile=(3, 4))
     assert torch.equal(out.frames[known], grid.frames[known]) and torch.equal(out.known, known)
     assert (out.frames[~known].flatten(1).amax(1) > 0).all() and torch.equal(grid.frames, before)
     assert out.provenance["tiles"] > 1 and out.provenance["seed"] == 5 and out.provenance["sync"] == "soft"
@@ -81,14 +81,16 @@ def test_known_cells_stay_and_all_others_are_filled(model, pattern):
 
 def test_a_grid_of_one_tile_is_filled_as_usual(model):
     grid = grid_with(task_known(V, T))
-    tiled, whole = sample_large_grid(model, grid, steps=2, seed=3), sample_grid(model, grid, steps=2, seed=3)
+    tiled = fill_in_tiles(grid, sampled_tiles(model, Sampling(steps=2, seed=3)))
+    whole = sample_grid(model, grid, steps=2, seed=3)
     assert torch.equal(tiled.frames, whole.frames) and tiled.provenance == whole.provenance
 
 
 def test_each_tile_is_sampled_from_its_own_known_cells_and_its_part_of_the_guess(model):
     grid = grid_with(task_known(V, T))
     guess = grid.replace(frames=torch.rand(V, T, H, W, 3, generator=torch.Generator().manual_seed(4)))
-    out = sample_large_grid(model, grid, "hard", tile=(4, 4), steps=2, seed=3, guess=guess, denoise=0.5)
+    sampling = Sampling("hard", steps=2, seed=3, denoise=0.5)
+    out = fill_in_tiles(grid, sampled_tiles(model, sampling, guess=guess), tile=(4, 4))
     frames = grid.frames.clone()
     for seed, times in ((3, slice(0, 4)), (4, slice(3, 7))):
         task, part = FrameGrid(frames[:, times], task_known(V, 4)), FrameGrid(guess.frames[:, times], task_known(V, 4))
@@ -98,18 +100,42 @@ def test_each_tile_is_sampled_from_its_own_known_cells_and_its_part_of_the_guess
 
 def test_steps_count_over_all_tiles_and_may_cancel(model):
     grid, seen = grid_with(task_known(V, T)), []
-    sample_large_grid(
-        model, grid, tile=(3, 4), steps=2, on_step=lambda *step: seen.append((*step[:2], tuple(step[2].shape)))
-    )
+    tell = lambda *step: seen.append((*step[:2], tuple(step[2].shape)))
+    fill_in_tiles(grid, sampled_tiles(model, Sampling(steps=2), on_step=tell), tile=(3, 4))
     assert seen == [(step, 8, (V, T, H, W, 3)) for step in range(1, 9)]
 
     def cancel(step, steps, estimate):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample_large_grid(model, grid, tile=(3, 4), on_step=cancel)
+        fill_in_tiles(grid, sampled_tiles(model, Sampling(), on_step=cancel), tile=(3, 4))
 
 
 def test_a_grid_without_known_cells_gets_a_sentence(model):
     with pytest.raises(ValueError, match="no known cell"):
-        sample_large_grid(model, grid_with(torch.zeros(V, T, dtype=torch.bool)))
+        fill_in_tiles(grid_with(torch.zeros(V, T, dtype=torch.bool)), lambda task, tile: task)
+
+
+def test_any_fill_gets_each_tile_with_its_cameras_and_what_was_filled_before():
+    poses = torch.eye(4).repeat(V, 1, 1)
+    poses[:, 0, 3] = torch.arange(V)
+    grid = grid_with(task_known(V, T)).replace(cameras=Cameras(poses, torch.eye(3).repeat(V, 1, 1)), fps=12.0)
+    seen = []
+
+    def number_fill(task, tile):
+        assert torch.equal(task.cameras.world_to_camera, poses[tile.views]) and task.fps == 12.0
+        earlier = task.frames[task.known & ~grid.known[tile.cells]]
+        seen.append((tile.number, tile.count, earlier.unique().tolist()))
+        return task.filled(torch.full_like(task.frames, (tile.number + 1) / 8))
+
+    out = fill_in_tiles(grid, number_fill, tile=(3, 7))
+    assert seen == [(0, 2, []), (1, 2, [1 / 8])] and torch.equal(out.known, grid.known) and out.cameras is grid.cameras
+    assert out.provenance == {**grid.provenance, "tile": [3, 7], "tiles": 2}
+
+
+def test_the_old_name_gives_the_same_for_one_more_version(model):
+    grid = grid_with(task_known(V, T))
+    with pytest.warns(DeprecationWarning, match="fill_in_tiles"):
+        old = sample_large_grid(model, grid, "hard", tile=(3, 4), steps=1, seed=5)
+    new = fill_in_tiles(grid, sampled_tiles(model, Sampling("hard", steps=1, seed=5)), tile=(3, 4))
+    assert torch.equal(old.frames, new.frames) and old.provenance == new.provenance
