@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..flow import velocity_from_x0
 from .attention import attention, rotary_angles, rotate
@@ -51,6 +52,7 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.head_width = config.head_width
+        self.checkpointed = False  # keep the input only, and compute the rest again for the gradient (arXiv 1604.06174)
         self.table = nn.Parameter(torch.zeros(6, width, **factory))
         self.qkv = operations.Linear(width, 3 * width, **factory)
         self.attention_out = operations.Linear(width, width, **factory)
@@ -71,6 +73,11 @@ class Block(nn.Module):
 
     def around(self, attend: Layer, read: Layer | None, x_NLD: Tensor, modulation_N6D: Tensor) -> Tensor:
         """The layer around any self-attention `attend` and, where there is text, its cross-attention `read`."""
+        if self.checkpointed:
+            return checkpoint(self._around, attend, read, x_NLD, modulation_N6D, use_reentrant=False)
+        return self._around(attend, read, x_NLD, modulation_N6D)
+
+    def _around(self, attend: Layer, read: Layer | None, x_NLD: Tensor, modulation_N6D: Tensor) -> Tensor:
         table = self.table.to(modulation_N6D)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation_N6D + table)[:, :, None].unbind(1)
         x_NLD = x_NLD + gate_a * attend(_normalize(x_NLD) * (1 + scale_a) + shift_a)

@@ -1,28 +1,23 @@
-"""Synchronization layers: how time and view agree, layer by layer. `two_stream.py` runs them.
+"""Synchronization of two streams: how time and view agree, layer by layer. `streams.py` runs it, `one_stream.py` has its siblings.
 
-With two streams all are siblings with one signature, `(y_time, y_view, sigma) -> (x_time, x_view)`, on tokens
-`[B, V, T, S, D]`. With one stream there is nothing to bring together; the layers `SequentialSync` and `FusedSync` tune
-how it is processed. Source: PAPER "Two-stream transformer" (4Real-Video, arXiv 2412.04462; fused: 4Real-Video-V2,
-arXiv 2506.18839); the modulation's exact form is [ours].
+All have one signature, `(y_time, y_view, sigma) -> (x_time, x_view)`, on tokens `[B, V, T, S, D]`. Source: PAPER "Two-stream
+transformer" (4Real-Video, arXiv 2412.04462); the modulation's exact form is [ours].
 
-Legend: B grids, V views, T times, S tokens per frame, L = V * T * S, D width, E width of the sigma features.
+Legend: B grids, V views, T times, S tokens per frame, D width, E width of the sigma features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .config import ModelConfig
 from .dit import sigma_features
 
 Sync = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 Observe = Callable[[int, Tensor, Tensor, Tensor, Tensor], None]  # layer, y_time, y_view, x_time, x_view
-Attend = Callable[[Tensor], Tensor]  # queries, keys and values [B, L, 3 D] -> what was attended to [B, L, D]
 
 
 def off(y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,15 +44,15 @@ class HardSync(nn.Module):
         self.modulation = operations.Linear(sigma_width, 2 * width, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
-        scale_time, scale_view = _modulate(self.modulation, sigma_B, y_time).chunk(2, dim=-1)
+        scale_time, scale_view = modulated(self.modulation, sigma_B, y_time).chunk(2, dim=-1)
         x = self.time(y_time * (1 + scale_time)) + self.view(y_view * (1 + scale_view))
         return x, x
 
     @torch.no_grad()
-    def initialize(self) -> None:
+    def initialize(self, generator: torch.Generator | None = None) -> None:
         for linear in (self.time, self.view):
             linear.weight.copy_(torch.eye(linear.weight.shape[0]) / 2)
-        _zero(self.modulation)
+        zero(self.modulation)
 
 
 class LowRankHardSync(nn.Module):
@@ -76,7 +71,7 @@ class LowRankHardSync(nn.Module):
         self.modulation = operations.Linear(sigma_width, 2 * width, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
-        both = torch.cat([y_time, y_view], dim=-1) * (1 + _modulate(self.modulation, sigma_B, y_time))
+        both = torch.cat([y_time, y_view], dim=-1) * (1 + modulated(self.modulation, sigma_B, y_time))
         x = (both * self.averaging.to(both).flatten()).unflatten(-1, (2, self.width)).mean(-2) + self.up(
             self.down(both)
         )
@@ -87,7 +82,7 @@ class LowRankHardSync(nn.Module):
         nn.init.normal_(self.down.weight, std=(2 * self.width) ** -0.5, generator=generator)
         nn.init.zeros_(self.up.weight)
         self.averaging.fill_(1.0)
-        _zero(self.modulation)
+        zero(self.modulation)
 
 
 class SoftSync(nn.Module):
@@ -104,19 +99,19 @@ class SoftSync(nn.Module):
         self.modulation = operations.Linear(sigma_width, 4 * width + 2, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
-        parts = _modulate(self.modulation, sigma_B, y_time).split([2 * self.width, 2 * self.width, 1, 1], dim=-1)
+        parts = modulated(self.modulation, sigma_B, y_time).split([2 * self.width, 2 * self.width, 1, 1], dim=-1)
         scale, shift, gate_time, gate_view = parts
         both = torch.cat([y_time, y_view], dim=-1) * (1 + scale) + shift
         delta_time, delta_view = self.delta(both).chunk(2, dim=-1)
         return y_time + (1 + gate_time) * delta_time, y_view + (1 + gate_view) * delta_view
 
     @torch.no_grad()
-    def initialize(self, averaging: bool = True) -> None:
+    def initialize(self, averaging: bool = True, generator: torch.Generator | None = None) -> None:
         """averaging: starts equal to `average`; else with a delta of 0, two intact pretrained streams."""
         half = torch.eye(self.width) / 2 if averaging else torch.zeros(self.width, self.width)
         self.delta.weight.copy_(torch.cat([torch.cat([-half, half], dim=1), torch.cat([half, -half], dim=1)]))
         nn.init.zeros_(self.delta.bias)
-        _zero(self.modulation)
+        zero(self.modulation)
 
 
 class LowRankSoftSync(nn.Module):
@@ -135,7 +130,7 @@ class LowRankSoftSync(nn.Module):
         self.modulation = operations.Linear(sigma_width, 4 * width + 2, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
-        parts = _modulate(self.modulation, sigma_B, y_time).split([2 * self.width, 2 * self.width, 1, 1], dim=-1)
+        parts = modulated(self.modulation, sigma_B, y_time).split([2 * self.width, 2 * self.width, 1, 1], dim=-1)
         scale, shift, gate_time, gate_view = parts
         both = torch.cat([y_time, y_view], dim=-1) * (1 + scale) + shift
         low_time, low_view = self.up(self.down(both)).chunk(2, dim=-1)
@@ -147,84 +142,19 @@ class LowRankSoftSync(nn.Module):
     @torch.no_grad()
     def initialize(self, averaging: bool = True, generator: torch.Generator | None = None) -> None:
         nn.init.normal_(self.down.weight, std=(2 * self.width) ** -0.5, generator=generator)
-        _zero(self.up)
+        zero(self.up)
         self.averaging.fill_(1.0 if averaging else 0.0)
-        _zero(self.modulation)
+        zero(self.modulation)
 
 
-def unchanged(x: Tensor, sigma_B: Tensor) -> Tensor:
-    """The sequential baseline without trained layers."""
-    return x
-
-
-class SequentialSync(nn.Module):
-    """x <- x + g(sigma) * (W ((1 + s(sigma)) * x + h(sigma)) + b) after each pair of passes over one stream [ours].
-
-    The light layer that soft synchronization has, for one stream, so that the two can be compared trained. g is one
-    number and starts at 1, s and h one per channel; W and b start at 0, so that it starts as `unchanged`.
-    """
-
-    def __init__(self, width: int, sigma_width: int, *, operations: Any = nn, **factory: Any):
-        super().__init__()
-        self.width = width
-        self.delta = operations.Linear(width, width, **factory)
-        self.modulation = operations.Linear(sigma_width, 2 * width + 1, **factory)
-
-    def forward(self, x: Tensor, sigma_B: Tensor) -> Tensor:
-        scale, shift, gate = _modulate(self.modulation, sigma_B, x).split([self.width, self.width, 1], dim=-1)
-        return x + (1 + gate) * self.delta(x * (1 + scale) + shift)
-
-    @torch.no_grad()
-    def initialize(self) -> None:
-        _zero(self.delta)
-        _zero(self.modulation)
-
-
-def untuned(block: nn.Module, attend: Attend, x_BLD: Tensor) -> Tensor:
-    """Fused self-attention with the weights of the base alone: the method adds no parameters (4Real-Video-V2)."""
-    return block.attention_out(attend(block.qkv(x_BLD)))
-
-
-class FusedSync(nn.Module):
-    """Fused self-attention, tuned: a difference to each of the block's two attention matrices, starting at zero.
-
-    4Real-Video-V2 tunes the self-attention itself; differences leave the base alone, which other kinds share [ours].
-    """
-
-    def __init__(self, width: int, *, operations: Any = nn, **factory: Any):
-        super().__init__()
-        self.qkv = operations.Linear(width, 3 * width, **factory)
-        self.attention_out = operations.Linear(width, width, **factory)
-
-    def forward(self, block: nn.Module, attend: Attend, x_BLD: Tensor) -> Tensor:
-        attended = attend(block.qkv(x_BLD) + self.qkv(x_BLD))
-        return block.attention_out(attended) + self.attention_out(attended)
-
-    @torch.no_grad()
-    def initialize(self) -> None:
-        _zero(self.qkv)
-        _zero(self.attention_out)
-
-
-def build_sync(kind: str, config: ModelConfig, *, operations: Any = nn, **factory: Any) -> nn.ModuleList:
-    """One trained layer of this kind, one of `TRAINED_SYNC`, for each block. The config's rank is that of soft layers."""
-    sizes = {"width": config.width, "sigma_width": config.sync_sigma_width}
-    if kind in ("hard", "soft"):
-        rank = config.sync_rank if kind == "soft" else 0
-        return build_two_stream_sync(kind, config.depth, **sizes, rank=rank, operations=operations, **factory)
-    layer = {"sequential": partial(SequentialSync, **sizes), "fused": partial(FusedSync, config.width)}[kind]
-    return nn.ModuleList(layer(operations=operations, **factory) for _ in range(config.depth))
-
-
-def build_two_stream_sync(
-    kind: str, depth: int, *, width: int, sigma_width: int, rank: int, operations: Any = nn, **factory: Any
-) -> nn.ModuleList:
-    """One trained layer, hard or soft, for each of `depth` blocks; rank 0: dense matrices."""
+def build_sync(
+    kind: str, width: int, sigma_width: int, rank: int, *, operations: Any = nn, **factory: Any
+) -> nn.Module:
+    """One trained layer, hard or soft; rank 0: dense matrices."""
     if rank:
-        layer = partial({"hard": LowRankHardSync, "soft": LowRankSoftSync}[kind], rank=rank)
-    else:
-        layer = {"hard": HardSync, "soft": SoftSync}[kind]
-    return nn.ModuleList(layer(width, sigma_width, operations=operations, **factory) for _ in range(depth))
+        layer = {"hard": LowRankHardSync, "soft": LowRankSoftSync}[kind]
+        return layer(width, sigma_width, rank, operations=operations, **factory)
+    return {"hard": HardSync, "soft": SoftSync}[kind](width, sigma_width, operations=operations, **factory)
 
 
 def relax(sync: Sync, strength: float) -> Sync:
@@ -272,12 +202,13 @@ def observed(sync: Sync, layer: int, observe: Observe) -> Sync:
     return told
 
 
-def _modulate(linear: nn.Module, sigma_B: Tensor, like: Tensor) -> Tensor:
+def modulated(linear: nn.Module, sigma_B: Tensor, like: Tensor) -> Tensor:
     """Modulation `[B, 1, 1, 1, channels]` from sigma, in the dtype of the tokens."""
     width = linear.weight.shape[1]
     return linear(sigma_features(sigma_B, width).to(like.dtype))[:, None, None, None]
 
 
-def _zero(linear: nn.Module) -> None:
+def zero(linear: nn.Module) -> None:
+    """Weights and bias 0: the layer gives nothing."""
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

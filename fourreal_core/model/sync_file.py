@@ -19,7 +19,7 @@ from torch import nn
 
 from ..files.atomic import write_tensors
 from .config import LARGEST
-from .sync import build_two_stream_sync
+from .sync import build_sync
 from .weights import CheckpointError, check_tensors, checkpoint_hash, expect_finite
 
 FORMAT = "fourreal-sync-1"
@@ -84,10 +84,8 @@ class SyncLayers(nn.Module):
         self.config, self.about = config, dict(about or {})
         self.file_hash: str | None = None
         sizes = {"width": config.width, "sigma_width": config.sigma_width, "rank": config.rank}
-        layers = build_two_stream_sync(
-            config.kind, config.depth, **sizes, operations=operations, dtype=dtype, device=device
-        )
-        for index, layer in enumerate(layers):
+        for index in range(config.depth):
+            layer = build_sync(config.kind, **sizes, operations=operations, dtype=dtype, device=device)
             self.add_module(str(index), layer)
 
     def __len__(self) -> int:
@@ -104,10 +102,8 @@ class SyncLayers(nn.Module):
         if self.config.kind == "hard" and not averaging:
             raise ValueError("hard synchronization has one result for both streams: it can start as their average only")
         options = {} if self.config.kind == "hard" else {"averaging": averaging}
-        if self.config.rank:
-            options["generator"] = generator
         for layer in self:
-            layer.initialize(**options)
+            layer.initialize(**options, generator=generator)
         return self
 
     def expect_backbone(self, family: str, width: int, depth: int) -> None:

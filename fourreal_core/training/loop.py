@@ -5,20 +5,19 @@ synchronization layers of its name on whole grids while the base stays frozen (P
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, amp, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..flow import add_noise, velocity_from_x0
 from ..model.config import TRAINED_SYNC
 from ..model.precision import fast_dtype
 from ..model.prior import Prior
 from ..model.two_stream import GridModel
+from . import schedule
 from .distributed import ALONE, Processes
 from .footage.examples import Batch, grid_batch, sequence_batch
 from .footage.mixture import Mixture
@@ -68,7 +67,7 @@ class TrainingPlan:
 
     def rate(self, step: int) -> float:
         """Share of the full learning rate at this step."""
-        return min(1.0, (step + 1) / self.warmup, max(0.05, 2 * (1 - step / self.steps)))
+        return schedule.rate(step, self.steps, self.warmup)
 
 
 def start(model: GridModel, plan: TrainingPlan, folder: Path, base: FrozenBase | None = None) -> TrainingState:
@@ -173,9 +172,7 @@ def trained_parameters(model: GridModel, stage: str) -> dict[str, nn.Parameter]:
 def checkpoint_blocks(model: GridModel) -> None:
     """Let every transformer block keep its input only, and compute the rest again for the gradient (arXiv 1604.06174)."""
     for block in model.base.blocks:
-        block.around = functools.partial(
-            checkpoint, block.around, use_reentrant=False
-        )  # what every kind of layer calls
+        block.checkpointed = True
 
 
 def like(sigma_N: Tensor, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Generator, Tensor, nn
 
 from ..files.atomic import write_tensors
 from ..model.sync_file import SyncLayers
+from . import schedule
 from .optimizers import build_optimizers, optimizer_step
 from .state import optimizer_tensors, part, restore_optimizers, update_ema
 
@@ -56,7 +57,7 @@ class SyncTraining:
 
     def rate(self, step: int) -> float:
         """Share of the full learning rate at this step."""
-        return min(1.0, (step + 1) / self.warmup, max(0.05, 2 * (1 - step / self.steps)))
+        return schedule.rate(step, self.steps, self.warmup)
 
 
 class Draw(NamedTuple):

@@ -8,11 +8,12 @@ import torch
 from einops import rearrange
 from torch.utils.flop_counter import FlopCounterMode
 
-from fourreal_core.model import sync as syncs
+from fourreal_core.model import one_stream
 from fourreal_core.model.attention import attention, grid_attention, rotary_angles, rotate
 from fourreal_core.model.config import TRAINED_SYNC, ModelConfig, tiny
 from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
-from fourreal_core.model.two_stream import SYNC_KINDS, GridModel, Streams, initialize_grid_model
+from fourreal_core.model.streams import Streams
+from fourreal_core.model.two_stream import SYNC_KINDS, GridModel, initialize_grid_model
 from fourreal_core.model.weights import load_model, save_checkpoint
 
 V, T, H, W = 3, 5, 16, 24
@@ -157,7 +158,9 @@ def test_fused_sees_other_views_and_other_times_in_one_layer_but_not_the_rest():
     x, block = streams.tokens_BVTSD.double(), model.base.blocks[0]
     changed = x.clone()
     changed[:, 1, 2] += torch.randn(S, x.shape[-1], dtype=torch.float64)
-    difference = streams.along_both(block, syncs.untuned, changed) - streams.along_both(block, syncs.untuned, x)
+    difference = streams.along_both(block, one_stream.untuned, changed) - streams.along_both(
+        block, one_stream.untuned, x
+    )
     expected = torch.zeros(V, T, dtype=torch.bool)
     expected[1], expected[:, 2] = True, True
     assert torch.equal(difference.abs().amax(dim=(3, 4)) > 1e-9, expected.expand(2, V, T))
@@ -226,7 +229,7 @@ def test_a_checkpoint_with_all_kinds_comes_back(tmp_path):
 
 
 def test_without_trained_layers_all_but_soft_are_offered():
-    assert untrained(random_model()).sync_kinds == ("off", "hard", "sequential", "fused")
+    assert untrained(random_model()).sync_kinds == ("hard", "fused", "sequential", "off")
     for sync in (("firm",), (["soft"],), ("off",)):
         with pytest.raises(ValueError, match="expected some of hard, soft, sequential, fused"):
             ModelConfig(sync=sync)

@@ -1,5 +1,7 @@
 """Exact properties of the two-stream model, in float64 where equality matters. V=3, T=5, H=16, W=24 unless V must equal T."""
 
+import dataclasses
+
 import pytest
 import torch
 from einops import rearrange
@@ -91,7 +93,7 @@ def test_hard_without_trained_layers_is_the_same_average():
     untrained.load_state_dict({key: value for key, value in trained.state_dict().items() if key.startswith("base.")})
     inputs = random_input(trained.config)
     torch.testing.assert_close(untrained(*inputs, sync="hard"), trained(*inputs, sync="hard"), atol=1e-6, rtol=0)
-    with pytest.raises(ValueError, match="offers off, hard, sequential"):
+    with pytest.raises(ValueError, match="offers hard, fused, sequential, off"):
         untrained(*inputs, sync="soft")
 
 
@@ -144,7 +146,7 @@ def test_both_streams_in_one_batch_equals_one_after_the_other(monkeypatch):
     model = random_model()
     inputs = random_input(model.config, 4, 4)
     together = model(*inputs, sync="soft")
-    from fourreal_core.model.two_stream import Streams
+    from fourreal_core.model.streams import Streams
 
     apart = lambda self, block, time, view: (self.along_time(block, time), self.along_view(block, view))
     monkeypatch.setattr(Streams, "both", apart)
@@ -179,7 +181,7 @@ def test_strength_zero_is_off():
 def test_sequential_runs_views_then_times_on_one_stream():
     model = random_model(ModelConfig(**{**vars(tiny()), "depth": 1}))
     x, sigma, condition = random_input(model.config)
-    from fourreal_core.model.two_stream import Streams
+    from fourreal_core.model.streams import Streams
 
     streams = Streams(model.base, x, sigma, condition, (None, None))
     block = model.base.blocks[0]
@@ -209,3 +211,10 @@ def test_wrong_words_get_a_sentence():
     ):
         with pytest.raises(ValueError, match=sentence):
             model(*inputs, **options)
+
+
+def test_one_seed_gives_one_model_low_rank_layers_included():
+    config = dataclasses.replace(tiny(), sync=("soft",), sync_rank=2)
+    models = [initialize_grid_model(GridModel(config), torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
+    same, again, other = (model.sync["soft"][0].down.weight for model in models)
+    assert torch.equal(same, again) and not torch.equal(same, other)
