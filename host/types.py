@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 Grid = io.Custom("FOURREAL_GRID")
 DrawnPath = io.Custom("FOURREAL_PATH")
+Footage = io.Custom("FOURREAL_FOOTAGE")  # an `EncodedFootage`, see training/footage.py
 Sync = io.Custom("FOURREAL_SYNC")  # a ModelPatcher of trained `SyncLayers`, see load_sync.py
 
 GRID_TOOLTIP = "A view x time grid, for example from 4Real Build Conditioning Grid."

@@ -10,6 +10,7 @@ from ..host.load import register_model_folders
 from .budget import FourRealBudget
 from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
+from .encode_footage import FourRealEncodeFootage
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
 from .grid_folder import FourRealLoadGridFolder, FourRealSaveGridFolder
 from .image_batch import FourRealGridToImages, FourRealImagesToGrid
@@ -51,6 +52,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealGridPlayer,
     FourRealPath,
     FourRealBudget,
+    FourRealEncodeFootage,
     FourRealTrainSync,
 ]
 

@@ -71,3 +71,7 @@ def shape_inputs() -> list[io.Input]:
             tooltip="Frames per second along time. 0: from the video, so that it plays at its own speed (24 for images).",
         ),
     ]
+
+
+def whole_number(name: str, default: int, least: int, most: int, tooltips: dict[str, str], **more) -> io.Int.Input:
+    return io.Int.Input(name, default=default, min=least, max=most, tooltip=tooltips[name], **more)

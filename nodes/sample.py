@@ -1,15 +1,14 @@
 """4Real Sampler: conditioning, the host's sampling and decoding in one node."""
 
-import comfy.sample
+from dataclasses import asdict
+
 import comfy.samplers
-import comfy.utils
 from comfy_api.latest import io
 
-from ..fourreal_core.flow import cell_noise
 from ..fourreal_core.model.two_stream import SYNC_KINDS
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
-from ..host.grid_latent import LATENT_KEY, condition_grid, decode_grid
 from ..host.load import expect_grid_model
+from ..host.sampling import HostSampling, filled_by_host
 from ..host.synchronize import kind_of, resynchronized, sync_facts
 from ..host.two_stream.trained import AUTO
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
@@ -18,6 +17,10 @@ from .inputs import GUESS_TOOLTIP, STRENGTH_TOOLTIP, SYNC_TOOLTIP
 REDO_TOOLTIP = (
     "Cells to sample again, from marked of 4Real Grid Player or as a mask of your own: one per cell, view by view. All other "
     "filled cells are held exactly."
+)
+TILE_TOOLTIP = (
+    "Fills the grid in tiles of at most this many views and times, for grids larger than the model was trained on. "
+    "Neighbouring tiles share one view or one time. 0: the whole grid at once."
 )
 NOTHING_TO_REDO = (
     "no cell is marked and every cell is filled: the grid goes on as it came; mark cells in 4Real Grid Player"
@@ -83,6 +86,7 @@ class FourRealSampler(io.ComfyNode):
                 ),
                 Grid.Input("guess", optional=True, tooltip=GUESS_TOOLTIP),
                 io.Mask.Input("redo", optional=True, tooltip=REDO_TOOLTIP),
+                io.Int.Input("tile", default=0, min=0, max=64, optional=True, advanced=True, tooltip=TILE_TOOLTIP),
             ],
             outputs=[Grid.Output("grid", tooltip="The filled grid.")],
             hidden=[io.Hidden.unique_id],
@@ -90,42 +94,16 @@ class FourRealSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, grid, sync, strength, seed, steps, sampler, scheduler, cfg, denoise, guess=None, redo=None
+        cls, model, grid, sync, strength, seed, steps, sampler, scheduler, cfg, denoise, guess=None, redo=None, tile=0
     ) -> io.NodeOutput:
-        grid = expect_grid(grid)
+        grid, guess = expect_grid(grid), None if guess is None else expect_grid(guess, "guess")
         task = grid if redo is None else redo_task(grid, cells_from_mask(redo, (grid.views, grid.times)))
         if redo is not None and task.known.all():
             tell(cls, NOTHING_TO_REDO)
             return io.NodeOutput(grid)
-        expect_grid_model(model)
-        sync = kind_of(model, sync)
+        settings = HostSampling(seed, steps, sampler, scheduler, cfg, denoise)
+        name, sync = expect_grid_model(model).checkpoint_hash, kind_of(model, sync)
         model = resynchronized(model, sync, strength)
-        positive, negative, latent = condition_grid(model, task, guess, denoise)
-        noise = cell_noise(seed, grid.views, grid.times, grid.height, grid.width)
-        samples = comfy.sample.sample(
-            model,
-            noise,
-            steps,
-            cfg,
-            sampler,
-            scheduler,
-            positive,
-            negative,
-            latent["samples"],
-            denoise=denoise,
-            noise_mask=latent["noise_mask"],
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-            seed=seed,
-        )
-        facts = {
-            "model": latent[LATENT_KEY]["model"],
-            **sync_facts(model, sync, strength),
-            "seed": seed,
-            "steps": steps,
-            "sampler": sampler,
-            "scheduler": scheduler,
-            "cfg": cfg,
-            "denoise": denoise,
-        }
-        sampled = decode_grid({"samples": samples}, task)
+        sampled = filled_by_host(model, task, settings, guess, tile)
+        facts = {"model": name, **sync_facts(model, sync, strength), **asdict(settings)}
         return io.NodeOutput(with_provenance(sampled, facts) if redo is None else after_redo(grid, sampled, facts))

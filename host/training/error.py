@@ -20,7 +20,7 @@ from ...fourreal_core.grid import FrameGrid
 from ...fourreal_core.sampling.latents import Codec, encode_frames, redo_mask
 from ...fourreal_core.training.footage.sync_examples import LatentExample
 from ...fourreal_core.training.sync_loop import Draw
-from ..known_cells import LatentGrid, known_cell_conditions, needed_condition
+from ..known_cells import LatentGrid, known_cell_conditions, needed_condition, with_view_prompt
 
 Conditioning = list  # of [text, values], as the host's
 
@@ -31,6 +31,22 @@ class Prompts:
 
     positive: Conditioning
     negative: Conditioning
+
+    @classmethod
+    def of(
+        cls,
+        positive: Conditioning,
+        negative: Conditioning | None,
+        positive_view: Conditioning | None,
+        negative_view: Conditioning | None,
+    ) -> "Prompts":
+        """Without negative prompts the positive ones stand in, without prompts of the view stream those of the other."""
+        negative = negative or positive
+        if positive_view is None and negative_view is None:
+            return cls(positive, negative)
+        return cls(
+            with_view_prompt(positive, positive_view or positive), with_view_prompt(negative, negative_view or negative)
+        )
 
     def with_gradients(self) -> "Prompts":
         """The same tensors outside of inference mode."""

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from ...fourreal_core.model.sync_file import SyncConfig, SyncLayers, save_sync
-from ...fourreal_core.training.footage.sync_examples import Encoder, LatentStore
+from ...fourreal_core.training.footage.sync_examples import LatentStore
 from ...fourreal_core.training.sync_loop import SyncState, SyncTraining, measure, start, train, weights_of
+from ..model import GridBaseModel
+from ..two_stream.backbones import backbone_of
 from .error import Prompts, Trainee
-from .footage import Run
+from .footage import EncodedFootage, Run
 from .pictures import LossPreview, sampled
-from .trainee import loaded, name_of_weights, outside_inference, training_copy
+from .trainee import file_of, loaded, name_of_weights, outside_inference, training_copy
 
 log = logging.getLogger(__name__)
 LEAVING_S = 600  # how long a host that is being closed waits for the step under way
@@ -47,15 +49,50 @@ class Outcome:
     after: float
     made: dict[str, Tensor]
 
+    def summary(self, store: LatentStore, run: Run) -> str:
+        """For the user: how much was trained, and whether it helped."""
+        where = "a grid kept out of training" if len(store) > 1 else "the only grid, which was trained on"
+        change = self.after / self.before - 1 if self.before else 0.0
+        return (
+            f"{self.steps} steps on {len(store.trained)} grids. Error on {where}: {self.before:.4g} untrained, {self.after:.4g} now "
+            f"({change:+.1%}). Saved as {run.result.name} in models/fourreal_sync."
+        )
 
-def run_training(
-    model: Any, prompts: Prompts, encoder: Encoder, store: LatentStore, settings: Settings, run: Run, about: dict
-) -> Outcome:
-    """Train, or go on where this run stopped, and write the layers to `run.result`; about: facts for that file.
+
+TRIED = ("wan", "ltxv", "hunyuan_video", "mochi")
+WITHOUT_MASK = ("kandinsky5",)  # ComfyUI 0.30.0 adds the mask's channels to the image's and fails
+
+
+def layers_for(model: Any, sync: str, rank: int) -> SyncConfig:
+    """Layers for this model; ValueError when two streams cannot run on it, or it is one of our own."""
+    if isinstance(model.model, GridBaseModel):
+        raise ValueError(
+            "expected a video model of the host, got a 4Real model: train its layers with scripts/train.py, see docs/training.md"
+        )
+    network = model.get_model_object("diffusion_model")
+    family, size, depth = backbone_of(network).sizes(network)
+    if family in WITHOUT_MASK:
+        raise ValueError(
+            f"expected a model that can be given known cells, got {backbone_of(network).name}: ComfyUI takes no noise mask for it"
+        )
+    if family not in TRIED:
+        raise ValueError(
+            f"expected a model of Wan, LTXV, HunyuanVideo or Mochi, got {backbone_of(network).name}: its blocks cannot be trained through"
+        )
+    if rank > size:
+        raise ValueError(f"expected a rank of at most {size}, the width of this model, got {rank}: 16 to 128 are usual")
+    return SyncConfig(family, size, depth, sync, rank)
+
+
+def run_training(model: Any, prompts: Prompts, footage: EncodedFootage, settings: Settings, run: Run) -> Outcome:
+    """Train, or go on where this run stopped, and write the layers to `run.result`.
 
     A cancelled run keeps its state, from which the next one goes on, and writes no layers. Raises ValueError as `start`, `train` and
     `training_copy` do.
     """
+    footage.expect_fits(model)
+    run.make_folders()
+    store, encoder = footage.store, footage.encoder
     with outside_inference():
         layers = fresh_layers(settings.config, settings.plan.seed).to(model.load_device)
         untrained = {name: weight.clone() for name, weight in layers.state_dict().items()}
@@ -68,8 +105,20 @@ def run_training(
         with weights_of(layers, state.ema):
             after, made_now = _shown(trainee, store, settings, f"step {state.step}")
             facts = {"steps": state.step, "base_hash": state.base, "error_before": before, "error_after": after}
-            save_sync(layers, run.result, {**about, **facts})
+            save_sync(layers, run.result, {**_about(model, footage, settings.plan), **facts})
     return Outcome(state.step, state.losses, before, after, made | made_now)
+
+
+def _about(model: Any, footage: EncodedFootage, plan: SyncTraining) -> dict[str, Any]:
+    """Facts for the file of layers."""
+    return {
+        "base": file_of(model),
+        "encoding": footage.encoder.encoding,
+        "grids": len(footage.store.trained),
+        "shape": list(footage.shape),
+        "learning_rate": plan.learning_rate,
+        "seed": plan.seed,
+    }
 
 
 def fresh_layers(config: SyncConfig, seed: int) -> SyncLayers:

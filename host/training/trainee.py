@@ -6,6 +6,7 @@ loaded inside is loaded once more from its file.
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -161,3 +162,9 @@ def _in_precision_of_tokens(layer: Sync, checkpointing: bool) -> Sync:
     return lambda y_time, y_view, sigma: checkpoint(
         run, y_time, y_view, sigma, use_reentrant=False, preserve_rng_state=False
     )
+
+
+def file_of(model: Any) -> str:
+    """Name of the file that the model was loaded from, empty where its loader does not say."""
+    source = (model.cached_patcher_init or (None, ("",)))[1][0]
+    return os.path.basename(source) if isinstance(source, str) else ""

@@ -62,6 +62,18 @@ def test_the_sampler_node_gives_what_the_core_gives(comfy_inside, model, core_mo
     assert torch.allclose(sampled.frames, expected.frames, atol=1e-5)
 
 
+def test_tiles_of_a_grid_are_those_of_the_core(comfy_inside, model, core_model, grid):
+    tiles = comfy_inside.core("sampling.tiles")
+    sampling = comfy_inside.core("sampling.sample").Sampling(steps=4, seed=3)
+    expected = tiles.fill_in_tiles(grid, tiles.sampled_tiles(core_model, sampling), tile=(3, 3))
+    sampled = sample(comfy_inside, model, grid, tile=3)
+    assert torch.allclose(sampled.frames, expected.frames, atol=1e-5)
+    assert sampled.provenance["tiles"] == 2 and sampled.provenance["seed"] == 3
+    assert torch.equal(sample(comfy_inside, model, grid, tile=8).frames, sample(comfy_inside, model, grid).frames)
+    with pytest.raises(ValueError, match="expected tiles of at least 2 views and 2 times, got 1"):
+        sample(comfy_inside, model, grid, tile=1)
+
+
 def test_auto_runs_the_best_that_the_checkpoint_has_and_says_which(comfy_inside, model, grid):
     sampled, soft = (sample(comfy_inside, model, grid, sync=sync) for sync in ("auto", "soft"))
     assert torch.equal(sampled.frames, soft.frames) and sampled.provenance == soft.provenance
@@ -247,7 +259,7 @@ def test_a_checkpoint_without_soft_layers_averages_and_says_what_it_has(comfy_in
     [model] = comfy_inside.call("FourRealLoadModel", checkpoint="plain.safetensors", precision="float32")
     [hard] = comfy_inside.call("FourRealTwoStream", model=model, sync="hard", strength=1.0, output="mean")
     assert torch.equal(ksample(comfy_inside, model, grid).frames, ksample(comfy_inside, hard, grid).frames)
-    with pytest.raises(ValueError, match="one of off, hard, sequential, fused for this checkpoint, got soft"):
+    with pytest.raises(ValueError, match="one of hard, fused, sequential, off for this checkpoint, got soft"):
         sample(comfy_inside, model, grid, sync="soft")
 
 

@@ -15,10 +15,13 @@ from safetensors.torch import load_file, save_file
 from tiny_model_files import LTX_SIZES, LTX_VAE
 
 V, T, H, W = 3, 5, 32, 64
+FOOTAGE = {
+    "videos": "footage", "captures": "", "grids": "", "views": V, "times": T, "width": W, "height": H, "encoding": "hold",
+    "grids_per_source": 2, "tiled": False,
+}  # fmt: skip
 SETTINGS = {
-    "videos": "footage", "captures": "", "grids": "", "views": V, "times": T, "width": W, "height": H, "encoding": "hold", "sync": "soft",
-    "rank": 8, "steps": 6, "learning_rate": 3e-3, "seed": 0, "grids_per_source": 2, "grids_per_step": 1, "save_every": 50, "sheet_steps": 2,
-    "precision": "auto", "checkpointing": True, "tiled": False,
+    "sync": "soft", "rank": 8, "steps": 6, "learning_rate": 3e-3, "seed": 0, "grids_per_step": 1, "save_every": 50, "sheet_steps": 2,
+    "precision": "auto", "checkpointing": True,
 }  # fmt: skip
 
 
@@ -40,9 +43,15 @@ def footage(comfy_inside):
 
 @pytest.fixture
 def train(comfy_inside, vae, footage):
+    """4Real Encode Footage and 4Real Train Sync, one after the other; each takes the settings that it has."""
+
     def call(model, **changes):
-        usual = {"vae": vae, "positive": tiny.text(1), "name": "fox", **SETTINGS}
-        return comfy_inside.call("FourRealTrainSync", model=model, **(usual | changes))
+        given = {"vae": vae, "name": "fox"} | changes
+        encoding = {"vae": given.pop("vae"), "name": given["name"]} | FOOTAGE
+        encoding |= {name: given.pop(name) for name in FOOTAGE if name in given}
+        [encoded] = comfy_inside.call("FourRealEncodeFootage", model=model, **encoding)
+        usual = {"positive": tiny.text(1), **SETTINGS}
+        return comfy_inside.call("FourRealTrainSync", model=model, footage=encoded, **(usual | given))
 
     return call
 
@@ -120,7 +129,7 @@ def test_a_cancelled_run_goes_on_bit_for_bit(comfy_inside, train, loaded_wan, pl
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         train(loaded_wan(), name="stopped", sync="hard")
     folder, file = place("stopped")
-    assert not file.exists() and sorted(path.name for path in folder.iterdir()) == ["latents", "state.safetensors"]
+    assert not file.exists() and sorted(path.name for path in folder.iterdir()) == ["state.safetensors"]
     monkeypatch.setattr(session.LossPreview, "__call__", shown)
     _, losses, sheet, _ = train(loaded_wan(), name="stopped", sync="hard")
     whole, stopped = load_file(place("whole")[1]), load_file(file)
@@ -224,6 +233,27 @@ def test_bad_inputs_get_one_sentence_and_leave_nothing(train, place, changes, se
         train(tiny.wan(layers=1), **({"name": name} | changes))
     folder, file = place("bad")
     assert not file.exists() and not [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_footage_of_another_model_is_refused(comfy_inside, train, vae, footage, wan_i2v):
+    """Image-to-video weights are shown the known cells, and the footage holds what they see."""
+    [encoded] = comfy_inside.call("FourRealEncodeFootage", model=wan_i2v, vae=vae, name="for i2v", **FOOTAGE)
+    with pytest.raises(ValueError, match="expected footage that was encoded for this model"):
+        comfy_inside.call(
+            "FourRealTrainSync",
+            model=tiny.wan(layers=1),
+            footage=encoded,
+            positive=tiny.text(1),
+            name="other",
+            **SETTINGS,
+        )
+
+
+def test_footage_is_encoded_anew_when_a_file_in_it_changes(comfy_inside, footage):
+    kind = comfy_inside.node_classes["FourRealEncodeFootage"]
+    before = kind.fingerprint_inputs(**FOOTAGE)
+    (footage / "clip0.mkv").touch()
+    assert kind.fingerprint_inputs(**FOOTAGE) != before
 
 
 def test_models_that_cannot_be_trained_are_refused(comfy_inside, train, vae, tiny_model):

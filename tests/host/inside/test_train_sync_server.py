@@ -16,7 +16,7 @@ from environment import Environment
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
-from test_train_sync import SETTINGS, footage  # noqa: F401
+from test_train_sync import FOOTAGE, SETTINGS, footage  # noqa: F401
 from tiny_model_files import wan, wan_vae
 
 SERVED = "served.safetensors"
@@ -28,11 +28,15 @@ def node(class_type, **inputs):
 
 def prompt(**changes):
     settings = SETTINGS | {"name": "served", "rank": 4} | changes
+    encoding = {"name": settings["name"]} | FOOTAGE | {name: settings.pop(name) for name in FOOTAGE if name in settings}
     return {
         "model": node("UNETLoader", unet_name="tiny_wan.safetensors", weight_dtype="default"),
         "vae": node("VAELoader", vae_name="tiny_wan_vae.safetensors"),
         "text": node("LoadTrainingDataset", folder_name="prompts"),
-        "train": node("FourRealTrainSync", model=["model", 0], vae=["vae", 0], positive=["text", 1], **settings),
+        "footage": node("FourRealEncodeFootage", model=["model", 0], vae=["vae", 0], **encoding),
+        "train": node(
+            "FourRealTrainSync", model=["model", 0], footage=["footage", 0], positive=["text", 1], **settings
+        ),
         "graph": node("LossGraphNode", loss=["train", 1], filename_prefix="loss"),
         "sheet": node("SaveImage", images=["train", 2], filename_prefix="sheet"),
         "name": node("PreviewAny", source=["train", 3]),

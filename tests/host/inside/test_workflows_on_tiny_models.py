@@ -20,16 +20,8 @@ SMALL = {
     "FourRealEmptyGrid": {"views": V, "times": T, "width": W, "height": H},
     "WanImageToVideo": {"width": W, "height": H, "length": T},
     "FourRealBudget": {"views": V, "times": T, "width": W, "height": H},
-    "FourRealTrainSync": {
-        "views": V,
-        "times": T,
-        "width": W,
-        "height": H,
-        "rank": 8,
-        "steps": 2,
-        "grids_per_source": 2,
-        "sheet_steps": 2,
-    },
+    "FourRealEncodeFootage": {"views": V, "times": T, "width": W, "height": H, "grids_per_source": 2},
+    "FourRealTrainSync": {"rank": 8, "steps": 2, "sheet_steps": 2},
     "KSampler": {"steps": 2},
     "LTXVScheduler": {"steps": 2},
 }
