@@ -3,7 +3,7 @@
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { PathView } from "./path_editor/view.mjs";
-import { addStyle, addView, pictureLoader, showOutputs, writeWidget } from "./player/in_node.mjs";
+import { addStyles, addView, pictureLoader, showOutputs, writeWidget } from "./shared/in_node.mjs";
 
 const NODE = "FourRealPath";
 const PATH = "path";
@@ -26,7 +26,7 @@ function addEditor(node) {
 
 app.registerExtension({
   name: "fourreal.PathEditor",
-  setup: () => ["player/player.css", "path_editor/path.css"].forEach((file) => addStyle(new URL(file, import.meta.url).href)),
+  setup: () => addStyles(["shared/view.css", "path_editor/path.css"], import.meta.url),
   nodeCreated(node) {
     if (node.comfyClass === NODE) addEditor(node);
   },

@@ -2,8 +2,8 @@
 
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
-import { addStyle, addView, closeGone, pictureLoader, showOutputs, writeWidget } from "./player/in_node.mjs";
 import { PlayerView } from "./player/view.mjs";
+import { addStyles, addView, closeGone, pictureLoader, showOutputs, writeWidget } from "./shared/in_node.mjs";
 
 const NODE = "FourRealGridPlayer";
 const MARKS = "marked_cells";
@@ -25,7 +25,7 @@ function addPlayer(node) {
 
 app.registerExtension({
   name: "fourreal.GridPlayer",
-  setup: () => addStyle(new URL("player/player.css", import.meta.url).href),
+  setup: () => addStyles(["shared/view.css", "player/player.css"], import.meta.url),
   nodeCreated(node) {
     if (node.comfyClass === NODE) addPlayer(node);
   },

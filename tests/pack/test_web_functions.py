@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from graphlib import TopologicalSorter
 
 import pytest
 from browser import BrowserProblem, find_node
@@ -21,11 +22,19 @@ def test_pure_functions():
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
 
 
-@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
-def test_scripts_import_their_neighbours_and_the_hosts_two_modules_only(file):
-    imported = re.findall(r'(?:^import|\bfrom|\bimport\()\s*"([^"]+)"', file.read_text(), re.MULTILINE)
-    own = [name for name in imported if name not in ("../../scripts/app.js", "../../scripts/api.js")]
-    assert all(name.startswith(("./", "../player/")) and (file.parent / name).is_file() for name in own), imported
+def imports_of(file):
+    return re.findall(r'(?:^import|\bfrom|\bimport\()\s*"([^"]+)"', file.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: str(file.relative_to(WEB)))
+def test_scripts_import_their_own_room_the_shared_one_and_the_hosts_two_modules_only(file):
+    host = ("../../scripts/app.js", "../../scripts/api.js")
+    own = [name for name in imports_of(file) if file.suffix != ".js" or name not in host]
+    assert all(name.startswith(("./", "../shared/")) and (file.parent / name).is_file() for name in own), own
+
+
+def test_no_imports_run_in_a_circle():
+    TopologicalSorter({file: [(file.parent / name).resolve() for name in imports_of(file)] for file in SCRIPTS}).prepare()
 
 
 def test_only_entry_scripts_end_in_js():

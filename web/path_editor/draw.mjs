@@ -3,7 +3,7 @@
 // A scene is {shape, path, line, shown, frame, selected, hovered, pen, areas, colors, pixelRatio, thumbnails, grid, picture, sharp, allFit}: `line` is what
 // timeline() of camera_path.mjs gives, `pen` the points of a freehand line, `grid` null before the first run; the rest as for the player.
 
-import { drawCell } from "../player/draw.mjs";
+import { drawCell } from "../shared/cells.mjs";
 import { blendedCells } from "./blend.mjs";
 import { frameX, pointPlaces, toPoint } from "./plane.mjs";
 

@@ -1,6 +1,6 @@
 // Where everything is on the path editor's canvas, in CSS pixels, and what lies under a point. Pure. An area is {x, y, width, height}.
 
-import { contains, fitted } from "../player/stage.mjs";
+import { contains, fitted } from "../shared/areas.mjs";
 import { partWay } from "./camera_path.mjs";
 import { distanceToPiece } from "./edit.mjs";
 

@@ -1,7 +1,7 @@
 // The plane's ground: the pictures of all cells, drawn once into a picture of their own, dimmed where the video does not go.
 
-import { smallSource } from "../player/draw.mjs";
-import { cellAreas } from "../player/stage.mjs";
+import { cellAreas, inset } from "../shared/areas.mjs";
+import { smallSource } from "../shared/cells.mjs";
 
 const NIGHT = "#080a10";
 const DIMMED = 0.62;
@@ -81,5 +81,3 @@ function covering(source, aspect) {
   const height = Math.min(source.height, source.width / aspect);
   return { ...source, x: source.x + (source.width - width) / 2, y: source.y + (source.height - height) / 2, width, height };
 }
-
-const inset = ({ x, y, width, height }, by) => ({ x: x + by, y: y + by, width: Math.max(width - 2 * by, 0), height: Math.max(height - 2 * by, 0) });

@@ -1,7 +1,6 @@
 // The path editor's two bars: the video as a whole, and the chosen point with the way from it. What they do is the editor's business.
 
-import { icon } from "../player/icons.mjs";
-import { button, choice } from "../player/toolbar.mjs";
+import { button, choice, playButton } from "../shared/buttons.mjs";
 import { insert } from "./controls.mjs";
 import { PRESET_NAMES } from "./presets.mjs";
 
@@ -35,7 +34,7 @@ function numberOf(editor, signal, described, ofPoint) {
 
 function bar(name) {
   const element = document.createElement("div");
-  element.className = `fourreal-player-bar ${name}`;
+  element.className = `fourreal-view-bar ${name}`;
   return element;
 }
 
@@ -54,7 +53,7 @@ export function makeToolbar(editor, signal) {
 
 function makeVideoBar(editor, signal) {
   const element = bar("fourreal-path-video");
-  const play = button("play", "Play or pause (space)", signal, () => editor.togglePlay());
+  const play = playButton(signal, () => editor.togglePlay());
   const pencil = button("pencil", "Draw a new path by hand (D)", signal, () => editor.setDrawing(!editor.drawing));
   const presets = choice("preset", [["", "preset …"], ...PRESET_NAMES.map((name) => [name, name])], "Start from a path", signal, (name) => name && editor.preset(name));
   const number = (name, label, title, step) => numberOf(editor, signal, { name, label, title, step }, false);
@@ -68,15 +67,11 @@ function makeVideoBar(editor, signal) {
   ];
   const plane = group(views.element, times.element);
   const where = document.createElement("output");
-  play.dataset.action = "play";
   pencil.dataset.action = "pencil";
-  element.append(play, presets, pencil, frames.element, fps.element, ...choices, plane, where);
+  element.append(play.element, presets, pencil, frames.element, fps.element, ...choices, plane, where);
   const show = ({ path, playing, drawing, hasGrid, text }) => {
-    if (play.dataset.playing !== String(playing)) {
-      play.dataset.playing = String(playing);
-      play.replaceChildren(icon(playing ? "pause" : "play"));
-    }
-    play.disabled = !path;
+    play.show(playing);
+    play.element.disabled = !path;
     pencil.setAttribute("aria-pressed", String(drawing));
     pencil.disabled = !path;
     presets.value = "";

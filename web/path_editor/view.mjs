@@ -1,9 +1,7 @@
 // One path editor on the page: its element, what it shows, and how its path is changed. Pointer and keys: controls.mjs; drawing: draw.mjs.
 
-import { parseGrid, stripBytes } from "../player/payload.mjs";
-import { Pictures } from "../player/pictures.mjs";
-import { Surface } from "../player/surface.mjs";
-import { themeColors } from "../player/theme.mjs";
+import { GridView } from "../shared/grid_view.mjs";
+import { themeColors } from "../shared/theme.mjs";
 import { shownCells } from "./blend.mjs";
 import { stretchedPath, timeline } from "./camera_path.mjs";
 import { listen } from "./controls.mjs";
@@ -15,64 +13,31 @@ import { FIRST, presetPath } from "./presets.mjs";
 import { Thumbnails } from "./thumbnails.mjs";
 import { makeToolbar } from "./toolbar.mjs";
 
-const GONE = "The grid's pictures are gone from the server: queue the workflow again.";
+const LABEL = "Path editor: Page Up and Page Down choose a point, arrows move it, Insert and Delete add and remove points, space plays";
 const EMPTY_ASPECT = 16 / 9; // of a cell before there is a grid
-const SHARPEN_MS = 120; // full-size pictures are loaded when the frame has rested this long
 
-export class PathView {
+export class PathView extends GridView {
   /** host: loadPicture(file, grid, signal) -> Promise of a picture; readPath() -> text; writePath(text): one step of the host's undo. */
   constructor(host) {
-    this.host = host;
-    this.grid = this.pictures = this.path = this.draft = this.line = null;
+    super(host, { name: "path", label: LABEL });
+    this.path = this.draft = this.line = null;
     this.problem = this.trouble = "";
     this.selected = -1;
     this.frame = 0;
     this.playing = null; // {since, from} while it plays
     this.drawing = false; // whether a press on the plane draws a line by hand
     this.hovered = this.pen = null;
-    this.sharp = false;
-    this.closing = new AbortController();
-    this.build();
+    this.toolbar = makeToolbar(this, this.closing.signal);
+    this.element.append(...this.toolbar.elements);
     this.thumbnails = new Thumbnails();
-    this.surface = new Surface(this.canvas, { step: (now) => this.step(now), draw: () => this.draw() });
     listen(this, this.closing.signal);
     this.restore();
-  }
-
-  build() {
-    const make = (tag, name) => Object.assign(document.createElement(tag), { className: name });
-    this.element = make("div", "fourreal-player fourreal-path");
-    this.element.tabIndex = 0;
-    this.element.setAttribute("role", "group");
-    this.element.setAttribute("aria-label", "Path editor: Page Up and Page Down choose a point, arrows move it, Insert and Delete add and remove points, space plays");
-    this.stage = make("div", "fourreal-player-stage");
-    this.canvas = document.createElement("canvas");
-    this.message = make("div", "fourreal-path-message");
-    this.message.setAttribute("role", "status");
-    this.stage.append(this.canvas, this.message);
-    this.toolbar = makeToolbar(this, this.closing.signal);
-    this.element.append(this.stage, ...this.toolbar.elements);
   }
 
   /** Show what nodes/path.py sent: the grid to draw on. */
   show(sent) {
     if (sent.id === this.grid?.id && this.pictures.failed.size === 0) return;
-    try {
-      this.grid = parseGrid(sent);
-    } catch (error) {
-      return this.tell(error.message);
-    }
-    this.pictures?.close();
-    const { grid } = this;
-    this.pictures = new Pictures({
-      load: (file, signal) => this.host.loadPicture(file, grid, signal),
-      onChange: () => this.drawSoon(),
-      onProblem: () => this.tell(GONE),
-      pinned: [grid.overview.file],
-    });
-    this.pictures.want(grid.overview.file);
-    this.tell("");
-    this.restore();
+    if (this.takeGrid(sent)) this.restore();
   }
 
   /** The widget's text has come or changed. */
@@ -194,26 +159,6 @@ export class PathView {
     this.showFrame(far.indexOf(Math.min(...far)));
   }
 
-  /** The frame may stay what it is: draw, and load full-size pictures if it really does. */
-  rested() {
-    this.sharp = false;
-    clearTimeout(this.sharpenTimer);
-    this.sharpenTimer = setTimeout(() => {
-      this.sharp = true;
-      this.pictures?.forgetWanted();
-      this.drawSoon();
-    }, SHARPEN_MS);
-    this.drawSoon();
-  }
-
-  drawSoon() {
-    this.surface?.drawSoon();
-  }
-
-  zoomed() {
-    this.surface.zoomed();
-  }
-
   step(now) {
     if (!this.playing || !this.line) return false;
     const steps = Math.floor((Math.max(now - this.playing.since, 0) / 1000) * this.shown.fps + 1e-6);
@@ -230,8 +175,7 @@ export class PathView {
     this.showText();
     const ready = this.surface.prepare();
     if (!ready) return;
-    const { shape, line, cells, frame, selected, hovered, pen, grid, thumbnails } = this;
-    const allFit = Boolean(grid) && stripBytes(grid) * grid.views <= this.pictures.budget;
+    const { shape, line, cells, frame, selected, hovered, pen, grid, thumbnails, allFit } = this;
     const full = drawEditor(ready.ctx, {
       shape, line, frame, selected, hovered, pen, grid, thumbnails, allFit, path: this.shown, shown: cells, areas: this.areas(), pixelRatio: ready.pixelRatio,
       colors: themeColors(this.element), picture: (file, want) => this.pictures.get(file, want), sharp: this.sharp || (Boolean(this.playing) && allFit),
@@ -252,11 +196,8 @@ export class PathView {
   }
 
   close() {
-    this.closing.abort();
-    clearTimeout(this.sharpenTimer);
-    this.surface.close();
+    super.close();
     this.thumbnails.close();
-    this.pictures?.close();
-    this.grid = this.pictures = this.line = this.playing = null;
+    this.line = this.playing = null;
   }
 }

@@ -1,9 +1,10 @@
 // Pointer and keys of a player.
 
-import { isMarked, withMark } from "./marks.mjs";
-import { axes, dragged, keyCell, releaseSpeed } from "./motion.mjs";
+import { axes, contains, fitted } from "../shared/areas.mjs";
 import { viewTiles } from "./draw.mjs";
-import { cellUnder, contains, fitted, partUnder } from "./stage.mjs";
+import { isMarked, withMark } from "./marks.mjs";
+import { dragged, keyCell, releaseSpeed } from "./motion.mjs";
+import { cellUnder, partUnder } from "./stage.mjs";
 
 const CLICK_PIXELS = 4;
 const LAYOUT_KEYS = { 1: "one", 2: "views", 3: "cells" };

@@ -4,10 +4,11 @@
 // picture or null. `sharp` is false while something moves, so that nothing is loaded only to be passed by; `allFit` says whether the
 // full-size pictures of all views can be kept at once.
 
-import { axes } from "./motion.mjs";
+import { axes, cellAreas, fitted, inset, part } from "../shared/areas.mjs";
+import { drawCell, smallSource } from "../shared/cells.mjs";
+import { cellSource } from "../shared/payload.mjs";
 import { isMarked } from "./marks.mjs";
-import { cellArea, cellSource } from "./payload.mjs";
-import { cellAreas, fitted, part, tiles } from "./stage.mjs";
+import { tiles } from "./stage.mjs";
 
 const LARGE = 120; // pixels; a mark must not hide what it is about
 
@@ -68,26 +69,6 @@ function drawCells(ctx, scene) {
   return false;
 }
 
-/** One cell, from its full-size picture where that is there and needed; returns whether it was. */
-export function drawCell(ctx, { grid, picture, sharp, pixelRatio, colors }, { view, time }, area, mayBeFull) {
-  const small = grid.overview.cell[0];
-  const needed = mayBeFull && area.width * pixelRatio > small * 1.05 && grid.strips.cell[0] > small;
-  if (needed && sharp) picture(grid.strips.files[view], true);
-  const source = needed ? cellSource(grid, view, time, picture) : smallSource(grid, view, time, picture);
-  if (!source) {
-    ctx.fillStyle = colors.well;
-    ctx.fillRect(area.x, area.y, area.width, area.height);
-    return false;
-  }
-  ctx.drawImage(source.image, source.x, source.y, source.width, source.height, area.x, area.y, area.width, area.height);
-  return source.full || !needed;
-}
-
-export function smallSource(grid, view, time, picture) {
-  const image = picture(grid.overview.file, false);
-  return image && { image, full: false, ...cellArea(grid.overview, view * grid.times + time) };
-}
-
 /** Known cells have a thin bright frame, cells to redo a red one with a cross: over small cells, in the corner of large ones. */
 function drawBadges(ctx, { grid, marks, colors }, cell, area, width) {
   if (grid.known[cell.view][cell.time]) frame(ctx, area, colors.known, width);
@@ -115,8 +96,6 @@ function frame(ctx, area, color, width) {
   const { x, y, width: w, height: h } = inset(area, width / 2);
   ctx.strokeRect(x, y, w, h);
 }
-
-const inset = ({ x, y, width, height }, by) => ({ x: x + by, y: y + by, width: Math.max(width - 2 * by, 0), height: Math.max(height - 2 * by, 0) });
 
 /** Where in the picture the strips look: marks at its edges, and whole lines while they are moved. */
 function drawSlit(ctx, { settings, colors, movingSlit }, { x, y, width, height }) {

@@ -1,6 +1,8 @@
 // How the position in a grid moves: by dragging, gliding on after a drag, steps and playing. Pure; time in milliseconds.
 // A position is {view, time}, fractional while it moves; the cell shown is the nearest one.
 
+import { axes } from "../shared/areas.mjs";
+
 export const GLIDE_MS = 200; // a flick goes on for about this long
 const SAMPLE_MS = 100; // the speed at release is that of the last tenth of a second
 const REST_MS = 60; // a pointer held still this long before release does not flick
@@ -20,11 +22,6 @@ export function inside({ view, time }, { views, times }) {
 export function cellAt(position, shape) {
   const { view, time } = inside(position, shape);
   return { view: Math.round(view), time: Math.round(time) };
-}
-
-/** Which axis runs across the picture and which down. */
-export function axes(swap) {
-  return swap ? { across: "view", down: "time" } : { across: "time", down: "view" };
 }
 
 /** A movement in pixels, held to its main direction unless it clearly leaves it. */

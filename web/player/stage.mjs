@@ -1,7 +1,7 @@
 // Where everything is on the player's canvas, in CSS pixels, and what lies under a point. Pure.
 // An area is {x, y, width, height}.
 
-import { axes } from "./motion.mjs";
+import { axes, fitted } from "../shared/areas.mjs";
 
 const GAP = 6;
 const SIDE = { least: 56, most: 128, share: 0.2 }; // of the canvas's width, for the strip on the right; the one below goes by height
@@ -34,20 +34,6 @@ export function pictureAspect(grid, { layout, swap }) {
   return (grid.width / grid.height) * (layout === "cells" ? grid[across + "s"] / grid[down + "s"] : 1);
 }
 
-/** The largest area of an aspect (width / height) in the middle of another. */
-export function fitted(area, aspect) {
-  const width = Math.min(area.width, area.height * aspect);
-  const height = width / aspect;
-  return { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
-}
-
-/** Part `index` of `count` of an area, cut across (side by side) or down. */
-export function part(area, index, count, across) {
-  return across
-    ? { ...area, x: area.x + (area.width * index) / count, width: area.width / count }
-    : { ...area, y: area.y + (area.height * index) / count, height: area.height / count };
-}
-
 /** `count` tiles of one aspect in lines, as large as fits. */
 export function tiles(area, count, aspect, gap = 3) {
   let best = null;
@@ -65,16 +51,6 @@ export function tiles(area, count, aspect, gap = 3) {
     height: best.height,
   }));
 }
-
-/** The area of every cell of the whole grid inside another area, as a function of the cell. Cells keep their aspect if one is given. */
-export function cellAreas(area, shape, swap, aspect = null) {
-  const { across, down } = axes(swap);
-  const [wide, high] = [shape[across + "s"], shape[down + "s"]];
-  const whole = aspect ? fitted(area, (aspect * wide) / high) : area;
-  return (cell) => part(part(whole, cell[across], wide, true), cell[down], high, false);
-}
-
-export const contains = (area, { x, y }) => Boolean(area) && x >= area.x && y >= area.y && x < area.x + area.width && y < area.y + area.height;
 
 /** Which of `count` parts of an area a point is in; points outside count to the nearest. */
 export function partUnder(area, point, count, across) {

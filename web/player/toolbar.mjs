@@ -1,6 +1,6 @@
 // The player's buttons and choices. Each shows one setting or starts one action; what they do is the player's business.
 
-import { icon } from "./icons.mjs";
+import { button, choice, playButton } from "../shared/buttons.mjs";
 import { LAYOUTS, PLAYS, SPEEDS } from "./settings.mjs";
 
 const TOGGLES = {
@@ -10,31 +10,11 @@ const TOGGLES = {
   swap: ["swap", "Exchange the directions: views across, times down (X)"],
 };
 
-export function button(name, title, signal, onClick) {
-  const element = document.createElement("button");
-  element.type = "button";
-  element.title = title;
-  element.setAttribute("aria-label", title);
-  element.append(icon(name));
-  element.addEventListener("click", onClick, { signal });
-  return element;
-}
-
-export function choice(name, options, title, signal, onChange) {
-  const element = document.createElement("select");
-  element.title = title;
-  element.setAttribute("aria-label", title);
-  for (const [value, label] of options) element.append(new Option(label, value));
-  element.dataset.setting = name;
-  element.addEventListener("change", () => onChange(element.value), { signal });
-  return element;
-}
-
 /** {element, show(state)}: the toolbar, and a function that brings it up to date with {settings, playing, marking, marked, where}. */
 export function makeToolbar({ signal, onSetting, onPlay, onMarking, onClear, onFullscreen }) {
   const element = document.createElement("div");
-  element.className = "fourreal-player-bar";
-  const play = button("play", "Play or pause (space)", signal, onPlay);
+  element.className = "fourreal-view-bar";
+  const play = playButton(signal, onPlay);
   const choices = [
     choice("play", Object.entries(PLAYS), "What to play along", signal, (value) => onSetting("play", value)),
     choice("speed", SPEEDS.map((speed) => [speed, `${speed}×`]), "Speed, of the grid's own", signal, (value) => onSetting("speed", Number(value))),
@@ -46,19 +26,15 @@ export function makeToolbar({ signal, onSetting, onPlay, onMarking, onClear, onF
   const count = document.createElement("span");
   const where = document.createElement("output");
   const full = button("fullscreen", "Fill the screen (F)", signal, onFullscreen);
-  play.dataset.action = "play";
   mark.dataset.action = "mark";
   clear.dataset.action = "clear";
   full.dataset.action = "fullscreen";
   for (const [name, each] of toggles) each.dataset.setting = name;
   count.className = "fourreal-player-count";
-  element.append(play, choices[0], toggles[0][1], choices[1], choices[2], ...toggles.slice(1).map(([, each]) => each), mark, count, clear, full, where);
+  element.append(play.element, choices[0], toggles[0][1], choices[1], choices[2], ...toggles.slice(1).map(([, each]) => each), mark, count, clear, full, where);
 
   const show = ({ settings, playing, marking, marked, text }) => {
-    if (play.dataset.playing !== String(playing)) {
-      play.dataset.playing = String(playing);
-      play.replaceChildren(icon(playing ? "pause" : "play"));
-    }
+    play.show(playing);
     for (const each of choices) each.value = String(settings[each.dataset.setting]);
     for (const [name, each] of toggles) each.setAttribute("aria-pressed", String(settings[name]));
     mark.setAttribute("aria-pressed", String(marking));

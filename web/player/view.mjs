@@ -1,56 +1,42 @@
 // One player on the page: its element, what it shows and what moves. Pointer and keys: controls.mjs; drawing: draw.mjs.
 
+import { GridView } from "../shared/grid_view.mjs";
+import { themeColors } from "../shared/theme.mjs";
 import { listen } from "./controls.mjs";
 import { drawScene } from "./draw.mjs";
 import { marksInside, marksText, parseMarks } from "./marks.mjs";
 import { cellAt, glide, glided, inside, playedCell } from "./motion.mjs";
-import { parseGrid, stripBytes } from "./payload.mjs";
-import { Pictures } from "./pictures.mjs";
 import { parseSettings } from "./settings.mjs";
 import { pictureAspect, stageAreas } from "./stage.mjs";
-import { Surface } from "./surface.mjs";
-import { themeColors } from "./theme.mjs";
 import { makeToolbar } from "./toolbar.mjs";
 
+const LABEL = "Grid player: arrows move through times and views, space plays";
 const EMPTY = "Queue the workflow to see the grid here.";
 const HINTS = { false: "Drag ↔ through time, ↕ through views", true: "Drag ↔ through views, ↕ through time" }; // by `swap`
-const SHARPEN_MS = 120; // full-size pictures are loaded when the position has rested this long
 
 let understood = false; // once a player of this page was used, none says how
 
-export class PlayerView {
+export class PlayerView extends GridView {
   /**
    * host: loadPicture(file, grid, signal) -> Promise of a picture; readMarks() -> text; writeMarks(text); readSettings() -> object;
    * writeSettings(object).
    */
   constructor(host) {
-    this.host = host;
-    this.grid = this.pictures = null;
+    super(host, { name: "player", label: LABEL });
     this.settings = parseSettings(host.readSettings());
     this.position = { view: 0, time: 0 };
     this.motion = null; // {kind: "glide" | "play", since, ...}
-    this.marking = this.dragging = this.movingSlit = this.sharp = false;
-    this.sharpenTimer = 0;
-    this.closing = new AbortController();
+    this.marking = this.dragging = this.movingSlit = false;
     this.build();
-    this.surface = new Surface(this.canvas, { step: (now) => this.step(now), draw: () => this.draw() });
     listen(this, this.closing.signal);
     this.drawSoon();
   }
 
   build() {
     const { signal } = this.closing;
-    const make = (tag, name) => Object.assign(document.createElement(tag), { className: name });
-    this.element = make("div", "fourreal-player");
-    this.element.tabIndex = 0;
-    this.element.setAttribute("role", "group");
-    this.element.setAttribute("aria-label", "Grid player: arrows move through times and views, space plays");
-    this.stage = make("div", "fourreal-player-stage");
-    this.canvas = document.createElement("canvas");
-    this.message = make("div", "fourreal-player-message");
     this.message.textContent = EMPTY;
-    this.hint = make("div", "fourreal-player-hint");
-    this.stage.append(this.canvas, this.message, this.hint);
+    this.hint = Object.assign(document.createElement("div"), { className: "fourreal-player-hint" });
+    this.stage.append(this.hint);
     this.toolbar = makeToolbar({
       signal,
       onSetting: (name, value) => this.set(name, value),
@@ -59,32 +45,17 @@ export class PlayerView {
       onClear: () => this.setMarks(new Set()),
       onFullscreen: () => this.toggleFullscreen(),
     });
-    this.element.append(this.stage, this.toolbar.element);
+    this.element.append(this.toolbar.element);
   }
 
   /** Show what nodes/player.py sent. The same grid again keeps the position and the pictures. */
   show(sent) {
     const same = sent.id === this.grid?.id && String(sent.known) === this.sentKnown;
     if (same && this.pictures.failed.size === 0) return;
-    try {
-      this.grid = parseGrid(sent);
-    } catch (problem) {
-      return this.tell(problem.message);
-    }
-    this.sentKnown = String(sent.known);
     const first = !this.pictures;
-    this.pictures?.close();
-    const grid = this.grid;
-    this.pictures = new Pictures({
-      load: (file, signal) => this.host.loadPicture(file, grid, signal),
-      onChange: () => this.drawSoon(),
-      onProblem: () => this.tell("The grid's pictures are gone from the server: queue the workflow again."),
-      pinned: [grid.overview.file],
-    });
-    this.pictures.want(grid.overview.file);
-    this.tell("");
-    if (first) this.position = { view: 0, time: 0 };
-    this.position = inside(this.position, grid);
+    if (!this.takeGrid(sent)) return;
+    this.sentKnown = String(sent.known);
+    this.position = inside(first ? { view: 0, time: 0 } : this.position, this.grid);
     this.rested();
   }
 
@@ -98,10 +69,6 @@ export class PlayerView {
   restore() {
     this.settings = parseSettings(this.host.readSettings());
     this.drawSoon();
-  }
-
-  zoomed() {
-    this.surface.zoomed();
   }
 
   tell(text) {
@@ -145,11 +112,6 @@ export class PlayerView {
     return this.motion?.kind === "play";
   }
 
-  /** Whether the full-size pictures of all views can be kept at once; if not, asking for all would load them for ever. */
-  get allFit() {
-    return stripBytes(this.grid) * this.grid.views <= this.pictures.budget;
-  }
-
   togglePlay() {
     this.used();
     if (this.playing) this.moveTo(this.cell);
@@ -182,22 +144,6 @@ export class PlayerView {
   toggleFullscreen() {
     if (document.fullscreenElement === this.element) document.exitFullscreen();
     else this.element.requestFullscreen();
-  }
-
-  /** The position may stay where it is now: draw, and load the full-size picture if it really does. */
-  rested() {
-    this.sharp = false;
-    clearTimeout(this.sharpenTimer);
-    this.sharpenTimer = setTimeout(() => {
-      this.sharp = true;
-      this.pictures?.forgetWanted();
-      this.drawSoon();
-    }, SHARPEN_MS);
-    this.drawSoon();
-  }
-
-  drawSoon() {
-    this.surface.drawSoon();
   }
 
   /** Go on with the motion; whether there still is one. */
@@ -266,13 +212,5 @@ export class PlayerView {
     this.hint.textContent = grid && !understood ? HINTS[settings.swap] : "";
     this.element.dataset.state = this.dragging ? "drag" : (this.motion?.kind ?? "rest");
     this.toolbar.show({ settings, playing, marking, marked: this.marks.size, text });
-  }
-
-  close() {
-    this.closing.abort();
-    clearTimeout(this.sharpenTimer);
-    this.surface.close();
-    this.pictures?.close();
-    this.grid = this.pictures = null;
   }
 }

@@ -71,7 +71,7 @@ for (const [renderer, vueNodes] of [["classic", false], ["vue", true]]) {
       await note(grid, player);
       await visit.saveGrid(id, `first_visit/${grid}`);
       await visit.deleteNode(id);
-      assert.equal(await editor.page.evaluate(() => document.querySelectorAll(".fourreal-player:not(.fourreal-path)").length), 0);
+      assert.equal(await editor.page.evaluate(() => document.querySelectorAll(".fourreal-player").length), 0);
     });
   }
 }

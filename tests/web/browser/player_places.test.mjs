@@ -97,7 +97,7 @@ for (const [renderer, vueNodes] of [["classic", false], ["Vue nodes", true]]) {
         let draws = 0;
         const { clearRect } = CanvasRenderingContext2D.prototype;
         CanvasRenderingContext2D.prototype.clearRect = function (...given) {
-          if (this.canvas.parentElement?.className === "fourreal-player-stage") draws += 1;
+          if (this.canvas.parentElement?.className === "fourreal-view-stage") draws += 1;
           return clearRect.apply(this, given);
         };
         await new Promise((done) => setTimeout(done, 700));

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isMarked, marksInside, marksText, parseMarks, withMark } from "../../../web/player/marks.mjs";
-import { cellArea, cellSource, fileRoute, parseGrid, stripBytes } from "../../../web/player/payload.mjs";
-import { Pictures } from "../../../web/player/pictures.mjs";
 import { parseSettings } from "../../../web/player/settings.mjs";
+import { cellArea, cellSource, fileRoute, parseGrid, stripBytes } from "../../../web/shared/payload.mjs";
+import { Pictures } from "../../../web/shared/pictures.mjs";
 
 const SENT = {
   id: "a", views: 2, times: 3, width: 36, height: 20, fps: 6, known: ["111", "100"], subfolder: "fourreal_player/a b", type: "temp",

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import * as motion from "../../../web/player/motion.mjs";
+import { axes } from "../../../web/shared/areas.mjs";
 
 const SHAPE = { views: 4, times: 11 };
 const SIZE = { width: 1000, height: 300 };
@@ -19,7 +20,7 @@ test("dragging across the whole picture runs through all times, down it through 
 test("swapped, views run across and times down", () => {
   const moved = motion.dragged({ view: 0, time: 0 }, { x: 64, y: 0 }, SIZE, SHAPE, true);
   assert.deepEqual(moved, { view: 1, time: 0 });
-  assert.deepEqual(motion.axes(true), { across: "view", down: "time" });
+  assert.deepEqual(axes(true), { across: "view", down: "time" });
 });
 
 test("a drag keeps its direction until it clearly leaves it", () => {

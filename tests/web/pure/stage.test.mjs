@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import * as stage from "../../../web/player/stage.mjs";
+import { cellAreas } from "../../../web/shared/areas.mjs";
 
 const SHAPE = { views: 3, times: 5 };
 const AREA = { x: 10, y: 20, width: 500, height: 300 };
@@ -37,7 +38,7 @@ test("tiles keep their aspect, do not overlap and are as large as they can be", 
 for (const swap of [false, true]) {
   for (const aspect of [null, 16 / 9]) {
     test(`every cell is found where it is drawn (swap ${swap}, aspect ${aspect})`, () => {
-      const place = stage.cellAreas(AREA, SHAPE, swap, aspect);
+      const place = cellAreas(AREA, SHAPE, swap, aspect);
       for (let view = 0; view < SHAPE.views; view += 1) {
         for (let time = 0; time < SHAPE.times; time += 1) {
           const { x, y, width, height } = place({ view, time });

@@ -48,11 +48,12 @@ export function closeGone(app) {
   }
 }
 
-export function addStyle(address) {
-  const style = document.createElement("link");
-  style.rel = "stylesheet";
-  style.href = address;
-  document.head.append(style);
+/** Load style sheets, each once however many kinds of view ask for it. `base`: the address that the files are relative to. */
+export function addStyles(files, base) {
+  for (const { href } of files.map((file) => new URL(file, base))) {
+    if (document.querySelector(`link[href="${href}"]`)) continue;
+    document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
+  }
 }
 
 /** Change a widget as the user would. */
