@@ -1,4 +1,4 @@
-"""A grid as JPEG atlases in the host's temp folder, for the browser: web/player/payload.mjs reads their description."""
+"""A grid as JPEG atlases in the host's temp folder, for the browser: web/shared/payload.mjs reads their description."""
 
 import os
 import uuid
@@ -17,7 +17,7 @@ _written: WeakKeyDictionary[FrameGrid, dict] = WeakKeyDictionary()
 
 
 def player_files(grid: FrameGrid) -> dict:
-    """Write what the browser needs, unless it lies there from before, and describe it (web/player/payload.mjs reads this)."""
+    """Write what the browser needs, unless it lies there from before, and describe it (web/shared/payload.mjs reads this)."""
     described = _written.get(grid)
     if described is None or not (_folder(described["id"]) / OVERVIEW).is_file():
         atlases = grid_atlases(grid, on_view=counting_progress())

@@ -136,9 +136,12 @@ def outputs_of(history: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running_host(environment: Environment, *, cpu: bool = True, folder: str = FOLDER) -> Iterator[Host]:
+def running_host(
+    environment: Environment, *, cpu: bool = True, folder: str = FOLDER, frontend: Path | None = None
+) -> Iterator[Host]:
     """Start ComfyUI with this pack as its only one, under the given folder name, and stop it with all it started at the end.
 
+    `frontend`: a folder with another editor than the one that this ComfyUI pins (see frontend.py).
     Raises HostProblem when it does not answer within five minutes.
     """
     with tempfile.TemporaryDirectory(prefix="fourreal-host-", ignore_cleanup_errors=True) as temporary:
@@ -155,6 +158,7 @@ def running_host(environment: Environment, *, cpu: bool = True, folder: str = FO
             "--whitelist-custom-nodes",
             folder,
         ]
+        options += ["--front-end-root", str(frontend)] if frontend else []
         command = [str(environment.python), str(environment.comfyui / "main.py"), *options, *(["--cpu"] if cpu else [])]
         with open(host.log_file, "wb") as log:
             process = subprocess.Popen(

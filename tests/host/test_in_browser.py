@@ -1,18 +1,21 @@
 """The interactive nodes in the real editor of a real ComfyUI: runs tests/web/browser and checks what it left behind.
 
-The tests themselves are JavaScript (tests/web/browser/*.test.mjs, helpers in tests/web/harness.mjs), each file with a browser of its own.
+The tests themselves are JavaScript (tests/web/browser/*.test.mjs, helpers in tests/web/harness.mjs), each file with a browser of its own. They run with
+the editor that ComfyUI pins and with the newest one; FOURREAL_FRONTEND chooses (scripts/frontend.py).
 """
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from browser import BrowserProblem, BrowserTools, find_browser
-from comfyui import Host
-from environment import PACK
+from comfyui import Host, running_host
+from environment import PACK, Environment, EnvironmentProblem
+from frontend import PINNED, frontend_folder, wanted_frontends
 
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.grid_file import load_grid, save_grid
@@ -39,15 +42,29 @@ def coloured_grid() -> FrameGrid:
     return FrameGrid(frames_VTHWC / 255, task_known(V, T), fps=6.0)
 
 
+@pytest.fixture(scope="module", params=wanted_frontends())
+def editor_host(request: pytest.FixtureRequest, environment: Environment) -> Iterator[Host]:
+    """A ComfyUI with one of the editors; the pinned one is that of all host tests."""
+    if request.param == PINNED:
+        yield request.getfixturevalue("host")
+        return
+    try:
+        folder = frontend_folder(request.param, environment)
+    except EnvironmentProblem as problem:
+        pytest.skip(str(problem))
+    with running_host(environment, frontend=folder) as host:
+        yield host
+
+
 @pytest.fixture(scope="module")
-def shown(host: Host) -> Path:
+def shown(editor_host: Host) -> Path:
     """The file that tells what the players of a first visit showed."""
-    return host.base / "shown.json"
+    return editor_host.base / "shown.json"
 
 
 @pytest.fixture(scope="module")
-def variables(host: Host, browser: BrowserTools, shown: Path) -> dict[str, str]:
-    grid, name = coloured_grid(), "coloured.grid.safetensors"
+def variables(editor_host: Host, browser: BrowserTools, shown: Path) -> dict[str, str]:
+    host, grid, name = editor_host, coloured_grid(), "coloured.grid.safetensors"
     save_grid(grid, host.base / "input" / name)
     colors = host.base / "colors.json"
     colors.write_text(
@@ -79,9 +96,9 @@ def test_in_the_browser(file: str, browser: BrowserTools, variables: dict[str, s
     assert ran.returncode == 0, ran.stdout[-8000:]
 
 
-def test_the_cells_marked_in_the_browser_are_unknown_in_the_grid_that_came_out(host: Host) -> None:
+def test_the_cells_marked_in_the_browser_are_unknown_in_the_grid_that_came_out(editor_host: Host) -> None:
     """Both renderers mark cells (0, 0) and (2, 0) in their second run; the first has no marks."""
-    files = sorted((host.base / "output").glob("redo_*"))
+    files = sorted((editor_host.base / "output").glob("redo_*"))
     if not files:
         pytest.skip("player.test.mjs did not run")
     saved = [load_grid(file) for file in files]
@@ -89,14 +106,14 @@ def test_the_cells_marked_in_the_browser_are_unknown_in_the_grid_that_came_out(h
     assert all(torch.equal(grid.frames, coloured_grid().frames) for grid in saved)
 
 
-def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(host: Host, shown: Path) -> None:
+def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(editor_host: Host, shown: Path) -> None:
     """Of all cells of the saved grid, the one that the player named looks most like what was on its canvas, and nearly the same."""
     if not shown.is_file():
         pytest.skip("first_visit.test.mjs did not run")
     report = json.loads(shown.read_text())
     assert len(report["shown"]) >= 5 * 2 * 4  # of each workflow in each renderer
     for cell in report["shown"]:
-        [file] = (host.base / "output" / "first_visit").glob(f"{cell['grid']}_*")
+        [file] = (editor_host.base / "output" / "first_visit").glob(f"{cell['grid']}_*")
         apart_VT = (
             (blocks_of(load_grid(file).frames, report["edge"]) - torch.tensor(cell["blocks"]) / 255)
             .abs()

@@ -34,7 +34,9 @@ def test_scripts_import_their_own_room_the_shared_one_and_the_hosts_two_modules_
 
 
 def test_no_imports_run_in_a_circle():
-    TopologicalSorter({file: [(file.parent / name).resolve() for name in imports_of(file)] for file in SCRIPTS}).prepare()
+    TopologicalSorter(
+        {file: [(file.parent / name).resolve() for name in imports_of(file)] for file in SCRIPTS}
+    ).prepare()
 
 
 def test_only_entry_scripts_end_in_js():

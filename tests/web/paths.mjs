@@ -6,15 +6,16 @@ import { editorAreas, frameX, toPoint } from "../../web/path_editor/plane.mjs";
 import { workflowOf } from "./harness.mjs";
 import { GRID, Player } from "./players.mjs";
 
-/** A saved grid (or none) into one or more path editors; the video of the first one is saved as pictures by node 4. */
-export function pathWorkflow(file, text, { editors = 1, size = [760, 500] } = {}) {
+/** A saved grid (or none) into one or more path editors; with `video` that of the first one is saved as pictures by node 4. */
+export function pathWorkflow(file, text, { editors = 1, size = [760, 500], video = true } = {}) {
   const inputs = file ? { grid: [1, 0, GRID] } : {};
   const nodes = Array.from({ length: editors }, (_, index) => {
     const place = { pos: [320 + index * (size[0] + 40), 0], size };
     return { id: 2 + 10 * index, type: "FourRealPath", ...place, values: [text], inputs, outputs: [["camera_path", "FOURREAL_PATH"]] };
   });
   if (!file) return workflowOf(nodes);
-  const load = { id: 1, type: "FourRealLoadGrid", pos: [0, 0], size: [280, 80], values: [file], outputs: [["grid", GRID]] };
+  const load = { id: 1, type: "FourRealLoadGrid", pos: [0, 0], size: [280, 120], values: [file], outputs: [["grid", GRID]] };
+  if (!video) return workflowOf([load, ...nodes]);
   const cut = { id: 3, type: "FourRealGridToVideo", pos: [0, 140], size: [280, 140], values: ["fixed view", 0, 0], inputs: { grid: [1, 0, GRID], camera_path: [2, 0, "FOURREAL_PATH"] }, outputs: [["video", "VIDEO"], ["images", "IMAGE"]] };
   const save = { id: 4, type: "PreviewImage", pos: [0, 340], size: [280, 100], inputs: { images: [3, 1, "IMAGE"] } };
   return workflowOf([load, ...nodes, cut, save]);
@@ -42,6 +43,18 @@ export class PathEditor extends Player {
       const { shown, state } = window.nodeOf(id).widgets.find((widget) => widget.name === "path_editor").element.dataset;
       return state === "rest" && shown;
     }, this.id);
+    await this.editor.settle();
+  }
+
+  /** Wait until the renderer has put the element where it stays: a key goes nowhere while it moves. */
+  async waitInPlace(vueNodes) {
+    await this.page.waitForFunction(
+      ([id, inVueNode]) => {
+        const { element } = window.nodeOf(id).widgets.find((widget) => widget.name === "path_editor");
+        return element.clientWidth > 0 && Boolean(element.closest(".lg-node")) === inVueNode;
+      },
+      [this.id, vueNodes],
+    );
     await this.editor.settle();
   }
 

@@ -30,7 +30,7 @@ before(async () => {
 after(() => editor?.close());
 
 const allClosed = () => editor.page.waitForFunction(() => window.bitmaps.made > 0 && window.bitmaps.made === window.bitmaps.closed);
-const tabs = () => editor.page.locator(".p-selectbutton .p-togglebutton");
+const tabs = () => editor.page.locator(".workflow-tabs .workflow-label");
 
 /** Wait until the only player on the page shows its grid. */
 async function shows() {
@@ -65,7 +65,7 @@ async function runInsideSubgraph() {
  * there is a blank one already, makes the host forget what every node of the left tab has put out.)
  */
 async function leaveAndComeBack() {
-  const mine = await tabs().evaluateAll((all) => all.findIndex((tab) => tab.classList.contains("p-togglebutton-checked")));
+  const mine = await tabs().evaluateAll((all) => all.findIndex((tab) => tab.closest('[aria-selected="true"], [aria-pressed="true"]')));
   await tabs().first().click();
   await editor.page.waitForFunction(() => window.app.graph.nodes.length !== 2);
   await allClosed();
