@@ -4,7 +4,7 @@
     velocity = noise - x0 = (x_sigma - x0) / sigma    dx/dsigma, so sampling walks sigma from 1 to 0
 
 (rectified flow as in PAPER: 4Real-Video-V2, arXiv 2506.18839). Pixels live in -1..1 inside the model and in 0..1
-everywhere else; `to_model` / `from_model` are the only converters. Read `sampling.py` next.
+everywhere else; `to_model` / `from_model` are the only converters. Read `sampling/sample.py` next.
 
 Legend: V views, T times, C channels (3), H W pixels.
 """

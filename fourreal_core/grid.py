@@ -1,4 +1,4 @@
-"""The view x time grid: every frame of a scene seen from V views at T times. Slicing it: paths.py; saving it: storage.py; filling it: sampling.py.
+"""The view x time grid: every frame of a scene seen from V views at T times. Slicing it: paths/; saving it: grid_file.py; filling it: sampling/.
 
 Shape suffixes: V views, T times, N frames, H W pixels, C = 3 colour channels (RGB).
 Axis convention (ours, the papers contradict each other): `x[v, t]`, `x[v, :]` is a fixed-view video, `x[:, t]` a freeze-time video.

@@ -16,6 +16,7 @@ from ..fourreal_core.sampling.latents import GREY, Codec, cell_flags, encode_fra
 from .model import GridBaseModel
 from .two_stream.host_call import VIEW_TEXT, VIEW_TEXT_MASK
 from .types import counting_progress
+from .vae import expect_vae_of
 
 MASK_ONLY, IMAGE_TO_VIDEO, VACE = "noise mask only", "image to video", "vace"
 KNOWN_CELLS = ["auto", MASK_ONLY, IMAGE_TO_VIDEO, VACE]
@@ -137,12 +138,7 @@ def check_model_and_grid(model, codec: Codec, grid: FrameGrid) -> None:
         raise ValueError(
             "expected a latent video model such as Wan, got a 4Real model, which samples pixels: use 4Real Grid Conditioning"
         )
-    channels = model.model.latent_format.latent_channels
-    if channels != codec.channels:
-        raise ValueError(
-            f"expected the VAE of this model, with {channels} latent channels, got one with {codec.channels}: "
-            "load the VAE that belongs to the model"
-        )
+    expect_vae_of(model, codec)
     if grid.known.all():
         raise ValueError(
             "expected a grid with unknown cells, got one where every cell is known, so nothing is left to sample: "

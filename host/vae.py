@@ -31,6 +31,16 @@ def vae_codec(vae, tiled: bool = False, patch: int = 1) -> Codec:
     return Codec(encode, decode, vae.latent_channels, packed, pixels, patch)
 
 
+def expect_vae_of(model, codec: Codec) -> None:
+    """ValueError unless this codec's latents are those of the MODEL."""
+    channels = model.model.latent_format.latent_channels
+    if channels != codec.channels:
+        raise ValueError(
+            f"expected the VAE of this model, with {channels} latent channels, got one with {codec.channels}: "
+            "load the VAE that belongs to the model"
+        )
+
+
 def _frames_per_latent(vae) -> int:
     frames_of, latents_of = vae.upscale_ratio[0], vae.downscale_ratio[0]
     packed = frames_of(2) - 1

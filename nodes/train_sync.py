@@ -8,8 +8,8 @@ from ..host.load import load_sync_patcher
 from ..host.training.error import Prompts
 from ..host.training.footage import Run
 from ..host.training.pictures import sheet
-from ..host.training.session import Settings, layers_for, run_training
-from ..host.training.trainee import PRECISIONS
+from ..host.training.session import Settings, run_training
+from ..host.training.trainee import PRECISIONS, layers_for
 from ..host.types import Footage, Sync
 from .inputs import whole_number
 

@@ -1,4 +1,4 @@
-"""Measuring how well and how fast a grid is filled: hide what the task does not give, fill, compare. Many ways at once: ablation.py."""
+"""Measuring how well and how fast a grid is filled: hide what the task does not give, fill, compare. Many ways at once: compare.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ablation.py measured, as markdown tables and pictures."""
+"""What compare.py measured, as markdown tables and pictures."""
 
 from __future__ import annotations
 

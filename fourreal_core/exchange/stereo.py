@@ -17,7 +17,7 @@ VIEWINGS = ("parallel", "cross-eyed")
 
 
 def stereo_paths(grid_shape: tuple[int, int], view: int, time: int, spacing: int) -> tuple[Path, Path]:
-    """(the left eye's path, the right eye's) through a grid of (V, T); positions as in paths.py.
+    """(the left eye's path, the right eye's) through a grid of (V, T); positions as in paths/presets.py.
 
     The eyes see views `view` and `view` + |spacing|; a positive spacing gives the higher one to the right eye, a negative one to the left.
     time EVERY: time runs; view EVERY: both eyes sweep over the views; both EVERY: the diagonal. Raises ValueError outside of the grid.

@@ -1,4 +1,4 @@
-"""Folders written all or nothing, like files in atomic.py."""
+"""Folders written all or nothing, like files in files/atomic.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A path as an artist draws it: points on the view x time plane, with holds, speeds, easing and rounded corners; and the positions it visits, one per frame.
 
 web/path_editor/camera_path.mjs computes the same in the browser, to draw it; tests/camera_path_cases.json holds both to the same numbers, so
-every sum is written in the same order there. What a grid shows along the positions: paths.py.
+every sum is written in the same order there. What a grid shows along the positions: presets.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A drawn path from the JSON text that the path editor keeps, checked; what the values mean is in camera_path.py.
+"""A drawn path from the JSON text that the path editor keeps, checked; what the values mean is in drawn.py.
 
 web/path_editor/path_text.mjs checks the same and says the same sentences; tests/camera_path_cases.json holds both to them.
 """

@@ -13,8 +13,8 @@ from ...fourreal_core.sampling.latents import latent_cells
 from ...fourreal_core.training.footage.sync_examples import Encoder, LatentStore, encode_footage, footage
 from ..known_cells import MASK_ONLY, needed_condition, patch_of
 from ..load import SYNC_FOLDER
-from ..vae import vae_codec
-from .trainee import name_of_weights
+from ..vae import expect_vae_of, vae_codec
+from .trainee import expect_trainable, name_of_weights
 
 RUNS = "fourreal_training"  # in the host's output folder
 FOOTAGE = "fourreal_footage"  # likewise
@@ -86,13 +86,11 @@ def encoded_footage(
 
 
 def encoder_for(model: Any, vae: Any, tiled: bool, encoding: str, times: int) -> Encoder:
-    """How grids become latents of this model; ValueError for a VAE of another one, or times that the encoding does not take."""
+    """How grids become latents of this model; ValueError for a VAE of another one, times that the encoding does not take, and models
+    that layers cannot be trained for."""
+    expect_trainable(model)
     codec = vae_codec(vae, tiled, patch_of(model))
-    channels = model.model.latent_format.latent_channels
-    if channels != codec.channels:
-        raise ValueError(
-            f"expected the VAE of this model, with {channels} latent channels, got one with {codec.channels}: load the VAE that belongs to the model"
-        )
+    expect_vae_of(model, codec)
     latent_cells(encoding, times, codec)
     return Encoder(encoding, codec, needed_condition(model) != MASK_ONLY, name_of_weights(vae.first_stage_model))
 

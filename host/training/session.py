@@ -16,8 +16,6 @@ from torch import Tensor
 from ...fourreal_core.model.sync_file import SyncConfig, SyncLayers, save_sync
 from ...fourreal_core.training.footage.sync_examples import LatentStore
 from ...fourreal_core.training.sync_loop import SyncState, SyncTraining, measure, start, train, weights_of
-from ..model import GridBaseModel
-from ..two_stream.backbones import backbone_of
 from .error import Prompts, Trainee
 from .footage import EncodedFootage, Run
 from .pictures import LossPreview, sampled
@@ -57,31 +55,6 @@ class Outcome:
             f"{self.steps} steps on {len(store.trained)} grids. Error on {where}: {self.before:.4g} untrained, {self.after:.4g} now "
             f"({change:+.1%}). Saved as {run.result.name} in models/fourreal_sync."
         )
-
-
-TRIED = ("wan", "ltxv", "hunyuan_video", "mochi")
-WITHOUT_MASK = ("kandinsky5",)  # ComfyUI 0.30.0 adds the mask's channels to the image's and fails
-
-
-def layers_for(model: Any, sync: str, rank: int) -> SyncConfig:
-    """Layers for this model; ValueError when two streams cannot run on it, or it is one of our own."""
-    if isinstance(model.model, GridBaseModel):
-        raise ValueError(
-            "expected a video model of the host, got a 4Real model: train its layers with scripts/train.py, see docs/training.md"
-        )
-    network = model.get_model_object("diffusion_model")
-    family, size, depth = backbone_of(network).sizes(network)
-    if family in WITHOUT_MASK:
-        raise ValueError(
-            f"expected a model that can be given known cells, got {backbone_of(network).name}: ComfyUI takes no noise mask for it"
-        )
-    if family not in TRIED:
-        raise ValueError(
-            f"expected a model of Wan, LTXV, HunyuanVideo or Mochi, got {backbone_of(network).name}: its blocks cannot be trained through"
-        )
-    if rank > size:
-        raise ValueError(f"expected a rank of at most {size}, the width of this model, got {rank}: 16 to 128 are usual")
-    return SyncConfig(family, size, depth, sync, rank)
 
 
 def run_training(model: Any, prompts: Prompts, footage: EncodedFootage, settings: Settings, run: Run) -> Outcome:

@@ -17,12 +17,15 @@ from torch import Tensor, amp
 from torch.utils.checkpoint import checkpoint
 
 from ...fourreal_core.model.sync import Sync
-from ...fourreal_core.model.sync_file import SyncLayers
+from ...fourreal_core.model.sync_file import SyncConfig, SyncLayers
+from ..model import GridBaseModel
 from ..two_stream.backbones import backbone_of
 from ..two_stream.patch import patch_two_streams
 from ..two_stream.plan import TwoStreamPlan
 
 PRECISIONS = ("auto", "bfloat16", "float32")
+TRIED = ("wan", "ltxv", "hunyuan_video", "mochi")
+WITHOUT_MASK = ("kandinsky5",)  # ComfyUI 0.30.0 adds the mask's channels to the image's and fails
 NAMING_WEIGHTS = 12  # the shortest weights of a network, which are never quantized, name it
 
 
@@ -168,3 +171,30 @@ def file_of(model: Any) -> str:
     """Name of the file that the model was loaded from, empty where its loader does not say."""
     source = (model.cached_patcher_init or (None, ("",)))[1][0]
     return os.path.basename(source) if isinstance(source, str) else ""
+
+
+def expect_trainable(model: Any) -> tuple[str, int, int]:
+    """(family, token width, number of blocks) of a MODEL that layers can be trained for; ValueError for all others."""
+    if isinstance(model.model, GridBaseModel):
+        raise ValueError(
+            "expected a video model of the host, got a 4Real model: train its layers with scripts/train.py, see docs/training.md"
+        )
+    network = model.get_model_object("diffusion_model")
+    family, size, depth = backbone_of(network).sizes(network)
+    if family in WITHOUT_MASK:
+        raise ValueError(
+            f"expected a model that can be given known cells, got {backbone_of(network).name}: ComfyUI takes no noise mask for it"
+        )
+    if family not in TRIED:
+        raise ValueError(
+            f"expected a model of Wan, LTXV, HunyuanVideo or Mochi, got {backbone_of(network).name}: its blocks cannot be trained through"
+        )
+    return family, size, depth
+
+
+def layers_for(model: Any, sync: str, rank: int) -> SyncConfig:
+    """Layers for this model; ValueError for a model that cannot have them and for a rank above its width."""
+    family, size, depth = expect_trainable(model)
+    if rank > size:
+        raise ValueError(f"expected a rank of at most {size}, the width of this model, got {rank}: 16 to 128 are usual")
+    return SyncConfig(family, size, depth, sync, rank)

@@ -1,4 +1,4 @@
-"""Jointed figures in motion for procedural scenes: four-footed, upright and bird-like, from 23 rounded cones each. Used by procedural.py.
+"""Jointed figures in motion for procedural scenes: four-footed, upright and bird-like, from 23 rounded cones each. Used by scenes.py.
 
 All bodies share one skeleton; what they are is a matter of numbers (ANATOMY). A figure stands on the lowest point of its body at every time. Figure frame: x to its
 left, y up, z forward. A bone's angle is 0 upwards, 90 forwards, 180 down (degrees), then spread sidewards, then turned about y.

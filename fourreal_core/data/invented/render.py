@@ -1,7 +1,7 @@
 """Pictures of procedural scenes: rays through every pixel, the sun's picture for shadows, and each pixel's colour.
 
-Everything is a batch of tensor operations on the device of the scenes. procedural_shapes.py finds what rays meet, procedural_shading.py what colour that is,
-procedural.py makes up the scenes. Where all rays of a pixel meet the same solid, it is shaded once.
+Everything is a batch of tensor operations on the device of the scenes. shapes.py finds what rays meet, shading.py what colour that is,
+scenes.py makes up the scenes. Where all rays of a pixel meet the same solid, it is shaded once.
 Legend: N scenes, V views, T times, P solids, S tiles, K rays of a tile, U texels, H W pixels, Q tiles of all pictures, X pixels of some tiles, A rays of a pixel,
 R samples to be shaded.
 """

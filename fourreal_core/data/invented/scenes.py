@@ -1,7 +1,7 @@
 """Endless view x time grids of made-up scenes, drawn on the device that trains: jointed figures, moving and standing solids, textured ground, sky, sun.
 
 One seed is one scene, on every device and in every batch. No files and no OpenGL. Lengths are in units of about the main figure's height. Read
-`procedural_grids`, then `random_scenes`; procedural_figures.py moves the figures, procedural_render.py draws.
+`procedural_grids`, then `random_scenes`; figures.py moves the figures, render.py draws.
 Legend: N scenes, F figures, B figures of all scenes, V views, T times, P solids, H W pixels.
 """
 

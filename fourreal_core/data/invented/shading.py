@@ -1,4 +1,4 @@
-"""Colours of what rays meet: textures that stick to moving solids, sun with soft shadows, sky and haze. Used by procedural_render.py.
+"""Colours of what rays meet: textures that stick to moving solids, sun with soft shadows, sky and haze. Used by render.py.
 
 World: y up, ground at y = 0. Colours are linear RGB. Numbers come before samples here, so that each is contiguous.
 Legend: N scenes, T times, P solids, D noise cells a side, R samples, J any of them.
@@ -93,7 +93,7 @@ def sun_frame(sun_N3: Tensor) -> Tensor:
 
 
 class Shader:
-    """Tables of some scenes, looked up by sample. shadow_moments: as procedural_render.py makes them, [2, N * T * U * U]."""
+    """Tables of some scenes, looked up by sample. shadow_moments: as render.py makes them, [2, N * T * U * U]."""
 
     def __init__(self, solids: Solids, materials: Materials, light: Daylight, shadow_moments: Tensor):
         self.count = solids.length_NP.shape[1]

@@ -1,4 +1,4 @@
-"""Balls, rounded cones, boxes and their exact first hits by many rays at once, on any device. Used by procedural_render.py.
+"""Balls, rounded cones, boxes and their exact first hits by many rays at once, on any device. Used by render.py.
 
 Every solid is a simple shape in its own (affine, moving) frame, so that textures evaluated there stick to it. Rays come in tiles: solids whose bounding ball
 misses a tile are dropped before anything is intersected.
