@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from .files.video import (
     view_sources,
 )
 
+GOES, RIG = "goes in version 0.3", "exchange.rig reads such folders, read_rig(plan_rig(folder, RigPick(...)))"
 MAX_LENGTH = 1024  # views or times
 MAX_BYTES = 64 * 2**30  # of a grid's frames
 
@@ -172,8 +174,9 @@ class FrameGrid:
         """One video file, or one folder of images, per view, in natural order of their names (view2 before view10). All cells known.
 
         views, times: how many to pick, evenly spaced and starting with the first (None: all). size: (height, width), cropped to fit
-        (None: as they are). fps: None reads it from the first video, divided by the spacing of the picked times (image folders: 24).
+        (None: as they are). fps: None reads it from the first video, divided by the spacing of the picked times (image folders: 24). Goes in version 0.3: exchange.rig reads such folders.
         """
+        warnings.warn(f"FrameGrid.from_folder {GOES}: {RIG}", DeprecationWarning, stacklevel=2)
         sources = view_sources(folder)
         sources = sources if views is None else pick_frames(sources, views)
         _check_lengths(len(sources), times or 1)
@@ -198,7 +201,8 @@ class FrameGrid:
         return self.replace(frames=torch.where(self.known[:, :, None, None, None], self.frames, frames))
 
     def swapped(self) -> FrameGrid:
-        """The grid with view and time exchanged: `swapped().frames[t, v] = frames[v, t]`. Cameras belong to views and are dropped."""
+        """The grid with view and time exchanged: `swapped().frames[t, v] = frames[v, t]`. Goes in version 0.3."""
+        warnings.warn(f"FrameGrid.swapped {GOES}: transpose frames and known", DeprecationWarning, stacklevel=2)
         return self.replace(
             frames=self.frames.transpose(0, 1).contiguous(), known=self.known.T.contiguous(), cameras=None
         )

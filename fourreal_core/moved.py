@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 PACKAGE = __package__ or ""
 MOVED = {  # old name -> new name, both inside the package
@@ -53,6 +55,20 @@ MOVED = {  # old name -> new name, both inside the package
     "training.sync_examples": "training.footage.sync_examples",
     "video": "files.video",
 }
+
+
+def renamed(module: str, names: dict[str, str]) -> Callable[[str], Any]:
+    """A module's `__getattr__` that gives the things in `names` (old name -> new name) under their old names, with a DeprecationWarning."""
+
+    def find(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{name} is now {names[name]}: the old name goes in version 0.3", DeprecationWarning, stacklevel=2
+        )
+        return getattr(sys.modules[module], names[name])
+
+    return find
 
 
 class MovedModules(MetaPathFinder, Loader):

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import folder_paths
 
 from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.show.atlas import GridAtlases, Layout, grid_atlases
+from ..fourreal_core.show.atlas import AtlasLayout, GridAtlases, grid_atlases
 from .types import counting_progress
 
 FOLDER = "fourreal_player"  # inside the host's temp folder
@@ -66,5 +66,5 @@ def _describe(grid: FrameGrid, atlases: GridAtlases) -> dict:
     }
 
 
-def _layout(layout: Layout) -> dict:
+def _layout(layout: AtlasLayout) -> dict:
     return {"across": layout.across, "cell": list(layout.cell), "pitch": list(layout.pitch)}

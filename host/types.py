@@ -14,7 +14,7 @@ from server import PromptServer
 
 from ..fourreal_core.files.video import frame_rate
 from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.paths.drawn import CameraPath
+from ..fourreal_core.paths import drawn
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ def expect_grid(value, name: str = "grid") -> FrameGrid:
     return value
 
 
-def expect_drawn_path(value) -> CameraPath:
+def expect_drawn_path(value) -> drawn.DrawnPath:
     """The value itself if it is a drawn path; ValueError otherwise."""
-    if not isinstance(value, CameraPath):
+    if not isinstance(value, drawn.DrawnPath):
         raise ValueError(f"expected camera_path to come from 4Real Path, got {type(value).__name__}")
     return value
 

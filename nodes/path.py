@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..fourreal_core.paths.drawn_text import FIRST, camera_path_text, parse_camera_path
+from ..fourreal_core.paths.drawn_text import FIRST, drawn_path_text, parse_drawn_path
 from ..host.player_files import player_files
 from ..host.types import DrawnPath, Grid, expect_grid
 
@@ -21,7 +21,7 @@ class FourRealPath(io.ComfyNode):
             inputs=[
                 io.String.Input(
                     "path",
-                    default=camera_path_text(FIRST),
+                    default=drawn_path_text(FIRST),
                     socketless=True,
                     extra_dict={"hidden": True},
                     tooltip="JSON, written by the path editor: points, holds, speeds, easing, length and frame rate.",
@@ -42,6 +42,6 @@ class FourRealPath(io.ComfyNode):
 
     @classmethod
     def execute(cls, path, grid=None) -> io.NodeOutput:
-        drawn = parse_camera_path(path)
+        drawn = parse_drawn_path(path)
         shown = {} if grid is None else {"fourreal_path": [player_files(expect_grid(grid))]}
         return io.NodeOutput(drawn, ui=shown)

@@ -3,7 +3,7 @@
 from comfy_api.latest import io
 
 from ..fourreal_core.paths import presets as paths
-from ..fourreal_core.paths.drawn import camera_positions
+from ..fourreal_core.paths.drawn import positions_along
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.types import GRID_TOOLTIP, DrawnPath, Grid, expect_drawn_path, expect_grid, frames_to_video
 
@@ -93,7 +93,7 @@ class FourRealGridToVideo(io.ComfyNode):
         grid = expect_grid(grid)
         shape = grid.views, grid.times
         if camera_path is not None:
-            positions, own_fps = camera_positions(expect_drawn_path(camera_path), shape), camera_path.fps
+            positions, own_fps = positions_along(expect_drawn_path(camera_path), shape), camera_path.fps
         else:
             settings = {name: value for name, value in path.items() if name != "path"}
             positions, own_fps = PRESETS[path["path"]](shape, **settings), grid.fps

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from fourreal_core.data.shards import iterate_grids
-from fourreal_core.evaluation.compare import Job, Results, jobs, large_jobs, missing, run
+from fourreal_core.evaluation.compare import Results, Trial, large_trials, missing, run, trials
 from fourreal_core.evaluation.report import tables, write_figures, write_sheets
 from fourreal_core.grid import FrameGrid
 from fourreal_core.model.weights import load_model
@@ -44,9 +44,9 @@ def measure_and_show(arguments: argparse.Namespace) -> None:
     for kind in missing(model):
         print(f"left out: {kind}, for which this checkpoint has no trained layers")
     truths, large = grids(arguments.shards, arguments), grids(arguments.large, arguments)
-    todo = wanted(jobs(model, arguments.steps, arguments.seeds), arguments)
+    todo = wanted(trials(model, arguments.steps, arguments.seeds), arguments)
     for part in (run(todo, truths, model.checkpoint_hash, results),
-                 run(wanted(large_jobs(model, arguments.seeds), arguments), large, model.checkpoint_hash, results)):  # fmt: skip
+                 run(wanted(large_trials(model, arguments.seeds), arguments), large, model.checkpoint_hash, results)):  # fmt: skip
         for record in part:
             numbers = f"{record['all']:6.2f} {record['moving']:6.2f} {record['ssim']:.4f} {record['seconds']:6.1f} s"
             print(
@@ -73,8 +73,10 @@ def grids(folder: Path | None, arguments: argparse.Namespace) -> list[FrameGrid]
     return chosen
 
 
-def wanted(todo, arguments: argparse.Namespace) -> list[Job]:
-    return [job for job in todo if not arguments.variants or any(word in job.variant for word in arguments.variants)]
+def wanted(todo, arguments: argparse.Namespace) -> list[Trial]:
+    return [
+        trial for trial in todo if not arguments.variants or any(word in trial.variant for word in arguments.variants)
+    ]
 
 
 def of_model(results: Results, model) -> list[dict]:

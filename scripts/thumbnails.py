@@ -74,11 +74,11 @@ def run(host, name: str) -> tuple:
 def positions(of_kind: dict, shape: tuple[int, int]):
     """[view, time] of every frame of the workflow's video: along the drawn path if there is one, else along the chosen preset."""
     from fourreal_core.paths import presets as paths
-    from fourreal_core.paths.drawn import camera_positions
-    from fourreal_core.paths.drawn_text import parse_camera_path
+    from fourreal_core.paths.drawn import positions_along
+    from fourreal_core.paths.drawn_text import parse_drawn_path
 
     if "FourRealPath" in of_kind:
-        return camera_positions(parse_camera_path(of_kind["FourRealPath"]["path"]), shape)
+        return positions_along(parse_drawn_path(of_kind["FourRealPath"]["path"]), shape)
     presets = {"bullet time": paths.bullet_time, "diagonal": paths.diagonal, "ping-pong": paths.ping_pong}
     return presets[of_kind["FourRealGridToVideo"]["path"]](shape)
 

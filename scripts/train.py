@@ -39,8 +39,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     shape, count = (arguments.views, arguments.times, *arguments.size), arguments.count
     jobs = sources.shard_jobs(arguments.shards) if arguments.shards else []
     jobs += sources.pseudo_jobs(arguments.videos, shape, count)
-    jobs += sources.line_jobs(arguments.fixed_view, shape, count, "fixed-view")
-    jobs += sources.line_jobs(arguments.freeze_time, shape, count, "freeze-time")
+    jobs += sources.sequence_jobs(arguments.fixed_view, shape, count, "fixed-view")
+    jobs += sources.sequence_jobs(arguments.freeze_time, shape, count, "freeze-time")
     jobs += sources.capture_jobs(arguments.captures, shape, count)
     jobs += sources.saved_grid_jobs(arguments.grids, shape)
     jobs += sources.procedural_jobs(arguments.procedural, arguments.seed, shape)

@@ -1,4 +1,4 @@
-"""Lets every test import `fourreal_core` and the scripts' modules from the checkout, and marks tests by what they need."""
+"""Lets every test import `fourreal_core`, the scripts' modules and what tests share from the checkout, and marks tests by what they need."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-for folder in (CHECKOUT / "scripts", CHECKOUT):
+for folder in (CHECKOUT / "tests", CHECKOUT / "scripts", CHECKOUT):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 

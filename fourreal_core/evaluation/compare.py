@@ -39,7 +39,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Job:
+class Trial:
     """One way to fill a grid under one condition.
 
     fill(task), or with `takes_predictions` fill(task, predictions=transport(task)). flops(truth): floating point operations of
@@ -103,33 +103,33 @@ def missing(model: GridModel) -> list[str]:
     return [kind for kind in TRAINED if kind not in model.config.sync]
 
 
-def jobs(model: GridModel, steps: Sequence[int], seeds: Sequence[int]) -> Iterator[Job]:
+def trials(model: GridModel, steps: Sequence[int], seeds: Sequence[int]) -> Iterator[Trial]:
     """The task in every way, then other known cells; fewest steps first."""
-    yield Job("copy", baselines.copy_fill, takes_predictions=False)
-    yield Job("additive", baselines.additive_fill, takes_predictions=False)
-    yield Job("transport", blend_fill)
+    yield Trial("copy", baselines.copy_fill, takes_predictions=False)
+    yield Trial("additive", baselines.additive_fill, takes_predictions=False)
+    yield Trial("transport", blend_fill)
     named, flops = ways(model), _flops_per_step()
     sample = lambda name, count, seed: partial(sample_grid, named[name][0], steps=count, seed=seed, **named[name][1])
     for count in sorted(steps):
         for name, (network, options) in named.items():
             for seed in seeds:
-                yield Job(
+                yield Trial(
                     name, sample(name, count, seed), TASK, count, seed, partial(flops, network, options["sync"], count)
                 )
     for condition in CONDITIONS:
-        yield Job("transport", blend_fill, condition)
+        yield Trial("transport", blend_fill, condition)
         for name in ("off", "hard, untrained", *(kind for kind in TRAINED if kind in named)):
-            yield Job(name, sample(name, FEW_STEPS, seeds[0]), condition, FEW_STEPS, seeds[0])
+            yield Trial(name, sample(name, FEW_STEPS, seeds[0]), condition, FEW_STEPS, seeds[0])
 
 
-def large_jobs(model: GridModel, seeds: Sequence[int]) -> Iterator[Job]:
+def large_trials(model: GridModel, seeds: Sequence[int]) -> Iterator[Trial]:
     """Grids larger than the model was trained on: the whole at once, and in tiles."""
-    yield Job("transport", blend_fill, LARGE)
+    yield Trial("transport", blend_fill, LARGE)
     for seed in seeds:
         options = {"sync": model.best_sync, "steps": FEW_STEPS, "seed": seed}
-        yield Job("at once", partial(sample_grid, model, **options), LARGE, FEW_STEPS, seed)
+        yield Trial("at once", partial(sample_grid, model, **options), LARGE, FEW_STEPS, seed)
         in_tiles = partial(fill_in_tiles, fill=sampled_tiles(model, Sampling(**options)))
-        yield Job("in tiles", in_tiles, LARGE, FEW_STEPS, seed, takes_predictions=False)
+        yield Trial("in tiles", in_tiles, LARGE, FEW_STEPS, seed, takes_predictions=False)
 
 
 def blend_fill(grid: FrameGrid, predictions: Predictions) -> FrameGrid:
@@ -137,35 +137,39 @@ def blend_fill(grid: FrameGrid, predictions: Predictions) -> FrameGrid:
     return grid.filled(predictions.blend)
 
 
-def run(todo: Sequence[Job], truths: Sequence[FrameGrid], model_hash: str, results: Results) -> Iterator[Record]:
-    """Does what is not in `results` yet, adds it there and yields it, one job on all grids after the other.
+def run(todo: Sequence[Trial], truths: Sequence[FrameGrid], model_hash: str, results: Results) -> Iterator[Record]:
+    """Does what is not in `results` yet, adds it there and yields it, one trial on all grids after the other.
 
-    Transport runs once for each grid and condition; its seconds count for every job that takes its predictions.
+    Transport runs once for each grid and condition; its seconds count for every trial that takes its predictions.
     """
     predict = cache(
         lambda condition, index: timed(transport, hide(truths[index], known_cells(condition, truths[index])))
     )
-    for job in todo:
+    for trial in todo:
         for index, truth in enumerate(truths):
-            key = {"model": model_hash if job.steps else "none", "condition": job.condition, "variant": job.variant}
-            key |= {"steps": job.steps, "seed": job.seed, "grid": grid_name(truth)}
+            key = {
+                "model": model_hash if trial.steps else "none",
+                "condition": trial.condition,
+                "variant": trial.variant,
+            }
+            key |= {"steps": trial.steps, "seed": trial.seed, "grid": grid_name(truth)}
             if key not in results:
-                record = key | evaluate(job, truth, partial(predict, job.condition, index))
+                record = key | evaluate(trial, truth, partial(predict, trial.condition, index))
                 results.add(record)
                 yield record
 
 
-def evaluate(job: Job, truth: FrameGrid, predict: Callable[[], tuple[Predictions, float]]) -> Record:
-    """The numbers of one job on one grid; for the task also PSNR by distance. predict() -> (predictions, their seconds)."""
-    task, fill, before = hide(truth, known_cells(job.condition, truth)), job.fill, 0.0
-    if job.takes_predictions:
+def evaluate(trial: Trial, truth: FrameGrid, predict: Callable[[], tuple[Predictions, float]]) -> Record:
+    """The numbers of one trial on one grid; for the task also PSNR by distance. predict() -> (predictions, their seconds)."""
+    task, fill, before = hide(truth, known_cells(trial.condition, truth)), trial.fill, 0.0
+    if trial.takes_predictions:
         predictions, before = predict()
         fill = partial(fill, predictions=predictions)
     filled, seconds = timed(fill, task)
     numbers = asdict(score(filled, task, truth, before + seconds))
-    if job.flops:
-        numbers["flops"] = job.flops(truth)
-    if job.condition in (TASK, LARGE):
+    if trial.flops:
+        numbers["flops"] = trial.flops(truth)
+    if trial.condition in (TASK, LARGE):
         numbers["by_distance"] = psnr_by_distance(filled, truth)
     return numbers
 

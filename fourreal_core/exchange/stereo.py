@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ..files.video import fit_frames
 from ..grid import Cameras, FrameGrid
-from ..paths.presets import Path, diagonal, fixed_view, freeze_time, slice_grid
+from ..paths.presets import Positions, diagonal, fixed_view, freeze_time, slice_grid
 
 EVERY = -1  # all views or times in turn
 VIEWINGS = ("parallel", "cross-eyed")
 
 
-def stereo_paths(grid_shape: tuple[int, int], view: int, time: int, spacing: int) -> tuple[Path, Path]:
+def stereo_paths(grid_shape: tuple[int, int], view: int, time: int, spacing: int) -> tuple[Positions, Positions]:
     """(the left eye's path, the right eye's) through a grid of (V, T); positions as in paths/presets.py.
 
     The eyes see views `view` and `view` + |spacing|; a positive spacing gives the higher one to the right eye, a negative one to the left.
@@ -37,11 +37,11 @@ def stereo_paths(grid_shape: tuple[int, int], view: int, time: int, spacing: int
     if time != EVERY and not 0 <= time <= times - 1:
         raise ValueError(f"expected time as 0 to {times - 1}, or {EVERY} for all, got {time}.")
     lower = _path((views - apart, times), view, time)
-    higher = [(position + apart, moment) for position, moment in lower]
+    higher = [(position + apart, at) for position, at in lower]
     return (lower, higher) if spacing > 0 else (higher, lower)
 
 
-def _path(grid_shape: tuple[int, int], view: int, time: int) -> Path:
+def _path(grid_shape: tuple[int, int], view: int, time: int) -> Positions:
     if view == EVERY:
         return diagonal(grid_shape) if time == EVERY else freeze_time(grid_shape, time)
     return fixed_view(grid_shape, view) if time == EVERY else [(float(view), float(time))]

@@ -81,10 +81,10 @@ def displaced(direction: Direction, shift_M2HW: Tensor) -> Direction:
     [ours] Most of Transport's error is misplacement by a few pixels, which no added colour mends without blur.
     """
     source, back = direction.source, direction.back
-    return direction._replace(frames=direction.frames + look_up(source, back + shift_M2HW) - look_up(source, back))
+    return direction._replace(frames=direction.frames + read_at(source, back + shift_M2HW) - read_at(source, back))
 
 
-def look_up(frames_MCHW: Tensor, back_M2HW: Tensor) -> Tensor:
+def read_at(frames_MCHW: Tensor, back_M2HW: Tensor) -> Tensor:
     """Frames read at each pixel plus its displacement ((x, y), `DISPLACEMENT_UNIT` pixels), bilinear, border repeated."""
     height, width = frames_MCHW.shape[-2:]
     y, x = (torch.arange(n, device=frames_MCHW.device) + 0.5 for n in (height, width))

@@ -1,8 +1,9 @@
 """Ways through a grid: named ones and slicing (presets.py), drawn ones (drawn.py) and their text (drawn_text.py)."""
 
+from ..moved import renamed
 from .presets import (
     MAX_SLICE_BYTES,
-    Path,
+    Positions,
     bullet_time,
     diagonal,
     fixed_view,
@@ -14,7 +15,7 @@ from .presets import (
 
 __all__ = [
     "MAX_SLICE_BYTES",
-    "Path",
+    "Positions",
     "bullet_time",
     "diagonal",
     "fixed_view",
@@ -23,3 +24,5 @@ __all__ = [
     "ping_pong",
     "slice_grid",
 ]
+
+__getattr__ = renamed(__name__, {"Path": "Positions"})

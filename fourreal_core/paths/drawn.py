@@ -11,14 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .presets import Path
+from ..moved import renamed
+from .presets import Positions
 
 Place = tuple[float, float]  # (view, time) in cells
 
 MAX_TEXT = 200_000  # characters
 MAX_POINTS = 200
 MAX_FRAMES = 10_000
-MAX_SIDE = 1024  # views or times of the plane
 CURVE_STEPS = 12  # straight pieces of half a rounded corner
 STEPS_PER_CELL = 8  # how finely the cells on the way are looked for
 GRAIN = 1_000_000  # positions are whole multiples of 1 / GRAIN, so that sums that should give a whole cell do
@@ -46,7 +46,7 @@ class ControlPoint:
 
 
 @dataclass(frozen=True)
-class CameraPath:
+class DrawnPath:
     """A drawn path. loop: "no", "round" (on to the first point), "back" (the same way back); looped videos end one frame before their start.
 
     between: what a frame between cells shows: "blend" of the cells around, the "nearest" cell, or each cell on the way "once", for frame
@@ -75,7 +75,7 @@ class Leg:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stretch:
     """A leg, or a stay (a leg of one place), and how long it takes, in frames."""
 
     leg: Leg
@@ -84,17 +84,17 @@ class Stage:
     backwards: bool = False
 
 
-def camera_positions(path: CameraPath, grid_shape: tuple[int, int]) -> Path:
+def positions_along(path: DrawnPath, grid_shape: tuple[int, int]) -> Positions:
     """The (view, time) positions of the video's frames on a grid of (V, T): `path.frames` of them, or as many as there are cells with "once"."""
     legs = legs_of(path, grid_shape)
     if path.between == "once":
         return cells_on_the_way(legs, path.loop)
-    stages = stages_of(path, legs)
-    places = [snapped(place, grid_shape) for place in places_over_time(stages, path.frames)]
+    stretches = stretches_of(path, legs)
+    places = [snapped(place, grid_shape) for place in places_over_time(stretches, path.frames)]
     return [nearest_cell(place) for place in places] if path.between == "nearest" else places
 
 
-def legs_of(path: CameraPath, grid_shape: tuple[int, int]) -> list[Leg]:
+def legs_of(path: DrawnPath, grid_shape: tuple[int, int]) -> list[Leg]:
     """The way from each point to the next, with rounded corners; with loop "round" the last one leads to the first point. One point: one leg of one place."""
     places = [
         (stretched(point.view, path.views, grid_shape[0]), stretched(point.time, path.times, grid_shape[1]))
@@ -166,29 +166,29 @@ def place_at(leg: Leg, length: float) -> Place:
     return leg.places[-1]
 
 
-def stages_of(path: CameraPath, legs: Sequence[Leg]) -> list[Stage]:
+def stretches_of(path: DrawnPath, legs: Sequence[Leg]) -> list[Stretch]:
     """Stays and ways in the order of the video. What the holds leave of its frames is shared by the ways, by length over speed."""
-    order: list[Stage] = []  # ways with their cost instead of frames
+    order: list[Stretch] = []  # ways with their cost instead of frames
     for index, point in enumerate(path.points):
-        order.append(Stage(stay(legs, index), point.hold))
+        order.append(Stretch(stay(legs, index), point.hold))
         if index < len(legs) and len(path.points) > 1:
-            order.append(Stage(legs[index], legs[index].length / point.speed, point.ease))
+            order.append(Stretch(legs[index], legs[index].length / point.speed, point.ease))
     if path.loop == "back":
         for index in reversed(range(len(path.points) - 1)):
             point = path.points[index]
-            order.append(Stage(legs[index], legs[index].length / point.speed, point.ease, backwards=True))
+            order.append(Stretch(legs[index], legs[index].length / point.speed, point.ease, backwards=True))
             if index > 0:
-                order.append(Stage(stay(legs, index), point.hold))
-    holds = sum(stage.frames for stage in order if is_stay(stage))
-    cost = sum(stage.frames for stage in order if not is_stay(stage))
+                order.append(Stretch(stay(legs, index), point.hold))
+    holds = sum(stretch.frames for stretch in order if is_stay(stretch))
+    cost = sum(stretch.frames for stretch in order if not is_stay(stretch))
     moving = max(
         (path.frames - 1 if path.loop == "no" else path.frames) - holds, 1
     )  # a video of one frame shows the start
     return [
-        stage
-        if is_stay(stage)
-        else Stage(stage.leg, moving * stage.frames / cost if cost > 0 else 0.0, stage.ease, stage.backwards)
-        for stage in order
+        stretch
+        if is_stay(stretch)
+        else Stretch(stretch.leg, moving * stretch.frames / cost if cost > 0 else 0.0, stretch.ease, stretch.backwards)
+        for stretch in order
     ]
 
 
@@ -198,26 +198,26 @@ def stay(legs: Sequence[Leg], index: int) -> Leg:
     return Leg((place,), (0.0,))
 
 
-def is_stay(stage: Stage) -> bool:
-    return len(stage.leg.places) == 1
+def is_stay(stretch: Stretch) -> bool:
+    return len(stretch.leg.places) == 1
 
 
-def places_over_time(stages: Sequence[Stage], frames: int) -> list[Place]:
+def places_over_time(stretches: Sequence[Stretch], frames: int) -> list[Place]:
     places, current, start = [], 0, 0.0
     for frame in range(frames):
-        while current < len(stages) - 1 and frame >= start + stages[current].frames:
-            start += stages[current].frames
+        while current < len(stretches) - 1 and frame >= start + stretches[current].frames:
+            start += stretches[current].frames
             current += 1
-        stage = stages[current]
-        share = min((frame - start) / stage.frames, 1.0) if stage.frames > 0 else 0.0
-        eased = EASES[stage.ease](1 - share if stage.backwards else share)
-        places.append(place_at(stage.leg, eased * stage.leg.length))
+        stretch = stretches[current]
+        share = min((frame - start) / stretch.frames, 1.0) if stretch.frames > 0 else 0.0
+        eased = EASES[stretch.ease](1 - share if stretch.backwards else share)
+        places.append(place_at(stretch.leg, eased * stretch.leg.length))
     return places
 
 
-def cells_on_the_way(legs: Sequence[Leg], loop: str) -> Path:
+def cells_on_the_way(legs: Sequence[Leg], loop: str) -> Positions:
     """Every cell that the path goes through, in order, none twice in succession; looped paths do not come back to their first cell."""
-    cells: Path = []
+    cells: Positions = []
     for leg in legs:
         steps = math.ceil(leg.length * STEPS_PER_CELL)
         for step in range(steps + 1):
@@ -240,3 +240,6 @@ def snapped(place: Place, grid_shape: tuple[int, int]) -> Place:
         min(max(math.floor(value * GRAIN + 0.5) / GRAIN, 0.0), count - 1.0) for value, count in zip(place, grid_shape)
     )
     return view, time
+
+
+__getattr__ = renamed(__name__, {"CameraPath": "DrawnPath", "camera_positions": "positions_along"})

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 from numbers import Real
 
-from .drawn import BETWEENS, EASES, LOOPS, MAX_FRAMES, MAX_POINTS, MAX_SIDE, MAX_TEXT, CameraPath, ControlPoint
+from ..grid import MAX_LENGTH
+from ..moved import renamed
+from .drawn import BETWEENS, EASES, LOOPS, MAX_FRAMES, MAX_POINTS, MAX_TEXT, ControlPoint, DrawnPath
 
 REMEDY = "correct it, or choose a preset in 4Real Path to start anew."
 PATH_NAMES = ("version", "views", "times", "frames", "fps", "loop", "between", "points")
 POINT_NAMES = ("view", "time", "hold", "speed", "ease", "rounding")
 
-FIRST = CameraPath(
+FIRST = DrawnPath(
     8, 8, 49, 24.0, "no", "blend", (ControlPoint(0, 0), ControlPoint(0, 4), ControlPoint(7, 4), ControlPoint(7, 7))
 )  # bullet time
 
 
-def parse_camera_path(text: str) -> CameraPath:
+def parse_drawn_path(text: str) -> DrawnPath:
     """The path in a JSON text. Raises ValueError with one sentence on anything else."""
     if len(text) > MAX_TEXT:
         raise ValueError(
@@ -35,8 +37,8 @@ def parse_camera_path(text: str) -> CameraPath:
     _check(
         data.get("version") == 1 and not isinstance(data["version"], bool), "version of the path", "1", data, "version"
     )
-    views = _whole(data, "views", "of the path", 1, MAX_SIDE)
-    times = _whole(data, "times", "of the path", 1, MAX_SIDE)
+    views = _whole(data, "views", "of the path", 1, MAX_LENGTH)
+    times = _whole(data, "times", "of the path", 1, MAX_LENGTH)
     frames = _whole(data, "frames", "of the path", 1, MAX_FRAMES)
     fps = _number(data, "fps", "of the path", 1, 240)
     loop = _one_of(data, "loop", "of the path", LOOPS, "no")
@@ -49,7 +51,7 @@ def parse_camera_path(text: str) -> CameraPath:
         data,
         "points",
     )
-    path = CameraPath(
+    path = DrawnPath(
         views,
         times,
         frames,
@@ -62,8 +64,8 @@ def parse_camera_path(text: str) -> CameraPath:
     return path
 
 
-def camera_path_text(path: CameraPath) -> str:
-    """The shortest text that parse_camera_path takes back to this path: values at their defaults are left out."""
+def drawn_path_text(path: DrawnPath) -> str:
+    """The shortest text that parse_drawn_path takes back to this path: values at their defaults are left out."""
     points = []
     for point in path.points:
         rest = {
@@ -94,7 +96,7 @@ def _point(data, index: int, views: int, times: int) -> ControlPoint:
     )
 
 
-def _check_holds(path: CameraPath) -> None:
+def _check_holds(path: DrawnPath) -> None:
     """Something has to be left to move in, in the video as a whole: with loop "back" the points between the ends are held twice."""
     twice = path.points[1:-1] if path.loop == "back" else ()
     held = sum(point.hold for point in path.points) + sum(point.hold for point in twice)
@@ -149,3 +151,6 @@ def _is_number(value) -> bool:
 
 def _refuse(constant: str):
     raise ValueError(f"{constant} is no JSON")
+
+
+__getattr__ = renamed(__name__, {"parse_camera_path": "parse_drawn_path", "camera_path_text": "drawn_path_text"})

@@ -15,37 +15,37 @@ from torch import Tensor
 
 from ..grid import FrameGrid
 
-Path = list[tuple[float, float]]  # (view, time): view in 0..V-1, time in 0..T-1
+Positions = list[tuple[float, float]]  # (view, time): view in 0..V-1, time in 0..T-1
 
 MAX_POSITIONS = 100_000
 MAX_PATH_TEXT = 8_000_000  # characters
 MAX_SLICE_BYTES = 64 * 2**30
 
 
-def fixed_view(grid_shape: tuple[int, int], view: float = 0) -> Path:
+def fixed_view(grid_shape: tuple[int, int], view: float = 0) -> Positions:
     """Time runs from first to last as seen from one view: T positions. grid_shape: (V, T)."""
     return _checked([(view, time) for time in range(grid_shape[1])], grid_shape)
 
 
-def freeze_time(grid_shape: tuple[int, int], time: float = 0) -> Path:
+def freeze_time(grid_shape: tuple[int, int], time: float = 0) -> Positions:
     """The camera sweeps from the first view to the last at one time: V positions."""
     return _checked([(view, time) for view in range(grid_shape[0])], grid_shape)
 
 
-def bullet_time(grid_shape: tuple[int, int], freeze_at: float | None = None) -> Path:
+def bullet_time(grid_shape: tuple[int, int], freeze_at: float | None = None) -> Positions:
     """Time runs at the first view, freezes while the camera sweeps to the last view, and runs on there: V + T - 1 positions.
 
     freeze_at: the time to freeze, 0..T-1 (None: the middle one, T // 2).
     """
     views, times = grid_shape
-    moment = times // 2 if freeze_at is None else freeze_at
-    before = [(0, time) for time in range(times) if time < moment]
-    sweep = [(view, moment) for view in range(views)]
-    after = [(views - 1, time) for time in range(times) if time > moment]
+    freeze = times // 2 if freeze_at is None else freeze_at
+    before = [(0, time) for time in range(times) if time < freeze]
+    sweep = [(view, freeze) for view in range(views)]
+    after = [(views - 1, time) for time in range(times) if time > freeze]
     return _checked(before + sweep + after, grid_shape)
 
 
-def diagonal(grid_shape: tuple[int, int]) -> Path:
+def diagonal(grid_shape: tuple[int, int]) -> Positions:
     """The camera sweeps while time runs, both from first to last: max(V, T) positions, fractional along the shorter axis."""
     steps = max(grid_shape) - 1
     if steps == 0:
@@ -54,13 +54,13 @@ def diagonal(grid_shape: tuple[int, int]) -> Path:
     return _checked([(step * (views - 1) / steps, step * (times - 1) / steps) for step in range(steps + 1)], grid_shape)
 
 
-def ping_pong(grid_shape: tuple[int, int]) -> Path:
+def ping_pong(grid_shape: tuple[int, int]) -> Positions:
     """The diagonal and back again; the two ends are not repeated, so that the video loops without a stutter."""
     forth = diagonal(grid_shape)
     return forth + forth[-2:0:-1]
 
 
-def parse_path(json_text: str, grid_shape: tuple[int, int]) -> Path:
+def parse_path(json_text: str, grid_shape: tuple[int, int]) -> Positions:
     """The path in a JSON text `[[view, time], ...]`. Raises ValueError on other JSON, positions outside the grid, or too many of them."""
     if len(json_text) > MAX_PATH_TEXT:
         raise ValueError(f"expected a path text of at most {MAX_PATH_TEXT} characters, got {len(json_text)}.")
@@ -108,7 +108,7 @@ def _blend_cells(frames_VTHWC: Tensor, view: float, time: float, out: Tensor) ->
     out.clamp_(0, 1)
 
 
-def _checked(path: Sequence, grid_shape: tuple[int, int]) -> Path:
+def _checked(path: Sequence, grid_shape: tuple[int, int]) -> Positions:
     """The path as float pairs inside the grid; ValueError names the first position that is not."""
     if min(grid_shape) < 1:
         raise ValueError(f"expected a grid of at least 1 view and 1 time, got {grid_shape[0]} and {grid_shape[1]}.")

@@ -29,7 +29,7 @@ QUALITY = 90
 
 
 @dataclass(frozen=True)
-class Layout:
+class AtlasLayout:
     """Where the cells of an atlas lie: cell n has its upper left corner at (n % across, n // across) * pitch."""
 
     across: int
@@ -43,9 +43,9 @@ class GridAtlases:
 
     identity: str
     overview: bytes  # JPEG of all cells, all times of view 0 first
-    overview_layout: Layout
+    overview_layout: AtlasLayout
     strips: list[bytes]  # JPEG per view
-    strip_layout: Layout
+    strip_layout: AtlasLayout
 
 
 def grid_atlases(grid: FrameGrid, *, on_view: Callable[[int, int], None] | None = None) -> GridAtlases:
@@ -73,10 +73,10 @@ def grid_atlases(grid: FrameGrid, *, on_view: Callable[[int, int], None] | None 
     return GridAtlases(digest.hexdigest(), jpeg(tile(np.concatenate(small), overview)), overview, strips, strip)
 
 
-def layout(count: int, across: int, cell: tuple[int, int]) -> Layout:
+def layout(count: int, across: int, cell: tuple[int, int]) -> AtlasLayout:
     """`count` cells in lines of `across` (at least 1, at most count)."""
     width, height = (math.ceil(side / BLOCK) * BLOCK for side in cell)
-    return Layout(min(max(across, 1), count), cell, (width, height))
+    return AtlasLayout(min(max(across, 1), count), cell, (width, height))
 
 
 def fitted_size(size: tuple[int, int], count: int, pixels: int) -> tuple[int, int]:
@@ -99,7 +99,7 @@ def resized(cells_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def tile(cells_NHWC: np.ndarray, places: Layout) -> np.ndarray:
+def tile(cells_NHWC: np.ndarray, places: AtlasLayout) -> np.ndarray:
     """uint8 [H', W', 3]: every cell at its place; its last pixels are repeated up to the next cell, the rest is black."""
     lines = math.ceil(len(cells_NHWC) / places.across)
     width, height = places.pitch

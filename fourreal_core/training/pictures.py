@@ -76,9 +76,9 @@ def loss_curve(losses: Sequence[Losses], width: int = 960, height: int = 640) ->
     """Losses of model and guess over the steps, and below them their ratio; logarithmic, moving means over a part of the run."""
     picture = Image.new("RGB", (2 * width, 2 * height), PAPER)  # at twice the size, then reduced: smooth lines
     draw = ImageDraw.Draw(picture)
-    rows = torch.tensor(losses, dtype=torch.float64).view(-1, len(Losses._fields))
-    window = max(1, len(rows) // 30)
-    model, guess = (moving_mean(rows[:, column], window) for column in (0, 1))
+    table = torch.tensor(losses, dtype=torch.float64).view(-1, len(Losses._fields))
+    window = max(1, len(table) // 30)
+    model, guess = (moving_mean(table[:, column], window) for column in (0, 1))
     left, right, middle, bottom = 130, 2 * width - 40, height * 6 // 5, 2 * height - 100
     _panel(draw, (left, 68, right, middle), [("guess", GUESS, guess), ("model", MODEL, model)])
     ratio = model / guess.clamp_min(1e-12)
@@ -86,7 +86,7 @@ def loss_curve(losses: Sequence[Losses], width: int = 960, height: int = 640) ->
         draw, (left, middle + 100, right, bottom), [("model / guess: below 1 the model helps", MODEL, ratio)], mark=1.0
     )
     draw.text((left, bottom + 16), "step 1", INK, anchor="lt", font=FONT)
-    draw.text((right, bottom + 16), f"step {len(rows)}, every point a mean of {window}", INK, anchor="rt", font=FONT)
+    draw.text((right, bottom + 16), f"step {len(table)}, every point a mean of {window}", INK, anchor="rt", font=FONT)
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 

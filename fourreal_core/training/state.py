@@ -95,7 +95,7 @@ def restore_state(folder: Path, stage: str, state: TrainingState) -> bool:
         state.ema[key].copy_(value)
     restore_optimizers(state.optimizers, tensors)
     state.generator.set_state(tensors["generator"])
-    state.step, state.losses = int(header["step"]), [Losses(*row) for row in tensors["losses"].tolist()]
+    state.step, state.losses = int(header["step"]), [Losses(*three) for three in tensors["losses"].tolist()]
     return True
 
 

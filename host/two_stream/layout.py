@@ -1,7 +1,7 @@
 """One grid, two layouts: what the host's model gets for V videos over time, re-laid for T frozen moments over view.
 
 Legend: k chunks of conditioning in one model call (prompt, negative prompt), V views, T times, S tokens per frame,
-L = V * S or T * S tokens per sequence, D width, C channels, h w latent pixels. A call's rows are chunk-major, `(k V)`.
+L = V * S or T * S tokens per sequence, D width, C channels, h w latent pixels. A call's entries are chunk-major, `(k V)`.
 """
 
 import inspect
@@ -56,9 +56,9 @@ def layout_of(x_NCThw: Tensor, chunks: int, patch_size: tuple[int, int, int]) ->
             f"expected a grid latent of 5 dimensions (views, channels, times, height, width), got {shape}: "
             "two streams need a video latent with one video per view"
         )
-    rows, _, times, height, width = x_NCThw.shape
+    entries, _, times, height, width = x_NCThw.shape
     frame_size = math.ceil(height / patch_size[1]), math.ceil(width / patch_size[2])
-    return Layout(chunks, rows // chunks, times, frame_size)
+    return Layout(chunks, entries // chunks, times, frame_size)
 
 
 def map_inputs(

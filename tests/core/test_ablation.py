@@ -13,13 +13,13 @@ from fourreal_core.evaluation.compare import (
     LARGE,
     TASK,
     Results,
-    jobs,
     known_cells,
-    large_jobs,
+    large_trials,
     missing,
     psnr_by_distance,
     run,
     stream_distances,
+    trials,
     ways,
 )
 from fourreal_core.evaluation.measure import hide
@@ -52,8 +52,10 @@ def model():
 @pytest.fixture(scope="module")
 def measured(model, truth, tmp_path_factory):
     results = Results(tmp_path_factory.mktemp("ablation") / "deep" / "results.jsonl")
-    todo = [job for job in jobs(model, [1], [0, 1]) if job.variant in ("copy", "transport", "off", "soft", "hard")]
-    done = list(run([*todo, *large_jobs(model, [0])], [truth], "abc", results))
+    todo = [
+        trial for trial in trials(model, [1], [0, 1]) if trial.variant in ("copy", "transport", "off", "soft", "hard")
+    ]
+    done = list(run([*todo, *large_trials(model, [0])], [truth], "abc", results))
     return results, todo, done
 
 

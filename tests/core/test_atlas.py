@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from exchanging import exchanged
 from PIL import Image
 
 from fourreal_core.grid import FrameGrid, task_known
@@ -25,7 +26,7 @@ def plain_cells() -> FrameGrid:
     return FrameGrid(frames_VTHWC, task_known(V, T))
 
 
-def cell_of(picture: bytes, layout: atlas.Layout, index: int) -> np.ndarray:
+def cell_of(picture: bytes, layout: atlas.AtlasLayout, index: int) -> np.ndarray:
     left, top = index % layout.across * layout.pitch[0], index // layout.across * layout.pitch[1]
     box = left, top, left + layout.cell[0], top + layout.cell[1]
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB").crop(box)).astype(int)
@@ -71,7 +72,7 @@ def test_equal_pixels_have_one_identity_and_others_another():
     changed[1, 2, 3, 4, 0] += 2 / 255
     identities = [
         atlas.grid_atlases(each).identity
-        for each in (grid, grid.replace(fps=5.0), grid.replace(frames=changed), grid.swapped())
+        for each in (grid, grid.replace(fps=5.0), grid.replace(frames=changed), exchanged(grid))
     ]
     assert identities[0] == identities[1] and len(set(identities)) == 3
 

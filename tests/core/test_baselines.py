@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from exchanging import exchanged
 
 from fourreal_core.evaluation.baselines import additive_fill, copy_fill, copy_time_fill
 from fourreal_core.grid import FrameGrid
@@ -44,8 +45,8 @@ def test_known_cells_stay_and_the_input_is_unchanged(fill):
 
 def test_swapping_view_and_time_swaps_the_two_copies():
     grid = inputs_of(random_truth())
-    assert torch.equal(copy_fill(grid.swapped()).frames, copy_time_fill(grid).swapped().frames)
-    assert torch.allclose(additive_fill(grid.swapped()).frames, additive_fill(grid).swapped().frames, atol=1e-6)
+    assert torch.equal(copy_fill(exchanged(grid)).frames, exchanged(copy_time_fill(grid)).frames)
+    assert torch.allclose(additive_fill(exchanged(grid)).frames, exchanged(additive_fill(grid)).frames, atol=1e-6)
 
 
 def test_a_grid_without_its_two_videos_is_refused():

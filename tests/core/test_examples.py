@@ -9,13 +9,13 @@ from fourreal_core.model.channels import unpack_directions
 from fourreal_core.model.condition import guess_channels
 from fourreal_core.model.config import tiny
 from fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
-from fourreal_core.model.prior import look_up
+from fourreal_core.model.prior import read_at
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.training.footage.examples import (
     Look,
     _channel_first,
     _fields,
-    _line,
+    _lone_sequence,
     first_known,
     grid_batch,
     sequence_batch,
@@ -117,7 +117,7 @@ def test_the_guess_of_a_line_is_transport_s():
         truth = frames(*shape)
         known = given(*shape)
         predictions = transport(FrameGrid(truth * known[:, :, None, None, None], known))
-        made = _line(truth, torch.ones(truth.shape[:-1]))
+        made = _lone_sequence(truth, torch.ones(truth.shape[:-1]))
         for mine, transported in ((made.time, predictions.time), (made.view, predictions.view)):
             for part in Direction._fields:
                 torch.testing.assert_close(getattr(mine, part), getattr(transported, part), msg=f"{shape} {part}")
@@ -144,9 +144,9 @@ def test_a_changed_look_keeps_what_the_guess_means(look, grids):
     source, back, plain_source, plain_back = (
         part.movedim(2, 1).flatten(0, 1) for part in (changed.source, changed.back, plain.source, plain.back)
     )
-    read = look_up(plain_source, plain_back).view(V, T, 3, H, W).permute(0, 1, 3, 4, 2) / 2 + 0.5
+    read = read_at(plain_source, plain_back).view(V, T, 3, H, W).permute(0, 1, 3, 4, 2) / 2 + 0.5
     torch.testing.assert_close(
-        look_up(source, back), (look.frames(read) * 2 - 1).permute(0, 1, 4, 2, 3).flatten(0, 1), atol=1e-5, rtol=0
+        read_at(source, back), (look.frames(read) * 2 - 1).permute(0, 1, 4, 2, 3).flatten(0, 1), atol=1e-5, rtol=0
     )
     assert plain_back.abs().amax() > 0 and x0.abs().amax() <= 1
 

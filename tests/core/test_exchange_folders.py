@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from exchanging import exchanged
 
 from fourreal_core.exchange.batch import ORDERS, grid_from_images, grid_images, grid_like
 from fourreal_core.exchange.folders import write_images, write_time_videos, write_view_videos
@@ -64,7 +65,7 @@ def test_freeze_time_videos_are_the_grid_with_view_and_time_exchanged(tmp_path):
     grid = bytes_grid()
     write_time_videos(grid, tmp_path / "out", lossless=True)
     assert names(tmp_path / "out") == [f"time_000{t}.mkv" for t in range(T)]
-    assert torch.equal(read_rig(plan_rig(tmp_path / "out", RigPick())).frames, grid.swapped().frames)
+    assert torch.equal(read_rig(plan_rig(tmp_path / "out", RigPick())).frames, exchanged(grid).frames)
 
 
 def test_names_say_view_and_time(tmp_path):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from exchanging import exchanged
 
 from fourreal_core.files.video import write_video
 from fourreal_core.grid import Cameras, FrameGrid, first_frame_difference
@@ -173,12 +174,13 @@ def test_fields_cannot_be_set():
         random_grid().fps = 3
 
 
-def test_swapping_exchanges_view_and_time():
+@pytest.mark.filterwarnings("default:FrameGrid:DeprecationWarning")
+def test_swapping_exchanges_view_and_time_for_one_more_version():
     grid = random_grid(cameras=True)
-    swapped = grid.swapped()
-    assert swapped.frames.shape == (T, V, H, W, 3) and swapped.cameras is None and swapped.frames.is_contiguous()
-    assert torch.equal(swapped.frames[4, 2], grid.frames[2, 4]) and torch.equal(swapped.known, grid.known.T)
-    assert torch.equal(swapped.swapped().frames, grid.frames)
+    with pytest.warns(DeprecationWarning, match="swapped goes in version 0.3"):
+        swapped = grid.swapped()
+    assert swapped.cameras is None and swapped.frames.is_contiguous()
+    assert torch.equal(swapped.frames, exchanged(grid).frames) and torch.equal(swapped.known, grid.known.T)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
@@ -209,6 +211,7 @@ def test_first_frame_difference():
         first_frame_difference(fixed_THWC, freeze_VHWC[:, :4])
 
 
+@pytest.mark.filterwarnings("ignore:FrameGrid.from_folder:DeprecationWarning")
 def test_a_folder_of_videos_in_natural_order(tmp_path):
     for view in (1, 2, 10):
         video = (
@@ -216,7 +219,8 @@ def test_a_folder_of_videos_in_natural_order(tmp_path):
             + torch.arange(9, dtype=torch.uint8)[:, None, None, None]
         )
         write_video(tmp_path / f"view{view}.mkv", video, 20, lossless=True)
-    grid = FrameGrid.from_folder(tmp_path, times=T, size=(4, 6))
+    with pytest.warns(DeprecationWarning, match=r"from_folder goes in version 0.3: exchange.rig"):
+        grid = FrameGrid.from_folder(tmp_path, times=T, size=(4, 6))
     assert grid.frames.shape == (3, T, 4, 6, 3) and grid.known.all() and grid.fps == 10
     assert (grid.frames[:, :, 0, 0, 0] * 255).round().int().tolist() == [
         [10 * view + time for time in (0, 2, 4, 6, 8)] for view in (1, 2, 10)
@@ -228,6 +232,7 @@ def test_a_folder_of_videos_in_natural_order(tmp_path):
         FrameGrid.from_folder(tmp_path, views=4)
 
 
+@pytest.mark.filterwarnings("ignore:FrameGrid.from_folder:DeprecationWarning")
 def test_a_grid_that_is_too_large_is_refused(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mkv", torch.zeros(T, H, W, 3), 24, lossless=True)
     monkeypatch.setattr("fourreal_core.grid.MAX_BYTES", 1000)

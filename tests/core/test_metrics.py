@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from exchanging import exchanged
 
 from fourreal_core.evaluation.image import grid_psnr, grid_ssim, moving_pixels, psnr, ssim
 from fourreal_core.grid import FrameGrid
@@ -87,7 +88,7 @@ def test_grids_that_cannot_be_compared_are_refused():
     with pytest.raises(ValueError, match="nothing to compare"):
         grid_psnr(truth, truth)
     with pytest.raises(ValueError, match="truth's shape"):
-        grid_psnr(prediction.swapped(), truth)
+        grid_psnr(exchanged(prediction), truth)
     with pytest.raises(ValueError, match="one true grid per predicted grid"):
         grid_psnr([prediction], [truth, truth])
 

@@ -26,6 +26,26 @@ def test_names_from_an_old_module_are_the_same_objects():
     assert load_grid is fourreal_core.load_grid and GridFileError is fourreal_core.grid_file.GridFileError
 
 
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("camera_path", "CameraPath", "DrawnPath"),
+        ("camera_path", "camera_positions", "positions_along"),
+        ("camera_path_text", "parse_camera_path", "parse_drawn_path"),
+        ("camera_path_text", "camera_path_text", "drawn_path_text"),
+        ("transport", "TransportGuess", "Predictions"),
+        ("paths", "Path", "Positions"),
+    ],
+)
+@pytest.mark.filterwarnings("default:fourreal_core:DeprecationWarning")
+def test_what_has_a_new_name_is_found_under_the_old_one(module, old, new):
+    module = importlib.import_module(f"fourreal_core.{MOVED.get(module, module)}")
+    with pytest.warns(DeprecationWarning, match=f"{old} is now {new}"):
+        assert getattr(module, old) is getattr(module, new)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        module.Nothing  # noqa: B018
+
+
 def test_a_name_that_never_was_stays_unknown():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("fourreal_core.cameras_of_nobody")

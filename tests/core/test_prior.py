@@ -5,7 +5,7 @@ import torch
 
 from fourreal_core.flow import add_noise
 from fourreal_core.model.channels import DISPLACEMENT_UNIT
-from fourreal_core.model.prior import GREY_ERROR, MOST_ERRORS, SHARE_OF_NOISE, Prior, blend_variance, look_up
+from fourreal_core.model.prior import GREY_ERROR, MOST_ERRORS, SHARE_OF_NOISE, Prior, blend_variance, read_at
 
 M, H, W = 2, 4, 6
 
@@ -62,7 +62,7 @@ def test_a_prediction_can_be_read_from_elsewhere():
     """A ramp along x read from one pixel to the right, in a cell that was carried from two pixels to the left."""
     ramp = (torch.arange(W) / 10.0).expand(M, 3, H, W)
     channels = condition()
-    channels[:, 4:7] = channels[:, 7:10] = look_up(
+    channels[:, 4:7] = channels[:, 7:10] = read_at(
         ramp, torch.tensor([-2.0, 0.0])[None, :, None, None].expand(M, 2, H, W) / DISPLACEMENT_UNIT
     )
     channels[:, 12:15] = channels[:, 15:18] = ramp
@@ -88,8 +88,8 @@ def test_a_source_can_be_taken_as_it_is():
 
 def test_reading_without_displacement_gives_the_frame():
     frames = torch.rand(M, 3, H, W)
-    torch.testing.assert_close(look_up(frames, torch.zeros(M, 2, H, W)), frames)
-    down = look_up(frames, torch.tensor([0.0, 1.0])[None, :, None, None].expand(M, 2, H, W) / DISPLACEMENT_UNIT)
+    torch.testing.assert_close(read_at(frames, torch.zeros(M, 2, H, W)), frames)
+    down = read_at(frames, torch.tensor([0.0, 1.0])[None, :, None, None].expand(M, 2, H, W) / DISPLACEMENT_UNIT)
     torch.testing.assert_close(down[:, :, :-1], frames[:, :, 1:])
 
 

@@ -84,7 +84,7 @@ def test_captures_become_grids_of_the_real_frames(tmp_path):
 def test_static_scenes_and_plain_videos_become_lines_without_a_guess(tmp_path):
     write_images(tmp_path / "fox" / "images")
     write_video(tmp_path / "walk.mkv", moving_video(4, 0), 10, lossless=True)
-    jobs = sources.line_jobs([tmp_path / "fox"], SHAPE, 3, "freeze-time") + sources.line_jobs(
+    jobs = sources.sequence_jobs([tmp_path / "fox"], SHAPE, 3, "freeze-time") + sources.sequence_jobs(
         [tmp_path / "walk.mkv"], SHAPE, 3, "fixed-view"
     )
     assert prepare(jobs, tmp_path / "out") == 2
@@ -97,7 +97,7 @@ def test_static_scenes_and_plain_videos_become_lines_without_a_guess(tmp_path):
     ]
     assert len(static) == 3 and {tuple(grid.frames.shape) for grid in static} == {(V, 1, H, W, 3)}
     assert len(plain) == 1 and plain[0].frames.shape == (1, 4, H, W, 3)  # only one stretch of 4 frames
-    assert all(grid.is_line and grid.along_time is None for grid in static + plain)
+    assert all(grid.is_sequence and grid.along_time is None for grid in static + plain)
 
 
 def test_saved_grids_shards_and_made_up_scenes(tmp_path):
@@ -119,12 +119,12 @@ def test_saved_grids_shards_and_made_up_scenes(tmp_path):
 
 def test_what_exists_is_kept_and_other_settings_are_said(tmp_path):
     write_video(tmp_path / "walk.mkv", moving_video(9, 0), 10, lossless=True)
-    jobs = sources.line_jobs([tmp_path / "walk.mkv"], SHAPE, 2, "fixed-view")
+    jobs = sources.sequence_jobs([tmp_path / "walk.mkv"], SHAPE, 2, "fixed-view")
     prepare(jobs, tmp_path / "out")
     file = tmp_path / "out" / ("walk.fixed-view" + ENDING)
     before, said = file.stat().st_mtime_ns, []
     assert prepare(jobs, tmp_path / "out", said.append) == 1 and not said
-    prepare(sources.line_jobs([tmp_path / "walk.mkv"], SHAPE, 3, "fixed-view"), tmp_path / "out", said.append)
+    prepare(sources.sequence_jobs([tmp_path / "walk.mkv"], SHAPE, 3, "fixed-view"), tmp_path / "out", said.append)
     assert len(said) == 1 and "other settings: delete it" in said[0] and file.stat().st_mtime_ns == before
     with pytest.raises(ValueError, match="two sources would both be written"):
         prepare(jobs + jobs, tmp_path / "out")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from exchanging import exchanged
 
 from fourreal_core.evaluation.image import psnr
 from fourreal_core.grid import FrameGrid
@@ -99,7 +100,7 @@ def test_a_still_scene_is_copied():
 def test_sources_read_at_their_displacements_give_the_predictions(scene, predictions):
     """Bilinear here, bicubic with averaging there: alike, not equal."""
     from fourreal_core.model.channels import DISPLACEMENT_UNIT
-    from fourreal_core.model.prior import look_up
+    from fourreal_core.model.prior import read_at
 
     known = first_view_and_time(3, 5)
     assert torch.equal(predictions.time.source[1:], scene[1:, :1].expand_as(scene[1:])) and torch.equal(
@@ -107,7 +108,7 @@ def test_sources_read_at_their_displacements_give_the_predictions(scene, predict
     )
     assert torch.equal(predictions.view.source[:, 1:], scene[:1, 1:].expand_as(scene[:, 1:]))
     for picture, _, source, back in (predictions.time, predictions.view):
-        read = look_up(source.flatten(0, 1).movedim(-1, 1), back.flatten(0, 1).movedim(-1, 1) / DISPLACEMENT_UNIT)
+        read = read_at(source.flatten(0, 1).movedim(-1, 1), back.flatten(0, 1).movedim(-1, 1) / DISPLACEMENT_UNIT)
         assert (read.movedim(1, -1).view_as(picture) - picture).abs().mean() < 0.4 * (source - picture).abs().mean()
         assert back.abs().amax() > 2
     assert not predictions.time.back[known].any() and not predictions.view.back[known].any()
@@ -115,7 +116,7 @@ def test_sources_read_at_their_displacements_give_the_predictions(scene, predict
 
 def test_exchanging_view_and_time_exchanges_the_two_directions_but_for_foreshortening(scene, predictions):
     """Motion is foreshortened by a change of view, parallax is not by a change of time."""
-    swapped = transport(hidden(scene, first_view_and_time(3, 5)).swapped())
+    swapped = transport(exchanged(hidden(scene, first_view_and_time(3, 5))))
     assert (swapped.view.frames.transpose(0, 1) - predictions.time.frames).abs().mean() < 2e-3
     assert (swapped.time.frames.transpose(0, 1) - predictions.view.frames).abs().mean() < 2e-3
     assert (swapped.blend.transpose(0, 1) - predictions.blend).abs().mean() < 2e-3

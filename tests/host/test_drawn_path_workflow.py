@@ -13,8 +13,8 @@ from workflow_prompt import Prompt, set_inputs, workflow_to_prompt
 from fourreal_core.files.video import read_video
 from fourreal_core.grid import FrameGrid
 from fourreal_core.grid_file import load_grid
-from fourreal_core.paths.drawn import CameraPath, camera_positions
-from fourreal_core.paths.drawn_text import parse_camera_path
+from fourreal_core.paths.drawn import DrawnPath, positions_along
+from fourreal_core.paths.drawn_text import parse_drawn_path
 from fourreal_core.paths.presets import slice_grid
 
 FILE = PACK / "workflows" / "two_videos_drawn_path.json"
@@ -29,9 +29,9 @@ def workflow() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def drawn(workflow: dict[str, Any]) -> CameraPath:
+def drawn(workflow: dict[str, Any]) -> DrawnPath:
     [text] = next(node["widgets_values"] for node in workflow["nodes"] if node["type"] == "FourRealPath")
-    return parse_camera_path(text)
+    return parse_drawn_path(text)
 
 
 def small_prompt(workflow: dict[str, Any], object_info: dict[str, Any]) -> Prompt:
@@ -59,9 +59,9 @@ def run_and_save(host: Host, prompt: Prompt, *samplers: str) -> tuple[list[Frame
     return [load_grid(*host.files({name: outputs[name]})) for name in saves], video
 
 
-def expect_video_along(video: Path, grid: FrameGrid, drawn: CameraPath) -> None:
+def expect_video_along(video: Path, grid: FrameGrid, drawn: DrawnPath) -> None:
     frames_NHWC, fps = read_video(video)
-    wanted_NHWC = slice_grid(grid, camera_positions(drawn, (V, T)))
+    wanted_NHWC = slice_grid(grid, positions_along(drawn, (V, T)))
     assert len(frames_NHWC) == drawn.frames and fps == drawn.fps
     for frame, (shown_HWC, wanted_HWC) in enumerate(zip(frames_NHWC.float() / 255, wanted_NHWC)):
         apart = (shown_HWC - wanted_HWC).abs().mean()
@@ -71,14 +71,14 @@ def expect_video_along(video: Path, grid: FrameGrid, drawn: CameraPath) -> None:
     ).max() > 0.06  # a video that stood still would not pass
 
 
-def test_the_path_that_it_comes_with_has_a_hold_easing_and_a_round_corner(drawn: CameraPath) -> None:
+def test_the_path_that_it_comes_with_has_a_hold_easing_and_a_round_corner(drawn: DrawnPath) -> None:
     assert (drawn.views, drawn.times, drawn.loop, drawn.between) == (8, 8, "no", "blend")
     assert max(point.hold for point in drawn.points) >= 4 and {point.ease for point in drawn.points} > {"in-out"}
     assert any(point.rounding > 0 for point in drawn.points[1:-1])
 
 
 def test_the_video_follows_the_drawn_path(
-    host: Host, object_info: dict[str, Any], workflow: dict[str, Any], drawn: CameraPath
+    host: Host, object_info: dict[str, Any], workflow: dict[str, Any], drawn: DrawnPath
 ) -> None:
     prompt = small_prompt(workflow, object_info)
     assert AGAIN not in prompt
@@ -87,7 +87,7 @@ def test_the_video_follows_the_drawn_path(
 
 
 def test_the_second_sampler_makes_the_marked_cells_again_and_no_others(
-    host: Host, object_info: dict[str, Any], workflow: dict[str, Any], drawn: CameraPath
+    host: Host, object_info: dict[str, Any], workflow: dict[str, Any], drawn: DrawnPath
 ) -> None:
     prompt = small_prompt(switched_on(workflow, MARKED), object_info)
     [first, again], video = run_and_save(host, prompt, FIRST, AGAIN)

@@ -128,7 +128,7 @@ def rotation(axis: int, angle: Tensor) -> Tensor:
     cosine, sine, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
     i, j, k = axis, (axis + 1) % 3, (axis + 2) % 3
     entries = {(i, i): one, (j, j): cosine, (k, k): cosine, (j, k): -sine, (k, j): sine}
-    return torch.stack([torch.stack([entries.get((row, line), zero) for line in range(3)], -1) for row in range(3)], -2)
+    return torch.stack([torch.stack([entries.get((i, j), zero) for j in range(3)], -1) for i in range(3)], -2)
 
 
 def draw_anatomy(uniform_BA: Tensor, kind_B: Tensor) -> dict[str, Tensor]:
@@ -160,7 +160,7 @@ def bone_sizes(body: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]
         "ear": (body["ear_length"], ear, ear * 0.4, one), "eye": (0 * head, head * 0.2, head * 0.2, one),
     }  # fmt: skip
     table = [sizes[bone if bone in sizes else bone.split("_")[1]] for bone in BONES]
-    length_BJ, start_BJ, end_BJ, width_BJ = (torch.stack(row, 1) for row in zip(*table, strict=True))
+    length_BJ, start_BJ, end_BJ, width_BJ = (torch.stack(each, 1) for each in zip(*table, strict=True))
     return torch.maximum(length_BJ, 1.05 * (start_BJ - end_BJ).abs()), start_BJ, end_BJ, width_BJ
 
 

@@ -112,11 +112,11 @@ def grid_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: boo
     grids = [store.pick(generator, views=True) for _ in range(count)]
     size = _common_size(grids, crop)
     views = min(stored.frames.shape[0] for stored in grids)
-    times = min((stored.frames.shape[1] for stored in grids if not stored.is_line), default=views)
+    times = min((stored.frames.shape[1] for stored in grids if not stored.is_sequence), default=views)
     batches = []
     for stored in grids:
         place, look = _crop(stored, size, generator), Look.draw(generator)
-        if stored.is_line:
+        if stored.is_sequence:
             fields, known = _static_scene(stored, views, times, generator), first_known(views, times, FREEZE_TIME)
         else:
             missing = _missing_input(generator)
@@ -127,22 +127,22 @@ def grid_batch(store: Mixture, count: int, crop: tuple[int, int], use_guess: boo
 
 
 def whole_batch(stored: StoredGrid, use_guess: bool) -> Batch:
-    """One stored grid as it is, uncut, with the task's known cells; of a single line only the first cell is known."""
+    """One stored grid as it is, uncut, with the task's known cells; of a single sequence only the first cell is known."""
     views, times = stored.frames.shape[:2]
     known = task_known(views, times)
-    if stored.is_line:
+    if stored.is_sequence:
         known = torch.zeros(views, times, dtype=torch.bool)
         known[0, 0] = True
-    fields = _line(stored.frames, stored.valid) if stored.is_line else _fields(stored)
+    fields = _lone_sequence(stored.frames, stored.valid) if stored.is_sequence else _fields(stored)
     parts = _with_condition(_channel_first(fields, slice(None), slice(None)), known, use_guess)
     return Batch(*(part[None] for part in parts))
 
 
 def _mode(stored: StoredGrid, generator: Generator) -> int:
-    """Along which axis the sequence runs; a single line has one only."""
+    """Along which axis the sequence runs; a single sequence has one only."""
     views, times = stored.frames.shape[:2]
     freeze_time = _coin(generator)
-    if stored.is_line:
+    if stored.is_sequence:
         freeze_time = views > times
     return FREEZE_TIME if freeze_time else DYNAMIC
 
@@ -152,7 +152,11 @@ def _sequence(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A stretch of one sequence: x0 `[1, 3, F, h, w]`, guess `[1, 18, F, h, w]`, valid `[1, 1, F, h, w]`."""
     top, left = _crop(stored, size, generator)
-    fields = _line(stored.frames, stored.valid) if stored.is_line else _fields(stored, _missing_input(generator))
+    fields = (
+        _lone_sequence(stored.frames, stored.valid)
+        if stored.is_sequence
+        else _fields(stored, _missing_input(generator))
+    )
     if mode == FREEZE_TIME:  # the predictions keep their names: only the axis that the frames run along changes
         fields = fields.each(lambda field: field.transpose(0, 1))
     sequences, length = fields.frames.shape[:2]
@@ -162,18 +166,18 @@ def _sequence(
     fields = fields.each(lambda field: field[chosen : chosen + 1, first : first + frames, top, left])
     if backwards:  # V2: views in reverse order at random; we do it for both axes
         fields = fields.each(lambda field: field.flip(1))
-    if stored.is_line:  # after the cut, because the guess starts from the first frame that was drawn
-        fields = _line(fields.frames, fields.valid)
+    if stored.is_sequence:  # after the cut, because the guess starts from the first frame that was drawn
+        fields = _lone_sequence(fields.frames, fields.valid)
     return _channel_first(fields, slice(None), slice(None), look)
 
 
 def _static_scene(stored: StoredGrid, views: int, times: int, generator: Generator) -> Fields:
-    """A static scene at all times, views in either order. Transport's guess from view 0 is what `_line` gives."""
+    """A static scene at all times, views in either order. Transport's guess from view 0 is what `_lone_sequence` gives."""
     first = _below(len(stored.frames) - views + 1, generator)
     frames, valid = (field[first : first + views] for field in (stored.frames, stored.valid))
     if _coin(generator):
         frames, valid = frames.flip(0), valid.flip(0)
-    return _line(frames, valid).each(lambda field: field.expand(-1, times, *field.shape[2:]))
+    return _lone_sequence(frames, valid).each(lambda field: field.expand(-1, times, *field.shape[2:]))
 
 
 def first_known(views: int, times: int, missing: int) -> Tensor:
@@ -206,8 +210,8 @@ def _fields(stored: StoredGrid, missing: int | None = None) -> Fields:
     return Fields(frames, time, view, stored.valid)
 
 
-def _line(frames: Tensor, valid: Tensor) -> Fields:
-    """A single line `[V, T, h, w, 3]` of which the first frame is known: Transport can only copy that (tested)."""
+def _lone_sequence(frames: Tensor, valid: Tensor) -> Fields:
+    """A single sequence `[V, T, h, w, 3]` of which the first frame is known: Transport can only copy that (tested)."""
     views, times = frames.shape[:2]
     return _copied(frames, frames[:1, :1].expand_as(frames), torch.arange(views)[:, None] + torch.arange(times), valid)
 
@@ -263,7 +267,7 @@ def _crop(stored: StoredGrid, size: tuple[int, int], generator: Generator) -> tu
     for _ in range(CROP_CANDIDATES):
         top, left = _below(height - size[0] + 1, generator), _below(width - size[1] + 1, generator)
         crops.append((slice(top, top + size[0]), slice(left, left + size[1])))
-    if stored.is_line:
+    if stored.is_sequence:
         return crops[0]
     certain = torch.maximum(stored.confidence_time[1:, 1:, ::4, ::4], stored.confidence_view[1:, 1:, ::4, ::4]).float()
     certain_hw = certain.mean(dim=(0, 1))

@@ -121,7 +121,7 @@ def pseudo_jobs(paths: Iterable[Path], shape: Shape, count: int) -> list[Job]:
     ]
 
 
-def line_jobs(paths: Iterable[Path], shape: Shape, count: int, kind: str) -> list[Job]:
+def sequence_jobs(paths: Iterable[Path], shape: Shape, count: int, kind: str) -> list[Job]:
     """Sequences without a second axis. kind "fixed-view": ordinary videos as [1, T]; "freeze-time": static scenes as [V, 1].
 
     `count` stretches of each video or folder of images, or fewer where it is short.

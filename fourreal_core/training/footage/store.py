@@ -29,7 +29,7 @@ class StoredGrid:
 
     frames, along_time, along_view uint8 `[V, T, H, W, 3]`; valid, confidence_time, confidence_view uint8 `[V, T, H, W]`;
     back_time, back_view float16 `[V, T, H, W, 2]` in pixels. The frames that were carried are those of time 0 and view 0.
-    A single line (V = 1 or T = 1) has no guess of its own: everything would be known. `examples.py` makes it when it draws.
+    A single sequence (V = 1 or T = 1) has no guess of its own: everything would be known. `examples.py` makes it when it draws.
     """
 
     frames: Tensor
@@ -42,13 +42,13 @@ class StoredGrid:
     back_view: Tensor | None = None
 
     @property
-    def is_line(self) -> bool:
+    def is_sequence(self) -> bool:
         """Whether it is a static scene (T = 1) or a fixed-view sequence (V = 1)."""
         return min(self.frames.shape[:2]) == 1
 
 
 def store_grid(frames_VTHWC: Tensor, valid_VTHW: Tensor | None = None) -> StoredGrid:
-    """Transport's guess for a whole grid (0..1) as the task sees it, compact; of a single line the frames alone."""
+    """Transport's guess for a whole grid (0..1) as the task sees it, compact; of a single sequence the frames alone."""
     views, times = frames_VTHWC.shape[:2]
     valid = torch.ones(frames_VTHWC.shape[:-1]) if valid_VTHW is None else valid_VTHW.float()
     bytes_of = lambda part: (part.clamp(0, 1) * 255).round().to(torch.uint8)

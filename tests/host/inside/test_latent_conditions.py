@@ -6,6 +6,7 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 32; L latent frames of a view, C 
 import pytest
 import tiny_backbones as tiny
 import torch
+from exchanging import exchanged
 from latent_fixtures import codec, condition, sample, text, vae, videos, wan, wan_i2v, wan_vace, watched  # noqa: F401
 
 
@@ -44,7 +45,7 @@ def test_image_to_video_weights_see_the_known_cells_in_both_streams_layouts(
 
 def test_image_to_video_input_of_the_view_stream_is_that_of_the_exchanged_grid(wan_i2v, condition, sample, grid):
     seen = []
-    for given in (grid, grid.swapped()):
+    for given in (grid, exchanged(grid)):
         model, calls = watched(wan_i2v)
         sample(model, condition(wan_i2v, grid=given, encoding="frame"), steps=1)
         seen.append(calls[0][0][: given.views, 16:])
@@ -170,7 +171,7 @@ def test_exchanging_views_and_times_exchanges_the_result(request, two_streams, c
     model = two_streams(request.getfixturevalue(name))
     noise = torch.randn(3, 16, 5, 2, 4, generator=torch.Generator().manual_seed(4))
     results = []
-    for given, its_noise in ((grid, noise), (grid.swapped(), tiny.exchanged(noise))):
+    for given, its_noise in ((grid, noise), (exchanged(grid), tiny.exchanged(noise))):
         positive, negative, latent = condition(model, grid=given, encoding="frame")
         results.append(
             tiny.sample(

@@ -8,6 +8,7 @@ import json
 import pytest
 import tiny_backbones as tiny
 import torch
+from exchanging import exchanged
 from latent_fixtures import (  # noqa: F401
     NODE,
     SAMPLING,
@@ -66,8 +67,8 @@ def test_a_view_encoded_up_to_its_last_known_cell_has_the_same_latents(comfy_ins
 
 def test_frame_encoding_exchanges_with_views_and_times(comfy_inside, codec, grid):
     encode = comfy_inside.core("sampling.latents").encode_frames
-    exchanged = encode(grid.swapped().frames, "frame", codec)
-    assert torch.equal(encode(grid.frames, "frame", codec).transpose(0, 2), exchanged)
+    swapped = encode(exchanged(grid).frames, "frame", codec)
+    assert torch.equal(encode(grid.frames, "frame", codec).transpose(0, 2), swapped)
     held = encode(grid.frames, "hold", codec)
     assert torch.allclose(
         held[:, :, 0], encode(grid.frames, "frame", codec)[:, :, 0], atol=1e-6
