@@ -103,8 +103,18 @@ def users_own(comfyui: Path, tools: list[str]) -> Environment:
 
 
 def read_requirements(file: Path) -> list[str]:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    """The lines of a requirements file that hold on this system; what follows a semicolon says where a line does."""
+    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line and not line.startswith("#") and holds_here(line.partition(";")[2])]
+
+
+def holds_here(marker: str) -> bool:
+    """Whether a condition such as `sys_platform == "linux"` on system and processor holds; an empty one does."""
+    names = {"sys_platform": sys.platform, "platform_machine": platform.machine(), "platform_system": platform.system()}
+    try:
+        return not marker or bool(eval(marker, {"__builtins__": {}}, names))
+    except NameError:  # a condition on something else, such as the version of Python, is left to pip
+        return True
 
 
 TOOLS = read_requirements(PACK / "requirements-dev.txt")  # beside the pack's own: for the tests and some scripts
@@ -126,7 +136,7 @@ def missing(python: Path, requirements: list[str], pinned: bool = False) -> list
 
     absent = []
     for requirement in requirements:
-        name, version = canonical(requirement), requirement.partition("==")[2]
+        name, version = canonical(requirement), requirement.partition(";")[0].partition("==")[2]
         if name not in installed or (pinned and version and installed[name] != version):
             absent.append(name)
     return absent

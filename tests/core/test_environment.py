@@ -44,6 +44,24 @@ def test_any_build_of_opencv_will_do(monkeypatch):
     assert environment.missing(Path("python"), ["opencv-python-headless", "pillow>=10", "PyAV"]) == ["pyav"]
 
 
+def test_a_requirement_counts_where_its_condition_holds(monkeypatch, tmp_path):
+    file = tmp_path / "requirements.txt"
+    file.write_text(
+        '# none\n\nav\nwheel-a; sys_platform == "linux" and platform_machine == "x86_64"\nb==2; sys_platform == "win32"\n'
+    )
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    monkeypatch.setattr(environment.platform, "machine", lambda: "x86_64")
+    assert [environment.canonical(line) for line in environment.read_requirements(file)] == ["av", "wheel-a"]
+    monkeypatch.setattr(environment.platform, "machine", lambda: "aarch64")
+    assert environment.read_requirements(file) == ["av"]
+
+
+def test_a_condition_is_no_version(monkeypatch):
+    answer = environment.subprocess.CompletedProcess([], 0, stdout="a==4.2.1\n")
+    monkeypatch.setattr(environment.subprocess, "run", lambda *arguments, **options: answer)
+    assert environment.missing(Path("python"), ['a>=4.0; sys_platform == "linux"'], pinned=True) == []
+
+
 def test_changed_pins_get_an_environment_of_their_own(monkeypatch, tmp_path):
     monkeypatch.setenv("FOURREAL_CACHE", str(tmp_path / "cache"))
     folder = environment.cache_folder()

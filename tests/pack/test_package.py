@@ -1,6 +1,6 @@
 """pyproject.toml and requirements.txt agree, and leave the versions of torch and numpy to the host."""
 
-import json
+import ast
 import re
 from pathlib import Path
 
@@ -8,8 +8,9 @@ PACK = Path(__file__).resolve().parents[2]
 
 
 def test_both_lists_of_dependencies_are_the_same():
-    listed = json.loads(re.search(r"^dependencies = (\[.*\])$", (PACK / "pyproject.toml").read_text(), re.MULTILINE)[1])
-    assert listed == (PACK / "requirements.txt").read_text().split()
+    project = (PACK / "pyproject.toml").read_text()
+    listed = ast.literal_eval(re.search(r"^dependencies = (\[\n.*?^\])$", project, re.MULTILINE | re.DOTALL)[1])
+    assert listed == (PACK / "requirements.txt").read_text().splitlines()
 
 
 def test_both_pins_of_ruff_are_the_same():
@@ -18,5 +19,5 @@ def test_both_pins_of_ruff_are_the_same():
 
 
 def test_no_dependency_can_replace_the_hosts_torch_or_numpy():
-    required = (PACK / "requirements.txt").read_text().split()
+    required = (PACK / "requirements.txt").read_text().splitlines()
     assert "numpy" in required and not any(name.startswith("torch") for name in required)

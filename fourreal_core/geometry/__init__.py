@@ -1,0 +1,1 @@
+"""Geometry of a scene: its cameras (cameras.py)."""
