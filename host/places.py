@@ -1,10 +1,14 @@
-"""Where a node may save: a name below the host's output folder, with the next free number."""
+"""Where nodes read and save: the grids and recordings in the host's input and output folders, and new names below its output folder."""
 
 import os
 from dataclasses import dataclass
 
 import folder_paths
 
+from ..fourreal_core.files.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+GRID_SUFFIX = ".grid.safetensors"
+ROOTS = ("input", "output")
 LONGEST_NAME = 160  # bytes; file systems take 255, and endings and a number are added
 
 
@@ -47,3 +51,57 @@ def output_place(filename_prefix: str, width: int, height: int) -> OutputPlace:
             f"expected to save into {parent or 'the output folder'}, the disk refuses ({error.strerror}): choose another filename_prefix"
         ) from error
     return OutputPlace(folder, f"{name}_{counter:05}", subfolder)
+
+
+def saved_grids() -> list[str]:
+    """Grid files as the host names them: "grids/fox_00001_.safetensors [output]"; newest output first, then input."""
+    output = _dated_grids(folder_paths.get_output_directory(), "output")
+    return output + _dated_grids(folder_paths.get_input_directory(), "input")
+
+
+def rig_folders() -> list[str]:
+    """Folders that may hold recordings, as the host names them: "rig/take 1 [input]"; input first, newest first."""
+    return [name for kind in ROOTS for name in _folders(_root(kind), kind)]
+
+
+def folder_problem(folder) -> str:
+    """Why this is no folder to read, in one sentence; empty when it is one. All of it has to lie inside of input or output."""
+    if not isinstance(folder, str) or not folder:
+        return "expected a folder of videos or image folders, got none: put one into the input folder"
+    if not folder_paths.exists_annotated_filepath(folder):
+        return f"expected a folder in the input or output folder, found no {folder}: refresh the list and choose again"
+    path = folder_paths.get_annotated_filepath(folder)
+    if not os.path.isdir(path):
+        return f"expected a folder, {folder} is a file: choose the folder around it"
+    for parent, folders, files in os.walk(path):
+        for name in folders + files:
+            if not any(folder_paths.is_within_directory(_root(kind), os.path.join(parent, name)) for kind in ROOTS):
+                return f"expected everything in {folder} to lie inside of the input or output folder, {name} links to elsewhere: copy it there"
+    return ""
+
+
+def _dated_grids(folder: str, kind: str) -> list[str]:
+    found = []
+    for parent, _, names in os.walk(folder):
+        found += [os.path.join(parent, name) for name in names if name.endswith(GRID_SUFFIX)]
+    found = [path for path in found if os.path.isfile(path)]  # a dangling link has no time of change
+    found.sort(key=os.path.getmtime, reverse=True)
+    return [f"{os.path.relpath(path, folder).replace(os.sep, '/')} [{kind}]" for path in found]
+
+
+def _folders(root: str, kind: str) -> list[str]:
+    """Folders in `root`, itself left out, that hold videos or folders of images; hidden ones are still being written."""
+    found = set()
+    for parent, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        endings = {os.path.splitext(name)[1].lower() for name in names}
+        if endings & VIDEO_SUFFIXES:
+            found.add(parent)
+        if endings & IMAGE_SUFFIXES and parent != root:
+            found.add(os.path.dirname(parent))
+    dated = [(os.path.getmtime(path), path) for path in found - {root} if os.path.isdir(path)]
+    return [f"{os.path.relpath(path, root).replace(os.sep, '/')} [{kind}]" for _, path in sorted(dated, reverse=True)]
+
+
+def _root(kind: str) -> str:
+    return folder_paths.get_input_directory() if kind == "input" else folder_paths.get_output_directory()

@@ -8,13 +8,12 @@ from comfy_api.latest import io
 from ..fourreal_core.grid import FrameGrid, check_bytes, first_frame_difference
 from ..fourreal_core.grid_file import load_grid, save_grid
 from ..host.clips import cell_size, fitted, picked, read_clip
-from ..host.places import output_place
+from ..host.places import GRID_SUFFIX, output_place, saved_grids
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
 from .inputs import shape_inputs, video_or_images
 
 CATEGORY = "4Real/grid"
 FIXED_VIEW, FREEZE_TIME = "the fixed-view video", "the freeze-time video"
-SUFFIX = ".grid.safetensors"
 MOST_VIEWS = 64
 MOST_FRAMES = 1024
 SAME_FRAME = (
@@ -134,7 +133,7 @@ class FourRealLoadGrid(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=_saved_grids(),
+                    options=saved_grids(),
                     tooltip="A grid file in the host's output or input folder.",
                 )
             ],
@@ -157,21 +156,6 @@ class FourRealLoadGrid(io.ComfyNode):
     @classmethod
     def execute(cls, file) -> io.NodeOutput:
         return io.NodeOutput(load_grid(folder_paths.get_annotated_filepath(file)))
-
-
-def _saved_grids() -> list[str]:
-    """Grid files as the host names them: "grids/fox_00001_.safetensors [output]"; newest output first, then input."""
-    output = _annotated(folder_paths.get_output_directory(), "output")
-    return output + _annotated(folder_paths.get_input_directory(), "input")
-
-
-def _annotated(folder: str, kind: str) -> list[str]:
-    found = []
-    for parent, _, names in os.walk(folder):
-        found += [os.path.join(parent, name) for name in names if name.endswith(SUFFIX)]
-    found = [path for path in found if os.path.isfile(path)]  # a dangling link has no time of change
-    found.sort(key=os.path.getmtime, reverse=True)
-    return [f"{os.path.relpath(path, folder).replace(os.sep, '/')} [{kind}]" for path in found]
 
 
 class FourRealSaveGrid(io.ComfyNode):
@@ -198,7 +182,7 @@ class FourRealSaveGrid(io.ComfyNode):
     def execute(cls, grid, filename_prefix) -> io.NodeOutput:
         grid = expect_grid(grid)
         place = output_place(filename_prefix, grid.width, grid.height)
-        file = f"{place.name}_{SUFFIX}"
+        file = f"{place.name}_{GRID_SUFFIX}"
         save_grid(grid, os.path.join(place.folder, file))
         saved = {"filename": file, "subfolder": place.subfolder, "type": "output"}
         return io.NodeOutput(ui={"fourreal_grid": [saved], "text": (os.path.join(place.subfolder, file),)})

@@ -8,13 +8,11 @@ from comfy_api.latest import io
 from ..fourreal_core.exchange.folders import IMAGE_KINDS, write_images, write_time_videos, write_view_videos
 from ..fourreal_core.exchange.nerfstudio import write_nerfstudio
 from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
-from ..fourreal_core.files.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from ..host.clips import FITS
-from ..host.places import output_place
+from ..host.places import folder_problem, output_place, rig_folders
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 
 CATEGORY = "4Real/grid"
-ROOTS = ("input", "output")
 EVERY = -1  # all times
 CODINGS = {"H.264 (mp4)": False, "lossless (mkv)": True}
 WRITERS = {
@@ -113,45 +111,6 @@ class FourRealLoadGridFolder(io.ComfyNode):
         for remark in plan.remarks:
             tell(cls, remark)
         return io.NodeOutput(read_rig(plan, height, width, fit, fps, on_view=counting_progress()))
-
-
-def folder_problem(folder) -> str:
-    """Why this is no folder to read, in one sentence; empty when it is one. All of it has to lie inside of input or output."""
-    if not isinstance(folder, str) or not folder:
-        return "expected a folder of videos or image folders, got none: put one into the input folder"
-    if not folder_paths.exists_annotated_filepath(folder):
-        return f"expected a folder in the input or output folder, found no {folder}: refresh the list and choose again"
-    path = folder_paths.get_annotated_filepath(folder)
-    if not os.path.isdir(path):
-        return f"expected a folder, {folder} is a file: choose the folder around it"
-    for parent, folders, files in os.walk(path):
-        for name in folders + files:
-            if not any(folder_paths.is_within_directory(_root(kind), os.path.join(parent, name)) for kind in ROOTS):
-                return f"expected everything in {folder} to lie inside of the input or output folder, {name} links to elsewhere: copy it there"
-    return ""
-
-
-def _root(kind: str) -> str:
-    return folder_paths.get_input_directory() if kind == "input" else folder_paths.get_output_directory()
-
-
-def rig_folders() -> list[str]:
-    """Folders that may hold recordings, as the host names them: "rig/take 1 [input]"; input first, newest first."""
-    return [name for kind in ROOTS for name in _folders(_root(kind), kind)]
-
-
-def _folders(root: str, kind: str) -> list[str]:
-    """Folders in `root`, itself left out, that hold videos or folders of images; hidden ones are still being written."""
-    found = set()
-    for parent, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        endings = {os.path.splitext(name)[1].lower() for name in names}
-        if endings & VIDEO_SUFFIXES:
-            found.add(parent)
-        if endings & IMAGE_SUFFIXES and parent != root:
-            found.add(os.path.dirname(parent))
-    dated = [(os.path.getmtime(path), path) for path in found - {root} if os.path.isdir(path)]
-    return [f"{os.path.relpath(path, root).replace(os.sep, '/')} [{kind}]" for _, path in sorted(dated, reverse=True)]
 
 
 def _layouts() -> list[io.DynamicCombo.Option]:

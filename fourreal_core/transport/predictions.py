@@ -5,6 +5,7 @@ Shape suffixes: V views, T times, H W pixels.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,18 @@ class Direction(NamedTuple):
     confidence: Tensor  # [..., H, W] 0..1
     source: Tensor  # [..., H, W, 3] 0..1: the frame that `frames` was read from
     back: Tensor  # [..., H, W, 2] (x, y) in pixels: from each pixel to where it was read in `source`
+
+
+OLD_NAMES = {  # of the parts, in version 0.1
+    "along_time": ("time", "frames"),
+    "along_view": ("view", "frames"),
+    "confidence_time": ("time", "confidence"),
+    "confidence_view": ("view", "confidence"),
+    "source_time": ("time", "source"),
+    "source_view": ("view", "source"),
+    "back_time": ("time", "back"),
+    "back_view": ("view", "back"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,16 @@ class Predictions:
     def confidence(self) -> Tensor:
         """[V, T, H, W] 0..1: the larger of the two."""
         return torch.maximum(self.time.confidence, self.view.confidence)
+
+    def __getattr__(self, name: str) -> Tensor:
+        """The parts under their names in version 0.1, with a DeprecationWarning, until version 0.3."""
+        if name not in OLD_NAMES:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        direction, part = OLD_NAMES[name]
+        warnings.warn(
+            f"{name} is now {direction}.{part}: the old name goes in version 0.3", DeprecationWarning, stacklevel=2
+        )
+        return getattr(getattr(self, direction), part)
 
 
 def blend_predictions(

@@ -5,8 +5,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.moved import MOVED
+from fourreal_core.transport import transport
+from fourreal_core.transport.predictions import OLD_NAMES
 
 
 @pytest.mark.parametrize("old", MOVED)
@@ -60,3 +64,13 @@ def test_the_library_itself_uses_no_old_name():
         timeout=120,
     )
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.filterwarnings("default:.*old name:DeprecationWarning")
+def test_what_transport_gives_has_its_old_parts_too():
+    known = task_known(2, 3)
+    predictions = transport(FrameGrid(torch.rand(2, 3, 8, 16, 3) * known[..., None, None, None], known))
+    for name, (direction, part) in OLD_NAMES.items():
+        with pytest.warns(DeprecationWarning, match=f"{name} is now {direction}.{part}"):
+            assert getattr(predictions, name) is getattr(getattr(predictions, direction), part)
+    assert not hasattr(predictions, "sources")
