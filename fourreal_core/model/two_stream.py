@@ -64,9 +64,10 @@ class GridModel(nn.Module):
         """
         if output not in OUTPUTS:
             raise ValueError(f"unknown output {output!r}: expected one of {', '.join(OUTPUTS)}")
+        steps = self._steps(sync, strength, observe)
         streams = Streams(self.base, x_BVCTHW, sigma_B, condition_BVCTHW, context or (None, None))
         time = view = streams.tokens_BVTSD
-        for step, block in zip(self._steps(sync, strength, observe), self.base.blocks):
+        for step, block in zip(steps, self.base.blocks):
             time, view = step(block, streams, time, view)
         return streams.velocity(time, view, output)
 
