@@ -32,7 +32,7 @@ class InputProblem(ValueError):
 def run(arguments: argparse.Namespace, environment: Environment) -> list[Path]:
     """Run the demo and return the files it wrote into `arguments.output`.
 
-    Raises InputProblem, or what starting the host and running the prompt raise (see host.py).
+    Raises InputProblem, or what starting the host and running the prompt raise (see comfyui.py).
     """
     try:
         for file in (arguments.fixed_view, arguments.freeze_time):

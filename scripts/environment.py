@@ -1,7 +1,7 @@
 """The Python environment and the ComfyUI that demo.py and test.py run in; standard library only.
 
 First match wins: the user's own ComfyUI (`COMFYUI_PATH`), a current Python that already has everything, or an environment
-built once into a cache folder (`FOURREAL_CACHE`, else the platform's user cache). See host.py for starting ComfyUI in it.
+built once into a cache folder (`FOURREAL_CACHE`, else the platform's user cache). See comfyui.py for starting ComfyUI in it.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-// Drawn paths: the same table of positions and sentences as in tests/core/test_camera_path.py, whose Python is the one that counts.
+// Drawn paths: the same table of positions and sentences as in tests/core/test_drawn_path.py, whose Python is the one that counts.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
