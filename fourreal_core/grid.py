@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .files.recording import Measured, view_recordings
 from .files.video import (
     MAX_FPS,
     MAX_SIDE,
@@ -25,9 +26,6 @@ from .files.video import (
     fit_scale_and_shift,
     frames_tensor,
     pick_frames,
-    pick_stride,
-    read_view,
-    view_sources,
 )
 
 GOES, RIG = "goes in version 0.3", "exchange.rig reads such folders, read_rig(plan_rig(folder, RigPick(...)))"
@@ -177,17 +175,17 @@ class FrameGrid:
         (None: as they are). fps: None reads it from the first video, divided by the spacing of the picked times (image folders: 24). Goes in version 0.3: exchange.rig reads such folders.
         """
         warnings.warn(f"FrameGrid.from_folder {GOES}: {RIG}", DeprecationWarning, stacklevel=2)
-        sources = view_sources(folder)
-        sources = sources if views is None else pick_frames(sources, views)
-        _check_lengths(len(sources), times or 1)
+        recordings = view_recordings(folder)
+        recordings = recordings if views is None else pick_frames(recordings, views)
+        _check_lengths(len(recordings), times or 1)
         videos, read_fps = [], None
-        for source in sources:
-            video_NHWC, source_fps = read_view(source, MAX_LENGTH if times is None else None)
-            stride = 1 if times is None else pick_stride(len(video_NHWC), times)
-            picked = video_NHWC if times is None else pick_frames(video_NHWC, times)
-            videos.append(picked if size is None else fit_frames(picked, *size, "crop"))
-            check_bytes(len(sources), *videos[0].shape[:3])
-            read_fps = source_fps / stride if read_fps is None else read_fps
+        for recording in recordings:
+            measured = Measured(recording)
+            wanted = measured.pick(times or 0)
+            _check_lengths(1, len(wanted))
+            check_bytes(len(recordings), len(wanted), *(size or measured.size))
+            videos.append(measured.read(wanted, size)[0])
+            read_fps = measured.fps / wanted.step if read_fps is None else read_fps
         return cls.from_views(videos, fps=read_fps if fps is None else fps).replace(
             provenance={"folder": Path(folder).name}
         )

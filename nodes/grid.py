@@ -1,24 +1,28 @@
 """Nodes that make, load and save grids."""
 
 import os
+from functools import partial
 
 import folder_paths
 from comfy_api.latest import io
 
+from ..fourreal_core.exchange.rig import tell_in_short
+from ..fourreal_core.files.recording import share
+from ..fourreal_core.files.video import cell_size
 from ..fourreal_core.grid import FrameGrid, check_bytes, first_frame_difference
 from ..fourreal_core.grid_file import load_grid, save_grid
-from ..host.clips import cell_size, fitted, picked, read_clip
+from ..fourreal_core.pairing import SAME_FRAME, frame_differences, mismatch_message
+from ..host.clips import Clip, as_bytes, open_clip
 from ..host.places import GRID_SUFFIX, output_place, saved_grids
-from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
+from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 from .inputs import shape_inputs, video_or_images
 
 CATEGORY = "4Real/grid"
 FIXED_VIEW, FREEZE_TIME = "the fixed-view video", "the freeze-time video"
 MOST_VIEWS = 64
 MOST_FRAMES = 1024
-SAME_FRAME = (
-    0.03  # mean absolute difference above which two first frames are called different; re-encoding gives about 0.01
-)
+STAMP = 64  # pixels of width at which frames are compared
+MOST_LOOKED_AT = 256  # frames of a freeze-time video that may start elsewhere
 
 
 class FourRealBuildGrid(io.ComfyNode):
@@ -56,29 +60,58 @@ class FourRealBuildGrid(io.ComfyNode):
             ],
             outputs=[Grid.Output("grid", tooltip="The grid with its two known edges.")],
             hidden=[io.Hidden.unique_id],
+            is_input_list=True,  # a folder of stills comes as a list of images
         )
 
     @classmethod
-    def execute(cls, fixed_view, freeze_time, views, times, width, height, fit, pick, fps) -> io.NodeOutput:
-        fixed = picked(read_clip(fixed_view, FIXED_VIEW), times, pick, FIXED_VIEW)
-        freeze = picked(read_clip(freeze_time, FREEZE_TIME), views, pick, FREEZE_TIME)
-        size = cell_size(fixed, width, height)
-        check_bytes(len(freeze.frames), len(fixed.frames), *size)
-        fixed_THWC, freeze_VHWC = fitted(fixed, size, fit), fitted(freeze, size, fit)
-        grid = FrameGrid.from_videos(fixed_THWC, freeze_VHWC, fps=fps or fixed.fps)
-        message = _first_frame_message(first_frame_difference(fixed_THWC, freeze_VHWC))
-        if message:
-            tell(cls, message)
-        return io.NodeOutput(grid, ui={"text": (message,)} if message else None)
+    def execute(cls, fixed_view, freeze_time, **settings) -> io.NodeOutput:
+        settings = {name: _single(value, name) for name, value in settings.items()}
+        grid, remarks = _build(open_clip(fixed_view, FIXED_VIEW), open_clip(freeze_time, FREEZE_TIME), **settings)
+        for remark in remarks:
+            tell(cls, remark)
+        return io.NodeOutput(grid, ui={"text": tuple(remarks)} if remarks else None)
 
 
-def _first_frame_message(difference: float) -> str:
-    if difference <= SAME_FRAME:
-        return ""
-    return (
-        "expected the freeze-time video to start with the fixed-view video's first frame; "
-        f"they differ by {difference:.0%}: check that both come from the same image"
-    )
+def _single(value, name: str):
+    """A widget's value, which comes as a list because the videos may."""
+    if not isinstance(value, list):
+        return value
+    if len(value) != 1:
+        raise ValueError(f"expected one value as {name}, got a list of {len(value)}: build one grid at a time")
+    return value[0]
+
+
+def _build(fixed: Clip, freeze: Clip, views, times, width, height, fit, pick, fps) -> tuple[FrameGrid, list[str]]:
+    """The grid, and what the user should know of the videos."""
+    for count, name, clip in ((views, "views", freeze), (times, "times", fixed)):
+        if count == 1:
+            raise ValueError(
+                f"expected {name} of at least 2, or 0 for all frames, got 1: a grid needs two {name} or more"
+            )
+        if count == 0 and clip.length == 1:
+            raise ValueError(
+                f"expected {clip.name} to have at least 2 frames, got 1: a still image spans no grid, give a video or a batch of images"
+            )
+    size = cell_size(fixed.size, height, width)
+    check_bytes(views or freeze.length, times or fixed.length, *size)
+    report = counting_progress()
+    along_time = fixed.take(times, pick, size, fit, share(report, 0, 2))
+    along_views = freeze.take(views, pick, size, fit, share(report, 1, 2))
+    grid = FrameGrid.from_videos(along_time.frames, along_views.frames, fps=fps or along_time.fps)
+    difference = first_frame_difference(along_time.frames, along_views.frames)
+    mismatch = _mismatch(fixed, freeze, difference) if difference > SAME_FRAME else ""
+    remarks = [mismatch, *along_time.remarks, *along_views.remarks]
+    return grid, [remark for remark in dict.fromkeys(remarks) if remark]
+
+
+def _mismatch(fixed: Clip, freeze: Clip, difference: float) -> str:
+    """Looks through the whole freeze-time video, at the size of a stamp, for the frame that it should start with."""
+    size = cell_size(fixed.size, 0, STAMP) if fixed.size[1] > STAMP else fixed.size
+    first = as_bytes(fixed.take(1, "first", size, "crop").frames)[0]
+    step = max(1, -(-(freeze.length - 1) // MOST_LOOKED_AT))
+    numbers = range((freeze.length - 1) % step, freeze.length, step)  # the last frame is one of them
+    frames, _ = freeze.source.read(numbers, size, "crop", counting_progress())
+    return mismatch_message(difference, numbers, frame_differences(first, as_bytes(frames)), freeze.length)
 
 
 class FourRealAssembleGrid(io.ComfyNode):
@@ -110,16 +143,20 @@ class FourRealAssembleGrid(io.ComfyNode):
                 *shape_inputs(),
             ],
             outputs=[Grid.Output("grid", tooltip="The grid, all cells known.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, videos, times, width, height, fit, pick, fps) -> io.NodeOutput:
         ordered = sorted(videos, key=lambda name: int(name.removeprefix("video")))
         names = [f"the video of view {view}" for view in range(len(ordered))]
-        clips = [picked(read_clip(videos[key], name), times, pick, name) for key, name in zip(ordered, names)]
-        size = cell_size(clips[0], width, height)
-        check_bytes(len(clips), len(clips[0].frames), *size)
-        return io.NodeOutput(FrameGrid.from_views([fitted(clip, size, fit) for clip in clips], fps=fps or clips[0].fps))
+        clips = [open_clip(videos[key], name) for key, name in zip(ordered, names)]
+        size = cell_size(clips[0].size, height, width)
+        check_bytes(len(clips), times or clips[0].length, *size)
+        report = counting_progress()
+        taken = [clip.take(times, pick, size, fit, share(report, view, len(clips))) for view, clip in enumerate(clips)]
+        tell_in_short([remark for view in taken for remark in view.remarks], partial(tell, cls))
+        return io.NodeOutput(FrameGrid.from_views([view.frames for view in taken], fps=fps or taken[0].fps))
 
 
 class FourRealLoadGrid(io.ComfyNode):

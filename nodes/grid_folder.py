@@ -1,6 +1,7 @@
 """Grids from folders of recordings, and into folders of videos, images or datasets, inside the host's own folders only."""
 
 import os
+from functools import partial
 
 import folder_paths
 from comfy_api.latest import io
@@ -110,7 +111,9 @@ class FourRealLoadGridFolder(io.ComfyNode):
         plan = plan_rig(folder_paths.get_annotated_filepath(folder), pick)
         for remark in plan.remarks:
             tell(cls, remark)
-        return io.NodeOutput(read_rig(plan, height, width, fit, fps, on_view=counting_progress()))
+        return io.NodeOutput(
+            read_rig(plan, height, width, fit, fps, report=counting_progress(), remark=partial(tell, cls))
+        )
 
 
 def _layouts() -> list[io.DynamicCombo.Option]:

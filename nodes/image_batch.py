@@ -4,9 +4,9 @@ import torch
 from comfy_api.latest import io
 
 from ..fourreal_core.exchange.batch import ORDERS, grid_from_images, grid_images, grid_like
+from ..fourreal_core.files.stills import IMAGE_FOLDER_FPS
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.redo import cells_from_mask
-from ..host.clips import IMAGE_FPS
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid
 
 CATEGORY = "4Real/grid"
@@ -63,7 +63,7 @@ class FourRealImagesToGrid(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "fps",
-                    default=IMAGE_FPS,
+                    default=IMAGE_FOLDER_FPS,
                     min=0.01,
                     max=1000.0,
                     step=0.01,

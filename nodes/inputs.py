@@ -43,10 +43,10 @@ def shape_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "height",
-            default=72,
+            default=0,
             min=0,
             max=8192,
-            tooltip="Height of every cell in pixels. 0: follows width, or the source.",
+            tooltip="Height of every cell in pixels. 0: follows width by the source's aspect ratio, or the source.",
         ),
         io.Combo.Input(
             "fit",

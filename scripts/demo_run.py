@@ -17,7 +17,8 @@ sys.path.insert(0, str(PACK))
 
 import torch
 
-from fourreal_core.files.video import read_video, write_video
+from fourreal_core.files.recording import read_video
+from fourreal_core.files.video import write_video
 from fourreal_core.grid_file import load_grid
 from fourreal_core.paths.presets import fixed_view, slice_grid
 

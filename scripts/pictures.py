@@ -49,7 +49,8 @@ def main() -> int:
 def provide_inputs(base: Path) -> None:
     """A filled grid of the example videos, the same grid as the folder of a camera rig, and the name of trained layers."""
     sys.path.insert(0, str(PACK))
-    from fourreal_core.files.video import fit_frames, pick_frames, read_video, write_video
+    from fourreal_core.files.recording import read_video
+    from fourreal_core.files.video import fit_frames, pick_frames, write_video
     from fourreal_core.grid import FrameGrid
     from fourreal_core.grid_file import save_grid
     from fourreal_core.transport import transport_fill

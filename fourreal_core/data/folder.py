@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from ..files.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, fit_frames, read_view, view_sources
+from ..files.recording import Measured, is_video, view_recordings
+from ..files.stills import IMAGE_SUFFIXES
 
 LONGEST_STRIDE = 3  # frames
 
@@ -24,7 +25,7 @@ def find_videos(paths: Iterable[Path]) -> dict[str, Path]:
     return _named(
         paths,
         lambda folder: [
-            entry for entry in [folder, *sorted(folder.rglob("*"))] if _is_video(entry) or _holds_images(entry)
+            entry for entry in [folder, *sorted(folder.rglob("*"))] if is_video(entry) or _holds_images(entry)
         ],
         "videos or folders of images",
     )
@@ -49,9 +50,9 @@ def find_grids(paths: Iterable[Path]) -> dict[str, Path]:
 
 def read_capture(folder: Path, size: tuple[int, int]) -> Tensor:
     """uint8 [V, T, H, W, 3] of a whole capture, cropped to fit `size`; views that run longer than the shortest one are cut at its end."""
-    videos = [fit_frames(read_view(source)[0], *size, "crop") for source in view_sources(folder)]
-    times = min(len(video_THWC) for video_THWC in videos)
-    return torch.stack([video_THWC[:times] for video_THWC in videos])
+    views = [Measured(recording) for recording in view_recordings(folder)]
+    times = min(view.length for view in views)
+    return torch.stack([view.read(range(times), size)[0] for view in views])
 
 
 def random_stretch(length: int, count: int, generator: Generator, longest_stride: int = LONGEST_STRIDE) -> slice:
@@ -87,10 +88,6 @@ def _stem(entry: Path) -> str:
     return entry.name if entry.is_dir() else entry.stem
 
 
-def _is_video(entry: Path) -> bool:
-    return entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES and not entry.name.startswith(".")
-
-
 def _holds_images(entry: Path) -> bool:
     return entry.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in entry.iterdir() if file.is_file())
 
@@ -99,7 +96,7 @@ def _is_capture(entry: Path) -> bool:
     if not entry.is_dir():
         return False
     inside = list(entry.iterdir())
-    return sum(map(_is_video, inside)) > 1 or sum(map(_holds_images, inside)) > 1
+    return sum(map(is_video, inside)) > 1 or sum(map(_holds_images, inside)) > 1
 
 
 def _below(limit: int, generator: Generator) -> int:

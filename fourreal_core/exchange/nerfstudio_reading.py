@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from ..files.video import natural_key
+from ..files.recording import Recording
+from ..files.stills import natural_key
 from ..grid import MAX_LENGTH, Cameras
 from .nerfstudio import OPENGL_FROM_OPENCV
-from .recordings import Recording
 
 TRANSFORMS = "transforms.json"
 MAX_CHARACTERS = 2**28

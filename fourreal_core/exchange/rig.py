@@ -1,6 +1,6 @@
 """A real rig's recordings as a grid: one video file, or one folder of images, per view, that may have been started at different moments.
 
-First `plan_rig` decides which frames of which files become cells, then `read_rig` reads just those. One recording: recordings.py; folders
+First `plan_rig` decides which frames of which files become cells, then `read_rig` reads just those. One recording: files/recording.py; folders
 with a transforms.json, which have cameras: nerfstudio_reading.py.
 
 Shape suffixes: V views, T times, H W pixels.
@@ -15,12 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..files.video import fit_frames, fit_scale_and_shift, pick_frames
+from ..files.recording import Measured, Recording, share, view_recordings
+from ..files.video import cell_size, crop_remark, fit_scale_and_shift, pick_frames
 from ..grid import MAX_LENGTH, Cameras, FrameGrid, check_bytes
 from .nerfstudio_reading import TRANSFORMS, Dataset, read_dataset
-from .recordings import Recording, count_frames, folder_recordings, read_frames
 
 Size = tuple[int, int]  # height, width in pixels
+MOST_REMARKS = 4
 SAME_RATE = 0.01  # frame rates further apart than this share drift by a frame in the first hundred
 
 
@@ -95,7 +96,7 @@ def plan_rig(folder: str | Path, pick: RigPick = RigPick()) -> RigPlan:
     Raises ValueError on a missing or empty folder, fewer views or frames than asked for, and offsets that do not fit.
     """
     dataset = read_dataset(folder) if (Path(folder) / TRANSFORMS).is_file() else None
-    found = dataset.recordings if dataset else folder_recordings(folder)
+    found = dataset.recordings if dataset else view_recordings(folder)
     if pick.views > len(found):
         raise ValueError(
             f"expected at least {pick.views} views in {Path(folder).name}, got {len(found)}: ask for fewer views."
@@ -104,7 +105,7 @@ def plan_rig(folder: str | Path, pick: RigPick = RigPick()) -> RigPlan:
     recordings = tuple(found[view] for view in chosen_views)
     starts = _starts(pick, found, chosen_views)
     counted = pick.times == 0 or (pick.stride == 0 and pick.times > 1)
-    lengths = tuple(count_frames(recording) for recording in recordings) if counted else None
+    lengths = tuple(Measured(recording).length for recording in recordings) if counted else None
     left = min(length - start for length, start in zip(lengths, starts)) if lengths else None
     times, stride = _times_and_stride(pick, left, Path(folder).name)
     frames = tuple(range(start, start + (times - 1) * stride + 1, stride) for start in starts)
@@ -155,23 +156,27 @@ def read_rig(
     width: int = 0,
     fit: str = "crop",
     fps: float = 0.0,
-    on_view: Callable[[int, int], None] | None = None,
+    report: Callable[[int, int], None] | None = None,
+    remark: Callable[[str], None] | None = None,
 ) -> FrameGrid:
     """The planned grid, every cell known, at height x width (0: follows the other, or the first view's own size; fit: see video.fit_frames).
 
-    fps: frames per second along time; 0: the recordings' own, divided by the stride. on_view(done, total) is called after each view; what
-    it raises ends the reading. Raises ValueError as recordings.read_frames does, for views of different frame rates, and for grids above 64 GiB.
+    fps: frames per second along time; 0: the recordings' own, divided by the stride. Frames are shrunk while they are decoded.
+    report(done, total) is called as decoding goes on; what it raises ends it. remark(sentence) is told what the user should know of the
+    recordings. Raises ValueError as recording.Measured does, for views of different frame rates, and for grids above 64 GiB.
     """
-    videos, rates, fits, size = [], [], [], None
-    for view, (recording, wanted) in enumerate(zip(plan.recordings, plan.frames), start=1):
-        video_THWC, rate = read_frames(recording, wanted)
-        size = size or _cell_size(video_THWC.shape[1:3], height, width)
+    videos, rates, fits, size, said = [], [], [], None, []
+    for view, (recording, wanted) in enumerate(zip(plan.recordings, plan.frames)):
+        measured = Measured(recording)
+        size = size or cell_size(measured.size, height, width)
         check_bytes(len(plan.recordings), len(wanted), *size)
-        fits.append(((video_THWC.shape[1], video_THWC.shape[2]), size, fit))
-        videos.append(video_THWC if video_THWC.shape[1:3] == size else fit_frames(video_THWC, *size, fit))
-        rates.append(rate)
-        if on_view is not None:
-            on_view(view, len(plan.recordings))
+        video_THWC, remarks = measured.read(wanted, size, fit, report and share(report, view, len(plan.recordings)))
+        said += [*remarks, crop_remark(recording.name, measured.size, size, fit)]
+        fits.append((measured.size, size, fit))
+        videos.append(video_THWC)
+        rates.append(measured.fps)
+    if remark is not None:
+        tell_in_short(said, remark)
     _check_rates(plan.recordings, rates)
     provenance = {
         "folder": plan.folder,
@@ -197,13 +202,13 @@ def _pixels(size: Size, new_size: Size, fit: str) -> Tensor:
     return torch.tensor([[scale_x, 0, shift_x], [0, scale_y, shift_y], [0, 0, 1]], dtype=torch.float32)
 
 
-def _cell_size(source_size: Sequence[int], height: int, width: int) -> tuple[int, int]:
-    source_height, source_width = source_size
-    if height == 0 and width == 0:
-        return source_height, source_width
-    return height or max(1, round(width * source_height / source_width)), width or max(
-        1, round(height * source_width / source_height)
-    )
+def tell_in_short(remarks: Sequence[str], remark: Callable[[str], None]) -> None:
+    """The first few of the remarks that are not empty, and how many more there are."""
+    told = [sentence for sentence in dict.fromkeys(remarks) if sentence]
+    for sentence in told[:MOST_REMARKS]:
+        remark(sentence)
+    if len(told) > MOST_REMARKS:
+        remark(f"and {len(told) - MOST_REMARKS} more remarks of this kind")
 
 
 def _check_rates(recordings: Sequence[Recording], rates: Sequence[float]) -> None:

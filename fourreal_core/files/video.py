@@ -1,15 +1,13 @@
-"""Videos and image folders in and out, and bringing frames to one length and size. The grid they become: grid.py.
+"""Writing videos, and bringing frames to one length and size. Reading: recording.py; the grid they become: grid.py.
 
-Shape suffixes: N frames, H W pixels, C = 3 colour channels (RGB). Alpha is refused, never dropped: flatten over a background first.
+Shape suffixes: N frames, H W pixels, C = 3 colour channels (RGB).
 """
 
 from __future__ import annotations
 
 import math
 import os
-import re
 import uuid
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,18 +16,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from av.error import FFmpegError
-from PIL import Image, ImageOps
 from torch import Tensor
 
-MAX_VIDEO_BYTES = 16 * 2**30
-MAX_VIEWS = 1024
 MAX_SIDE = 16384  # pixels
 MIN_FPS = 1e-3  # less would be written as 0, and play at a player's own rate
 MAX_FPS = 1e6  # video files count time in 32-bit numbers
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif"}
-IMAGE_FOLDER_FPS = 24.0
 FITS = ("crop", "pad", "stretch")
+MOST_CUT = 0.1  # of a picture, without a remark
 RANGE_TOLERANCE = (
     0.25  # bicubic resizing, as the host does it, overshoots 0..1; more than this means another value range
 )
@@ -99,6 +93,29 @@ def fit_scale_and_shift(
     )
 
 
+def cell_size(source_size: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    """(height, width) of cells: what is given; a 0 follows the other by the source's aspect ratio, two keep the source's size (height, width)."""
+    source_height, source_width = source_size
+    if height == 0 and width == 0:
+        return source_height, source_width
+    return (
+        height or max(1, round(width * source_height / source_width)),
+        width or max(1, round(height * source_width / source_height)),
+    )
+
+
+def crop_remark(name: str, source_size: tuple[int, int], size: tuple[int, int], fit: str) -> str:
+    """What to tell of a crop that cuts off more than a tenth of a picture; empty for smaller ones. Sizes: (height, width)."""
+    (_, _, height, width), _ = _fit_boxes(*source_size, *size, fit)
+    lost = 1 - height * width / (source_size[0] * source_size[1])
+    if lost <= MOST_CUT:
+        return ""
+    return (
+        f"cells of {size[1]}x{size[0]} cut off {lost:.0%} of {name} ({source_size[1]}x{source_size[0]}): set one of width and height to 0 "
+        "to keep its aspect ratio, or choose another fit"
+    )
+
+
 def fit_frames(video, height: int, width: int, fit: str = "crop") -> Tensor:
     """`video` [N, H, W, 3] (numpy or torch; uint8 or float 0..1) brought to [N, height, width, 3] in its own dtype, always a copy.
 
@@ -142,83 +159,32 @@ def _fit_boxes(
     return (0, 0, height, width), inner
 
 
+def fit_pixels(pixels_HW3: np.ndarray, height: int, width: int, fit: str = "crop") -> Tensor:
+    """One decoded frame [H, W, 3], uint8 or uint16, brought to [height, width, 3] as fit_frames does it: uint8, or float32 in 0..1."""
+    (top, left, crop_height, crop_width), inner = _fit_boxes(*pixels_HW3.shape[:2], height, width, fit)
+    cropped_HW3 = pixels_HW3[top : top + crop_height, left : left + crop_width]
+    wide = pixels_HW3.dtype == np.uint16
+    fitted_HW3 = torch.zeros(height, width, 3, dtype=torch.float32 if wide else torch.uint8)
+    y, x = (height - inner[0]) // 2, (width - inner[1]) // 2
+    for channel in range(3):  # one at a time, and a large frame's floats need a third of the memory
+        part_HW1 = torch.from_numpy(cropped_HW3[..., channel : channel + 1].astype(np.float32 if wide else np.uint8))
+        part_HW1 = _resized(part_HW1 / 65535 if wide else part_HW1, inner)
+        fitted_HW3[y : y + inner[0], x : x + inner[1], channel : channel + 1] = part_HW1
+    return fitted_HW3
+
+
 def _resized(frame_HWC: Tensor, size: tuple[int, int]) -> Tensor:
     if frame_HWC.shape[:2] == size:
         return frame_HWC
     top = 255 if frame_HWC.dtype == torch.uint8 else 1
-    frame_CHW = F.interpolate(frame_HWC.permute(2, 0, 1)[None].float(), size=size, mode="bicubic", antialias=True)[
-        0
-    ].clamp(0, top)
-    return (frame_CHW.round() if top == 255 else frame_CHW).permute(1, 2, 0).to(frame_HWC.dtype)
-
-
-def read_video(path: str | Path, *, frames: int | None = None, start: float = 0.0) -> tuple[Tensor, float]:
-    """(uint8 [N, H, W, 3], frames per second) of a video file, turned upright, as decoded: no frame dropped or repeated.
-
-    frames: how many consecutive ones (None: all that follow). start: seconds to skip. Raises ValueError when the file is missing,
-    no video, broken, transparent, or holds fewer frames than asked for, or when the frames need more than 16 GiB.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"expected a video file at {path}, found none: check the name.")
-    if frames is not None and frames < 1:
-        raise ValueError(f"expected to read at least 1 frame of {path.name}, got {frames}.")
-    decoded = []
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise ValueError(f"expected a video in {path.name}, found no video stream.")
-            stream = container.streams.video[0]
-            fps = float(stream.average_rate or stream.guessed_rate or IMAGE_FOLDER_FPS)
-            for frame_HWC in _decoded_frames(container, stream, path.name, start):
-                decoded.append(frame_HWC)
-                check_decoded(decoded, path.name)
-                if frames is not None and len(decoded) >= frames:
-                    break
-    except FFmpegError as error:
-        raise ValueError(
-            f"expected a readable video in {path.name}, decoding failed after {len(decoded)} frames ({error.strerror}): "
-            "the file may be broken or no video."
-        ) from error
-    wanted = 1 if frames is None else frames
-    if len(decoded) < wanted:
-        raise ValueError(
-            f"expected at least {wanted} frames in {path.name} from {start:g} s on, got {len(decoded)}: "
-            "give a longer video or ask for fewer frames."
-        )
-    return torch.from_numpy(np.stack(decoded)), fps
-
-
-def _decoded_frames(container, stream, name: str, start: float) -> Iterator[np.ndarray]:
-    for frame in container.decode(stream):
-        if frame.time is not None and frame.time < start - 1e-6:
-            continue
-        yield upright_rgb(frame, name)
-
-
-def upright_rgb(frame: av.VideoFrame, name: str) -> np.ndarray:
-    """uint8 [H, W, 3] of a decoded frame, turned upright; ValueError on transparency, `name` is in the sentence."""
-    image = frame.to_ndarray(format="rgba" if any(part.is_alpha for part in frame.format.components) else "rgb24")
-    if image.shape[-1] == 4 and image[..., 3].min() < 255:
-        raise ValueError(
-            f"expected opaque frames in {name}, got transparency: flatten the video over a background first."
-        )
-    # The display matrix turns by quarters, counter-clockwise.
-    return np.ascontiguousarray(np.rot90(image[..., :3], k=round(frame.rotation / 90)))
-
-
-def check_decoded(decoded: list[np.ndarray], name: str) -> None:
-    """ValueError when the last frame has another size than the first, or all together need more than 16 GiB."""
-    first, last = decoded[0], decoded[-1]
-    if last.shape != first.shape:
-        raise ValueError(
-            f"expected frames of one size in {name}, got {first.shape[1]}x{first.shape[0]} and then {last.shape[1]}x{last.shape[0]}."
-        )
-    if len(decoded) * first.nbytes > MAX_VIDEO_BYTES:
-        raise ValueError(
-            f"expected at most {MAX_VIDEO_BYTES // 2**30} GiB of frames, {name} has more than {len(decoded) - 1} frames of "
-            f"{first.shape[1]}x{first.shape[0]}: trim or shrink it."
-        )
+    resized_HWC = torch.empty(*size, frame_HWC.shape[-1], dtype=frame_HWC.dtype, device=frame_HWC.device)
+    for channel in range(frame_HWC.shape[-1]):  # one at a time, see fit_pixels
+        channel_HW = F.interpolate(
+            frame_HWC[None, None, ..., channel].float(), size=size, mode="bicubic", antialias=True
+        )[0, 0]
+        channel_HW = channel_HW.clamp_(0, top)
+        resized_HWC[..., channel] = channel_HW.round_() if top == 255 else channel_HW
+    return resized_HWC
 
 
 def write_video(path: str | Path, frames, fps: float, lossless: bool = False) -> None:
@@ -278,78 +244,3 @@ def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool) -> N
                 stream.encode(av.VideoFrame.from_ndarray(bytes_HWC.cpu().contiguous().numpy(), format="rgb24"))
             )
         container.mux(stream.encode())
-
-
-def read_images(folder: str | Path) -> Tensor:
-    """uint8 [N, H, W, 3] of the images in a folder, in natural order of their names. ValueError on none, mixed sizes, or transparency."""
-    decoded = []
-    for file in image_files(folder):
-        decoded.append(read_image(file))
-        check_decoded(decoded, Path(folder).name)
-    return torch.from_numpy(np.stack(decoded))
-
-
-def image_files(folder: str | Path) -> list[Path]:
-    """The images in a folder, in natural order of their names; ValueError when there are none."""
-    files = [
-        file
-        for file in _in_natural_order(Path(folder))
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    ]
-    if not files:
-        raise ValueError(f"expected images ({', '.join(sorted(IMAGE_SUFFIXES))}) in the folder {folder}, found none.")
-    return files
-
-
-def read_image(file: Path) -> np.ndarray:
-    """uint8 [H, W, 3] of an image file, turned upright; ValueError when it cannot be read, has transparency or more than 8 bits."""
-    try:
-        with Image.open(file) as stored:
-            image = ImageOps.exif_transpose(stored)
-            opaque = not image.has_transparency_data or image.convert("RGBA").getchannel("A").getextrema()[0] == 255
-            image_HWC = np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"expected a readable image in {file.name}, reading failed ({error}).") from error
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(
-            f"expected 8-bit images, {file.name} holds wider numbers (mode {image.mode}): save it with 8 bits per channel."
-        )
-    if not opaque:
-        raise ValueError(f"expected opaque images, {file.name} has transparency: flatten it over a background first.")
-    return image_HWC
-
-
-def view_sources(folder: str | Path) -> list[Path]:
-    """The views in a folder, in natural order of their names (view2 before view10): its video files, or else its folders of images."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"expected a folder at {folder}, found none: check the name.")
-    entries = [entry for entry in _in_natural_order(folder) if not entry.name.startswith(".")]
-    videos = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES]
-    sources = videos or [entry for entry in entries if entry.is_dir()]
-    if not 1 <= len(sources) <= MAX_VIEWS:
-        raise ValueError(
-            f"expected 1 to {MAX_VIEWS} videos or image folders, one per view, in {folder}, found {len(sources)}."
-        )
-    return sources
-
-
-def read_view(source: Path, most: int | None = None) -> tuple[Tensor, float]:
-    """(uint8 [N, H, W, 3], fps) of one video file or image folder; ValueError when it holds more than `most` frames."""
-    video_NHWC, fps = (read_images(source), IMAGE_FOLDER_FPS) if source.is_dir() else read_video(source)
-    if most is not None and len(video_NHWC) > most:
-        raise ValueError(
-            f"expected at most {most} frames in {source.name}, got {len(video_NHWC)}: say how many times to pick."
-        )
-    return video_NHWC, fps
-
-
-def _in_natural_order(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
-
-
-def natural_key(name: str) -> list:
-    """To sort names by: numbers in them count as numbers, frame2 before frame10."""
-    return [
-        (not part.isdecimal(), int(part) if part.isdecimal() else 0, part.lower()) for part in re.split(r"(\d+)", name)
-    ]

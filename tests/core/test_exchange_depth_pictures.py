@@ -8,7 +8,8 @@ import torch
 
 from fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, view_positions, write_quilts
 from fourreal_core.exchange.stereo import EVERY, stands_right_of, stereo_paths, stereo_video
-from fourreal_core.files.video import read_image, read_video
+from fourreal_core.files.recording import read_video
+from fourreal_core.files.stills import read_picture
 from fourreal_core.grid import Cameras, FrameGrid
 
 V, T, H, W = 4, 5, 8, 16
@@ -169,7 +170,7 @@ def test_one_quilt_is_a_picture_and_several_are_a_video(tmp_path):
     picture = write_quilts(tmp_path / "4real_00001", several_NHWC[:1], layout, 12.0)
     video = write_quilts(tmp_path / "4real_00002", several_NHWC, layout, 12.0)
     assert (picture.name, video.name) == ("4real_00001_qs3x1a2.png", "4real_00002_qs3x1a2.mp4")
-    assert torch.equal(torch.tensor(read_image(picture)), (several_NHWC[0] * 255).round().to(torch.uint8))
+    assert torch.equal(torch.tensor(read_picture(picture).pixels), (several_NHWC[0] * 255).round().to(torch.uint8))
     frames_NHWC, fps = read_video(video)
     assert frames_NHWC.shape == (2, 10, 3 * W, 3) and fps == 12
     assert sorted(tmp_path.iterdir()) == [picture, video]

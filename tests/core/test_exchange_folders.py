@@ -14,7 +14,8 @@ from fourreal_core.exchange.batch import ORDERS, grid_from_images, grid_images, 
 from fourreal_core.exchange.folders import write_images, write_time_videos, write_view_videos
 from fourreal_core.exchange.nerfstudio import opengl_camera_to_world, write_nerfstudio
 from fourreal_core.exchange.rig import RigPick, plan_rig, read_rig
-from fourreal_core.files.video import read_image, read_video
+from fourreal_core.files.recording import read_video
+from fourreal_core.files.stills import read_picture
 from fourreal_core.grid import Cameras, FrameGrid, task_known
 
 V, T, H, W = 3, 5, 8, 16
@@ -85,7 +86,7 @@ def test_small_videos_and_photos_are_close_and_of_even_size(tmp_path):
     assert video_THWC.shape == (T, 32, 48, 3) and fps == 25
     assert (video_THWC[:, :31, :47].float() / 255 - smooth.frames[1]).abs().mean() < 0.02
     write_images(smooth, tmp_path / "photos", "jpg")
-    photo_HWC = torch.tensor(read_image(tmp_path / "photos" / "view_0002" / "time_0003.jpg"))
+    photo_HWC = torch.tensor(read_picture(tmp_path / "photos" / "view_0002" / "time_0003.jpg").pixels)
     assert (photo_HWC.float() / 255 - smooth.frames[2, 3]).abs().mean() < 0.01
 
 
@@ -158,7 +159,7 @@ def test_a_dataset_projects_points_to_the_pixels_that_the_cameras_see(tmp_path):
         u, v, w = lens @ (pose @ point)[:3]
         assert seen == pytest.approx(((u / w).item(), (v / w).item()), abs=1e-4) and z < 0 < w
         assert frame["time"] == time / (T - 1)
-        image_HWC = torch.tensor(read_image(tmp_path / "out" / frame["file_path"]))
+        image_HWC = torch.tensor(read_picture(tmp_path / "out" / frame["file_path"]).pixels)
         assert torch.equal(image_HWC.float() / 255, grid.frames[view, time])
 
 

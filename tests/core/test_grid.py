@@ -226,7 +226,7 @@ def test_a_folder_of_videos_in_natural_order(tmp_path):
         [10 * view + time for time in (0, 2, 4, 6, 8)] for view in (1, 2, 10)
     ]
     assert FrameGrid.from_folder(tmp_path, views=2, fps=7).frames[1, 0, 0, 0, 0] * 255 == 100
-    with pytest.raises(ValueError, match="at least 12 frames to pick 12 from, got 9"):
+    with pytest.raises(ValueError, match="at least 12 frames in view1.mkv, got 9"):
         FrameGrid.from_folder(tmp_path, times=12)
     with pytest.raises(ValueError, match="at least 4 frames to pick 4 from, got 3"):
         FrameGrid.from_folder(tmp_path, views=4)

@@ -10,7 +10,7 @@ from comfyui import Host
 from environment import PACK
 from workflow_prompt import Prompt, set_inputs, workflow_to_prompt
 
-from fourreal_core.files.video import read_video
+from fourreal_core.files.recording import read_video
 from fourreal_core.grid import FrameGrid
 from fourreal_core.grid_file import load_grid
 from fourreal_core.paths.drawn import DrawnPath, positions_along

@@ -26,7 +26,7 @@ from torch import Generator, Tensor
 from ...data.folder import find_captures, find_grids, find_videos, random_stretch, read_capture
 from ...data.pseudo4d import pseudo_grid
 from ...data.shards import read_shard
-from ...files.video import fit_frames, read_view
+from ...files.recording import Measured, Recording
 from ...grid_file import load_grid
 from .store import ENDING, StoredGrid, read_source, store_grid, write_examples
 
@@ -109,9 +109,9 @@ def pseudo_jobs(paths: Iterable[Path], shape: Shape, count: int) -> list[Job]:
 
     def read(name: str, path: Path) -> Iterator[Raw]:
         views, times, height, width = shape
-        video_NHWC, generator = _long_enough(path, times), _generator(name)
+        video, generator = _long_enough(path, times), _generator(name)
         for _ in range(count):
-            clip = video_NHWC[random_stretch(len(video_NHWC), times, generator)]
+            clip = _read(video, random_stretch(video.length, times, generator))
             grid, valid = pseudo_grid(clip, views, generator, height=height, width=width)
             yield _bytes(grid.frames), valid
 
@@ -129,9 +129,9 @@ def sequence_jobs(paths: Iterable[Path], shape: Shape, count: int, kind: str) ->
     axis = {"freeze-time": 0, "fixed-view": 1}[kind]
 
     def read(name: str, path: Path) -> Iterator[Raw]:
-        video_NHWC, generator = fit_frames(_long_enough(path, 2), *shape[2:], "crop"), _generator(name)
-        for stretch in _stretches(len(video_NHWC), shape[axis], count, generator):
-            yield video_NHWC[stretch].unsqueeze(1 - axis), None
+        video, generator = _long_enough(path, 2), _generator(name)
+        for stretch in _stretches(video.length, shape[axis], count, generator):
+            yield _read(video, stretch, shape[2:]).unsqueeze(1 - axis), None
 
     found = {f"{name}.{kind}": path for name, path in find_videos(paths).items()}
     return [
@@ -297,11 +297,15 @@ def _length_of_shard(path: Path) -> int:
         return 0
 
 
-def _long_enough(path: Path, frames: int) -> Tensor:
-    video_NHWC, _ = read_view(path)
-    if len(video_NHWC) < frames:
-        raise ValueError(f"expected at least {frames} frames in {path.name}, got {len(video_NHWC)}")
-    return video_NHWC
+def _long_enough(path: Path, frames: int) -> Measured:
+    video = Measured(Recording.at(path))
+    if video.length < frames:
+        raise ValueError(f"expected at least {frames} frames in {path.name}, got {video.length}")
+    return video
+
+
+def _read(video: Measured, stretch: slice, size: tuple[int, int] | None = None) -> Tensor:
+    return video.read(range(*stretch.indices(video.length)), size)[0]
 
 
 def _stretches(length: int, most: int, count: int, generator: Generator) -> Iterator[slice]:

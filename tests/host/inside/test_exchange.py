@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from fourreal_core.exchange.folders import write_view_videos
-from fourreal_core.files.video import read_image, read_video, write_video
+from fourreal_core.files.recording import read_video
+from fourreal_core.files.stills import read_picture
+from fourreal_core.files.video import write_video
 
 V, T, H, W = 3, 5, 16, 24
 LOAD = {
@@ -82,7 +84,7 @@ def test_a_dataset_needs_cameras_and_leaves_nothing_without(comfy_inside, whole,
     described = json.loads((made / "transforms.json").read_text())
     assert len(described["frames"]) == V * T and described["fl_x"] == 30
     assert described["frames"][2 * T]["transform_matrix"][0] == [1, 0, 0, 2]
-    image_HWC = torch.tensor(read_image(made / described["frames"][2 * T + 3]["file_path"])).float() / 255
+    image_HWC = torch.tensor(read_picture(made / described["frames"][2 * T + 3]["file_path"]).pixels).float() / 255
     assert torch.equal(image_HWC, with_cameras.frames[2, 3])
     again = load(comfy_inside, f"dataset/{made.name} [output]", width=2 * W)
     assert torch.equal(again.cameras.world_to_camera, with_cameras.cameras.world_to_camera)
@@ -274,7 +276,7 @@ def test_a_quilt_is_saved_under_the_name_that_displays_read(comfy_inside, whole)
     [saved] = shown["images"]
     file = comfy_inside.base / "output" / saved["subfolder"] / saved["filename"]
     assert file.name == f"4real_00001{suffix}.png"
-    assert torch.equal(torch.tensor(read_image(file)).float() / 255, images[0])
+    assert torch.equal(torch.tensor(read_picture(file).pixels).float() / 255, images[0])
     assert torch.equal(images[0, 2 * H :], whole.frames[0, 2]) and torch.equal(images[0, :H], whole.frames[2, 2])
     assert [each.name for each in file.parent.iterdir()] == [file.name]
 
