@@ -46,7 +46,7 @@ def shape_inputs() -> list[io.Input]:
             default=0,
             min=0,
             max=8192,
-            tooltip="Height of every cell in pixels. 0: follows width by the source's aspect ratio, or the source.",
+            tooltip="Height of every cell in pixels. 0: follows width, or the source.",
         ),
         io.Combo.Input(
             "fit",
