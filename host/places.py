@@ -1,11 +1,13 @@
 """Where nodes read and save: the grids and recordings in the host's input and output folders, and new names below its output folder."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import folder_paths
 
-from ..fourreal_core.files.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from ..fourreal_core.files.stills import IMAGE_SUFFIXES
+from ..fourreal_core.files.video import VIDEO_SUFFIXES
 
 GRID_SUFFIX = ".grid.safetensors"
 ROOTS = ("input", "output")
@@ -73,10 +75,12 @@ def folder_problem(folder) -> str:
     path = folder_paths.get_annotated_filepath(folder)
     if not os.path.isdir(path):
         return f"expected a folder, {folder} is a file: choose the folder around it"
-    for parent, folders, files in os.walk(path):
-        for name in folders + files:
-            if not any(folder_paths.is_within_directory(_root(kind), os.path.join(parent, name)) for kind in ROOTS):
-                return f"expected everything in {folder} to lie inside of the input or output folder, {name} links to elsewhere: copy it there"
+    for link in (path, *_links(path)):
+        if not any(folder_paths.is_within_directory(_root(kind), link) for kind in ROOTS):
+            return (
+                f"expected everything in {folder} to lie inside of the input or output folder, {os.path.basename(link)} links to "
+                "elsewhere: copy it there"
+            )
     return ""
 
 
@@ -90,17 +94,28 @@ def _dated_grids(folder: str, kind: str) -> list[str]:
 
 
 def _folders(root: str, kind: str) -> list[str]:
-    """Folders in `root`, itself left out, that hold videos or folders of images; hidden ones are still being written."""
-    found = set()
+    """Folders in `root`, itself left out, that hold videos, folders of images, or the stills of a rig; hidden ones are still being written."""
+    found, of_images = set(), {}
     for parent, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         endings = {os.path.splitext(name)[1].lower() for name in names}
         if endings & VIDEO_SUFFIXES:
             found.add(parent)
         if endings & IMAGE_SUFFIXES and parent != root:
-            found.add(os.path.dirname(parent))
+            of_images.setdefault(os.path.dirname(parent), []).append(parent)
+    for above, folders in of_images.items():
+        found.add(above)
+        if above == root or len(folders) == 1:  # several side by side are the views of one recording
+            found.update(folders)
     dated = [(os.path.getmtime(path), path) for path in found - {root} if os.path.isdir(path)]
     return [f"{os.path.relpath(path, root).replace(os.sep, '/')} [{kind}]" for _, path in sorted(dated, reverse=True)]
+
+
+def _links(folder: str) -> Iterator[str]:
+    """Every link in a folder, at any depth; whatever else lies in it lies where the folder does."""
+    for parent, _, _ in os.walk(folder):
+        with os.scandir(parent) as entries:
+            yield from (entry.path for entry in entries if entry.is_symlink())
 
 
 def _root(kind: str) -> str:
