@@ -1,0 +1,90 @@
+"""Makes the animation at the top of README: the example's grid, scrubbed through time, then cut as a bullet-time shot.
+
+    python scripts/animation.py                     fills the grid of the example videos
+    python scripts/animation.py my.grid.safetensors uses a grid that was filled before
+
+It goes to docs/images/grid.webp. In its corner: the cells of the grid, the given ones in yellow, and where the picture is.
+"""
+
+import sys
+from pathlib import Path
+
+from environment import PACK, EnvironmentProblem, enter
+
+TARGET = PACK / "docs" / "images" / "grid.webp"
+CELLS, HEIGHT, WIDTH = 16, 216, 384
+FREEZE_AT = 4  # the moment of the bullet-time shot
+FRAME_MS, HOLD_MS, QUALITY = 70, 500, 62
+SQUARE, MARGIN = 5, 8  # of the map, in pixels
+GIVEN, GENERATED, HERE, BEHIND = (245, 184, 61), (120, 110, 200), (255, 255, 255), (23, 21, 31)
+
+
+def main() -> int:
+    try:
+        enter()
+    except EnvironmentProblem as problem:
+        print(problem, file=sys.stderr)
+        return 3
+    sys.path.insert(0, str(PACK))
+    from PIL import Image
+
+    from fourreal_core import load_grid
+
+    grid = load_grid(sys.argv[1]) if sys.argv[1:] else filled_example()
+    pictures = [Image.fromarray((frame * 255).round().byte().numpy()) for frame in grid.frames.flatten(0, 1)]
+    frames, durations = [], []
+    for (view, time), duration in shots(grid.views, grid.times):
+        frame = pictures[view * grid.times + time].copy()
+        draw_map(frame, grid.known, view, time)
+        frames.append(frame)
+        durations.append(duration)
+    frames[0].save(
+        TARGET, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=QUALITY, method=6
+    )
+    print(TARGET.relative_to(PACK), f"{len(frames)} frames, {TARGET.stat().st_size / 1000:.0f} kB")
+    return 0
+
+
+def filled_example():
+    """The example videos' grid with every cell filled; the first row and column as they were given."""
+    from fourreal_core import FrameGrid, transport_fill
+    from fourreal_core.files.video import fit_frames, pick_frames, read_video
+
+    fixed_view, fps = read_video(PACK / "example_inputs" / "fixed_view.mp4")
+    freeze_time, _ = read_video(PACK / "example_inputs" / "freeze_time.mp4")
+    videos = [fit_frames(pick_frames(video, CELLS), HEIGHT, WIDTH) for video in (fixed_view, freeze_time)]
+    given = FrameGrid.from_videos(*videos, fps=fps)
+    filled, _ = transport_fill(given)
+    return filled.replace(known=given.known)
+
+
+def shots(views: int, times: int) -> list[tuple[tuple[int, int], int]]:
+    """((view, time), milliseconds) of every frame."""
+    freeze_at = min(FREEZE_AT, times - 1)
+    forward = [(0, time) for time in range(times)]
+    places = forward + forward[-2::-1]  # scrub
+    places += forward[: freeze_at + 1]  # time runs, then stands still while the camera moves
+    around = [(view, freeze_at) for view in range(1, views)]
+    places += around + around[-2::-1]
+    places += forward[freeze_at:]
+    turns = {len(forward) - 1, len(places) - 1}
+    return [(place, HOLD_MS if index in turns else FRAME_MS) for index, place in enumerate(places)]
+
+
+def draw_map(frame, known, view: int, time: int) -> None:
+    from PIL import ImageDraw
+
+    pen = ImageDraw.Draw(frame, "RGBA")
+    views, times = known.shape
+    left, top = frame.width - MARGIN - times * SQUARE, frame.height - MARGIN - views * SQUARE
+    pen.rectangle((left - 3, top - 3, frame.width - MARGIN + 1, frame.height - MARGIN + 1), fill=(*BEHIND, 190))
+    for row in range(views):
+        for column in range(times):
+            color = HERE if (row, column) == (view, time) else GIVEN if known[row, column] else GENERATED
+            alpha = 255 if color is HERE else 200 if color is GIVEN else 130
+            x, y = left + column * SQUARE, top + row * SQUARE
+            pen.rectangle((x, y, x + SQUARE - 2, y + SQUARE - 2), fill=(*color, alpha))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
