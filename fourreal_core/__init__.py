@@ -4,11 +4,17 @@ The names in __all__ are the public API and stay stable. The model's are resolve
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from .grid import FrameGrid
 from .grid_file import load_grid, save_grid
 from .moved import keep_old_names
 from .paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
+
+if TYPE_CHECKING:
+    from .model.weights import load_model
+    from .sampling import sample_grid
+    from .transport import transport_fill
 
 __all__ = [
     "FrameGrid",

@@ -178,15 +178,15 @@ class FrameGrid:
         recordings = view_recordings(folder)
         recordings = recordings if views is None else pick_frames(recordings, views)
         _check_lengths(len(recordings), times or 1)
-        videos, read_fps = [], None
+        videos, rates = [], []
         for recording in recordings:
             measured = Measured(recording)
             wanted = measured.pick(times or 0)
             _check_lengths(1, len(wanted))
             check_bytes(len(recordings), len(wanted), *(size or measured.size))
             videos.append(measured.read(wanted, size)[0])
-            read_fps = measured.fps / wanted.step if read_fps is None else read_fps
-        return cls.from_views(videos, fps=read_fps if fps is None else fps).replace(
+            rates.append(measured.fps / wanted.step)
+        return cls.from_views(videos, fps=rates[0] if fps is None else fps).replace(
             provenance={"folder": Path(folder).name}
         )
 

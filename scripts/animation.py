@@ -7,7 +7,6 @@ It goes to docs/images/grid.webp. In its corner: the cells of the grid, the give
 """
 
 import sys
-from pathlib import Path
 
 from environment import PACK, EnvironmentProblem, enter
 

@@ -71,8 +71,9 @@ def differences_table(records: Sequence[Record]) -> str:
     lines = []
     for steps in sorted({record["steps"] for record in records} - {0}):
         for first, second in pairs:
-            found = [paired(records, first, second, steps, number) for number in ("all", "moving", "ssim")]
-            if found[0]:
+            numbers = [paired(records, first, second, steps, number) for number in ("all", "moving", "ssim")]
+            found = [number for number in numbers if number is not None]
+            if numbers[0]:
                 cells = [
                     f"{value:+.{digits}f} ± {error:.{digits}f}" for (value, error, _), digits in zip(found, (3, 3, 5))
                 ]

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..transport import Direction
 
 DISPLACEMENT_UNIT = 8.0  # pixels: the unit of displacements in a condition and in the network's output
-WIDTHS = Direction(frames=3, confidence=1, source=3, back=2)  # channels of each part of one direction
+WIDTHS = (3, 1, 3, 2)  # channels of a direction's frames, confidence, source, back
 KNOWN_CHANNELS = 4
 GUESS_CHANNELS = 2 * sum(WIDTHS)
 
@@ -36,7 +36,7 @@ class Channels(NamedTuple):
 def pack(channels: Channels) -> Tensor:
     """The condition, 4 or 22 channels."""
     known = [channels.pixels, channels.mask]
-    if channels.time is None:
+    if channels.time is None or channels.view is None:
         return torch.cat(known, dim=1)
     return torch.cat([*known, pack_directions(channels.time, channels.view)], dim=1)
 

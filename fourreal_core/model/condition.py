@@ -42,11 +42,11 @@ def prepare(
     predict: gives Transport's predictions of the grid, called where they are needed. ValueError for a guess of another size.
     """
     check_guess(grid, guess)
-    predictions = predict(grid) if config.guess or guess is None else None
-    start_VTHWC = predictions.blend if guess is None else guess.frames
-    if guess is not None and predictions is not None:
-        predictions = lean_towards(predictions, guess.frames, denoise)
-    return Prepared(grid_condition(grid, config, predictions), start_VTHWC)
+    if guess is None:
+        predictions = predict(grid)
+        return Prepared(grid_condition(grid, config, predictions), predictions.blend)
+    predictions = lean_towards(predict(grid), guess.frames, denoise) if config.guess else None
+    return Prepared(grid_condition(grid, config, predictions), guess.frames)
 
 
 def check_guess(grid: FrameGrid, guess: FrameGrid | None) -> None:

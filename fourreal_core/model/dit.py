@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +74,8 @@ class Block(nn.Module):
     def around(self, attend: Layer, read: Layer | None, x_NLD: Tensor, modulation_N6D: Tensor) -> Tensor:
         """The layer around any self-attention `attend` and, where there is text, its cross-attention `read`."""
         if self.checkpointed:
-            return checkpoint(self._around, attend, read, x_NLD, modulation_N6D, use_reentrant=False)
+            y_NLD = checkpoint(self._around, attend, read, x_NLD, modulation_N6D, use_reentrant=False)
+            return cast(Tensor, y_NLD)
         return self._around(attend, read, x_NLD, modulation_N6D)
 
     def _around(self, attend: Layer, read: Layer | None, x_NLD: Tensor, modulation_N6D: Tensor) -> Tensor:
@@ -228,6 +229,6 @@ def initialize(model: VideoDiT, generator: torch.Generator | None = None) -> Non
             nn.init.normal_(parameter, std=fan_in**-0.5, generator=generator)
     nn.init.normal_(model.mode.weight, std=0.02, generator=generator)
     with torch.no_grad():
-        for block in model.blocks:
+        for block in cast(Iterable[Block], model.blocks):
             block.table[2].fill_(1.0)  # the gates of attention and MLP stand open; their last layers start at zero
             block.table[5].fill_(1.0)

@@ -47,7 +47,7 @@ class SequentialTuning(nn.Module):
         zero(self.modulation)
 
 
-def untuned(block: nn.Module, attend: Attend, x_BLD: Tensor) -> Tensor:
+def untuned(block: Any, attend: Attend, x_BLD: Tensor) -> Tensor:
     """Fused self-attention with the weights of the base alone: the method adds no parameters (4Real-Video-V2)."""
     return block.attention_out(attend(block.qkv(x_BLD)))
 
@@ -63,7 +63,7 @@ class FusedTuning(nn.Module):
         self.qkv = operations.Linear(width, 3 * width, **factory)
         self.attention_out = operations.Linear(width, width, **factory)
 
-    def forward(self, block: nn.Module, attend: Attend, x_BLD: Tensor) -> Tensor:
+    def forward(self, block: Any, attend: Attend, x_BLD: Tensor) -> Tensor:
         attended = attend(block.qkv(x_BLD) + self.qkv(x_BLD))
         return block.attention_out(attended) + self.attention_out(attended)
 

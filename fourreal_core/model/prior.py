@@ -35,7 +35,7 @@ class Prior:
     def __init__(self, x_MCHW: Tensor, sigma_M: Tensor, condition_MCHW: Tensor):
         self.x, self.sigma_M = x_MCHW, sigma_M.float()
         self.known, self.mask, self.time, self.view = unpack(condition_MCHW)
-        if self.time is None:
+        if self.time is None or self.view is None:
             self.guess, self.channels = torch.zeros_like(x_MCHW), condition_MCHW
             variance = GREY_ERROR**2
         else:
@@ -64,7 +64,7 @@ class Prior:
         """
         correction = out_MCHW[:, :3] + out_MCHW[:, 3:4] * self.evidence
         guess = self.guess
-        if self.time is not None:
+        if self.time is not None and self.view is not None:
             time, view = displaced(self.time, out_MCHW[:, 5:7]), displaced(self.view, out_MCHW[:, 7:9])
             guess = _blend(time, view)
             correction = correction + out_MCHW[:, 4:5] * (time.frames - view.frames)
@@ -95,7 +95,8 @@ def read_at(frames_MCHW: Tensor, back_M2HW: Tensor) -> Tensor:
 
 def blend_variance(confidence_time: Tensor, confidence_view: Tensor) -> Tensor:
     """Expected squared error of the blend of two predictions: inverse variances add, and are the confidences' odds."""
-    odds = sum(c / (1 - c) for c in (x.clamp(LEAST_DOUBT, 1 - LEAST_DOUBT) for x in (confidence_time, confidence_view)))
+    time, view = (x.clamp(LEAST_DOUBT, 1 - LEAST_DOUBT) for x in (confidence_time, confidence_view))
+    odds = time / (1 - time) + view / (1 - view)
     return (EVEN_ODDS_ERROR**2 / odds).clamp(SMALLEST_ERROR**2, 1.0)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -28,7 +28,7 @@ Step = Callable[[nn.Module, "Streams", Tensor, Tensor], tuple[Tensor, Tensor]]  
 def two_streams(layer: sync.Sync) -> Step:
     """The two streams side by side, then their synchronization: off, hard, soft."""
 
-    def step(block: nn.Module, streams: Streams, time: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+    def step(block: Any, streams: Streams, time: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
         y_time, y_view = streams.both(block, time, view)
         return layer(y_time, y_view, streams.sigma_B)
 
@@ -38,7 +38,7 @@ def two_streams(layer: sync.Sync) -> Step:
 def sequential(layer: Callable[[Tensor, Tensor], Tensor]) -> Step:
     """The baseline: x <- x + phi(x; freeze-time), then x <- x + phi(x; dynamic), one stream (PAPER)."""
 
-    def step(block: nn.Module, streams: Streams, x: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+    def step(block: Any, streams: Streams, x: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         x = layer(streams.along_time(block, streams.along_view(block, x)), streams.sigma_B)
         return x, x
 
@@ -48,7 +48,7 @@ def sequential(layer: Callable[[Tensor, Tensor], Tensor]) -> Step:
 def fused(layer: Callable[[nn.Module, one_stream.Attend, Tensor], Tensor]) -> Step:
     """One stream, each block once, with attention to equal view or equal time (4Real-Video-V2)."""
 
-    def step(block: nn.Module, streams: Streams, x: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+    def step(block: Any, streams: Streams, x: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         x = streams.along_both(block, layer, x)
         return x, x
 
@@ -88,6 +88,8 @@ def build_layers(kind: str, config: ModelConfig, *, operations: Any = nn, **fact
     """One trained layer of this kind, one of `TRAINED_SYNC`, for each block. The config's rank is that of soft layers."""
     sizes = {"width": config.width, "sigma_width": config.sync_sigma_width, "rank": config.sync_rank}
     build = KINDS[kind].trained
+    if build is None:
+        raise ValueError(f"expected a kind of synchronization that has trained layers, got {kind}")
     return nn.ModuleList(build(**sizes, operations=operations, **factory) for _ in range(config.depth))
 
 
@@ -113,15 +115,15 @@ class Streams:
         modulation = self.base.modulation(self.sigma_B, modes, self.embedded.tokens_MSD.dtype)
         return modulation.repeat_interleave(sequences, dim=0)
 
-    def along_time(self, block: nn.Module, x_BVTSD: Tensor) -> Tensor:
+    def along_time(self, block: Any, x_BVTSD: Tensor) -> Tensor:
         y = block(self._time_sequences(x_BVTSD), self.modulation_time, self.angles_time, self.text_time)
         return self._from_time_sequences(y)
 
-    def along_view(self, block: nn.Module, x_BVTSD: Tensor) -> Tensor:
+    def along_view(self, block: Any, x_BVTSD: Tensor) -> Tensor:
         y = block(self._view_sequences(x_BVTSD), self.modulation_view, self.angles_view, self.text_view)
         return self._from_view_sequences(y)
 
-    def along_both(self, block: nn.Module, self_attention: Callable, x_BVTSD: Tensor) -> Tensor:
+    def along_both(self, block: Any, self_attention: Callable, x_BVTSD: Tensor) -> Tensor:
         """A block with one attention over all frames of equal view or equal time.
 
         self_attention: `one_stream.untuned` or a `one_stream.FusedTuning`.
@@ -154,16 +156,16 @@ class Streams:
         angles_FSP = self.base.angles(self.V + self.T - 1, self.embedded).unflatten(0, (self.V + self.T - 1, -1))
         return torch.stack([angles_FSP[view : view + self.T] for view in range(self.V)]).flatten(0, 2)
 
-    def _read_both_texts(self, block: nn.Module, x_BLD: Tensor) -> Tensor:
+    def _read_both_texts(self, block: Any, x_BLD: Tensor) -> Tensor:
         """Mean of what the texts of a token's view and of its time give, as far as there are texts [ours]."""
-        x_BVTSD, read = self._from_grid_sequences(x_BLD), []
+        x_BVTSD, read = self._from_grid_sequences(x_BLD), list[Tensor]()
         if self.text_time is not None:
             read.append(self._from_time_sequences(block.read_text(self._time_sequences(x_BVTSD), self.text_time)))
         if self.text_view is not None:
             read.append(self._from_view_sequences(block.read_text(self._view_sequences(x_BVTSD), self.text_view)))
-        return rearrange(sum(read) / len(read), "b v t s d -> b (v t s) d")
+        return rearrange(cast(Tensor, sum(read)) / len(read), "b v t s d -> b (v t s) d")
 
-    def both(self, block: nn.Module, time_BVTSD: Tensor, view_BVTSD: Tensor) -> tuple[Tensor, Tensor]:
+    def both(self, block: Any, time_BVTSD: Tensor, view_BVTSD: Tensor) -> tuple[Tensor, Tensor]:
         """A block on both streams: as one batch when V == T and no text makes them differ in shape."""
         if self.V != self.T or self.text_time is not None or self.text_view is not None:
             return self.along_time(block, time_BVTSD), self.along_view(block, view_BVTSD)

@@ -202,13 +202,13 @@ def observed(sync: Sync, layer: int, observe: Observe) -> Sync:
     return told
 
 
-def modulated(linear: nn.Module, sigma_B: Tensor, like: Tensor) -> Tensor:
+def modulated(linear: nn.Linear, sigma_B: Tensor, like: Tensor) -> Tensor:
     """Modulation `[B, 1, 1, 1, channels]` from sigma, in the dtype of the tokens."""
     width = linear.weight.shape[1]
     return linear(sigma_features(sigma_B, width).to(like.dtype))[:, None, None, None]
 
 
-def zero(linear: nn.Module) -> None:
+def zero(linear: nn.Linear) -> None:
     """Weights and bias 0: the layer gives nothing."""
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -92,7 +92,7 @@ class SyncLayers(nn.Module):
         return self.config.depth
 
     def __getitem__(self, block: int) -> nn.Module:
-        return self._modules[str(range(len(self))[block])]
+        return self.get_submodule(str(range(len(self))[block]))
 
     def initialize(self, averaging: bool = True, generator: torch.Generator | None = None) -> SyncLayers:
         """Fresh weights, equal to averaging both streams; or, soft only, to no synchronization at all. Returns itself.
@@ -103,7 +103,7 @@ class SyncLayers(nn.Module):
             raise ValueError("hard synchronization has one result for both streams: it can start as their average only")
         options = {} if self.config.kind == "hard" else {"averaging": averaging}
         for layer in self:
-            layer.initialize(**options, generator=generator)
+            cast(Any, layer).initialize(**options, generator=generator)
         return self
 
     def expect_backbone(self, family: str, width: int, depth: int) -> None:

@@ -12,7 +12,7 @@ Legend: B grids, V views, T times, C channels, H W pixels, S tokens per frame, D
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ class GridModel(nn.Module):
         super().__init__()
         factory = {"dtype": dtype, "device": device}
         self.config = config
+        self.checkpoint_hash = "unsaved"  # of the file that the weights came from
         self.base = VideoDiT(config, operations=operations, **factory)
         self.sync = nn.ModuleDict(
             {kind: build_layers(kind, config, operations=operations, **factory) for kind in config.sync}
@@ -71,6 +72,10 @@ class GridModel(nn.Module):
             time, view = step(block, streams, time, view)
         return streams.velocity(time, view, output)
 
+    def trained(self, kind: str) -> nn.ModuleList:
+        """The layers of a kind in `config.sync`, one per block."""
+        return cast(nn.ModuleList, self.sync[kind])
+
     @property
     def sync_kinds(self) -> tuple[str, ...]:
         """What `sync` may be: only soft needs trained layers, hard without them averages."""
@@ -88,7 +93,7 @@ class GridModel(nn.Module):
         if not 0 <= strength <= 1:
             raise ValueError(f"the synchronization strength must lie in 0..1, got {strength}")
         kind = KINDS[sync]
-        layers = list(self.sync[sync]) if sync in self.sync else [kind.untrained] * self.config.depth
+        layers = list(self.trained(sync)) if sync in self.sync else [kind.untrained] * self.config.depth
         if kind.step is two_streams:
             layers = [syncs.relax(layer, strength) for layer in layers]
         if kind.step is two_streams and observe is not None:
@@ -99,7 +104,7 @@ class GridModel(nn.Module):
 def initialize_grid_model(model: GridModel, generator: torch.Generator | None = None) -> GridModel:
     """Fresh weights: the base as in `dit.initialize`, hard and soft as plain averaging, the others as if untrained."""
     initialize(model.base, generator)
-    for layers in model.sync.values():
-        for layer in layers:
-            layer.initialize(generator=generator)
+    for kind in model.sync:
+        for layer in model.trained(kind):
+            cast(Any, layer).initialize(generator=generator)
     return model

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as functional
@@ -23,6 +24,13 @@ from torch import Tensor
 ENCODINGS = ("hold", "frame", "native")
 GREY = 0.5  # what the image-to-video models were shown in place of unknown frames
 Progress = Callable[[int, int], None]  # called with (done, total); raising inside cancels
+
+
+class Packed(Protocol):
+    """Whatever packs frames into latent frames, F after the first."""
+
+    @property
+    def frames_per_latent(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Codec:
         return -(-pixels // (self.pixels_per_latent * self.patch)) * self.patch
 
 
-def latent_cells(encoding: str, times: int, codec: Codec) -> list[range]:
+def latent_cells(encoding: str, times: int, codec: Packed) -> list[range]:
     """The times that each latent frame of a view shows. ValueError when `native` cannot hold that many times."""
     packed = codec.frames_per_latent
     if encoding not in ENCODINGS:

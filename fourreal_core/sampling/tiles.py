@@ -50,6 +50,8 @@ class Tile:
 
     def placed(self, frames: Tensor) -> Tensor:
         """The whole grid's frames so far, with these in this tile's place."""
+        if self.so_far is None:
+            raise ValueError("expected a tile of a grid that is being filled, got one without the frames so far")
         whole = self.so_far.clone()
         whole[self.cells] = frames
         return whole

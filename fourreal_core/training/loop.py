@@ -8,12 +8,15 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor, amp, nn
+from torch import Tensor, nn
+from torch import autocast as torch_autocast
 
 from ..flow import add_noise, velocity_from_x0
 from ..model.config import TRAINED_SYNC
+from ..model.dit import Block
 from ..model.precision import fast_dtype
 from ..model.prior import Prior
 from ..model.two_stream import GridModel
@@ -172,7 +175,7 @@ def trained_parameters(model: GridModel, stage: str) -> dict[str, nn.Parameter]:
 def checkpoint_blocks(model: GridModel) -> None:
     """Let every transformer block keep its input only, and compute the rest again for the gradient (arXiv 1604.06174)."""
     for block in model.base.blocks:
-        block.checkpointed = True
+        cast(Block, block).checkpointed = True
 
 
 def like(sigma_N: Tensor, x: Tensor) -> Tensor:
@@ -183,4 +186,4 @@ def like(sigma_N: Tensor, x: Tensor) -> Tensor:
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """Arithmetic in this precision, see `TrainingPlan`."""
     dtype = fast_dtype(str(device)) if precision == "auto" else getattr(torch, precision)
-    return amp.autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()
+    return torch_autocast(device.type, dtype) if dtype != torch.float32 else contextlib.nullcontext()

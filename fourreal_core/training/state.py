@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..model.config import ModelConfig
 from ..model.two_stream import GridModel
@@ -51,7 +51,7 @@ class TrainingState:
 
 
 @torch.no_grad()
-def update_ema(ema: dict[str, Tensor], model: GridModel, step: int, longest: float = 0.998) -> None:
+def update_ema(ema: dict[str, Tensor], model: nn.Module, step: int, longest: float = 0.998) -> None:
     """ema <- decay * ema + (1 - decay) * weights, with a short memory at first: decay = (1 + step) / (10 + step)."""
     decay = min(longest, (1 + step) / (10 + step))
     weights = model.state_dict()

@@ -10,7 +10,7 @@ Shape suffixes: V views, T times, H W pixels, 3 colours, 2 = (x, y) in pixels, K
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -74,17 +74,17 @@ def prediction_order(known_VT: np.ndarray) -> Iterator[tuple[Cell, list[Ell]]]:
     """
     available_VT = known_VT.copy()
     while not available_VT.all():
-        ready = [
-            (cell, ells)
-            for cell in map(tuple, np.argwhere(~available_VT).tolist())
-            if (ells := nearest_ells(available_VT, cell))
-        ]
+        ready = [(cell, ells) for cell in _places(~available_VT) if (ells := nearest_ells(available_VT, cell))]
         yield from ready
         if not ready:
-            yield from ((tuple(cell), []) for cell in np.argwhere(~available_VT).tolist())
+            yield from ((cell, []) for cell in _places(~available_VT))
             return
         for cell, _ in ready:
             available_VT[cell] = True
+
+
+def _places(mask_VT: np.ndarray) -> list[Cell]:
+    return [(view, time) for view, time in np.argwhere(mask_VT).tolist()]
 
 
 def nearest_ells(available_VT: np.ndarray, cell: Cell) -> list[Ell]:
@@ -169,7 +169,8 @@ def confidences(time_side: Carried, view_side: Carried) -> tuple[np.ndarray, np.
     from .confidence import confidence
 
     disagreement_HW = cv2.blur(np.abs(time_side.picture_HW3 - view_side.picture_HW3).mean(axis=-1), (3, 3))
-    return tuple(confidence(np.dstack([side.evidence_HWK, disagreement_HW])) for side in (time_side, view_side))
+    time_HW, view_HW = (confidence(np.dstack([side.evidence_HWK, disagreement_HW])) for side in (time_side, view_side))
+    return time_HW, view_HW
 
 
 def _prediction(carried: Carried, confidence_HW: np.ndarray, source_HW3: np.ndarray) -> Direction:
@@ -189,6 +190,7 @@ def merge(parts: list[Direction]) -> Direction:
     sure = torch.stack([part.confidence for part in parts])
     odds = sure.clamp(LEAST_DOUBT, 1 - LEAST_DOUBT)
     odds = (odds / (1 - odds))[..., None]
-    frames = sum(part.frames * weight for part, weight in zip(parts, odds)) / sum(odds)
+    weighted = [part.frames * weight for part, weight in zip(parts, odds)]
+    frames = cast(torch.Tensor, sum(weighted)) / sum(odds)
     surest = parts[int(sure.numpy().mean(axis=(1, 2)).argmax())]
     return Direction(frames, sure.amax(0), surest.source, surest.back)

@@ -205,9 +205,15 @@ def _fields(stored: StoredGrid, missing: int | None = None) -> Fields:
         views_away, times_away = torch.arange(views)[:, None], torch.arange(times)
         steps = (views_away if missing == FREEZE_TIME else times_away).expand(views, times)
         return _copied(frames, sources[1 if missing == FREEZE_TIME else 0], steps, stored.valid)
-    time = Direction(stored.along_time, stored.confidence_time, sources[0], stored.back_time)
-    view = Direction(stored.along_view, stored.confidence_view, sources[1], stored.back_view)
+    time = Direction(_there(stored.along_time), _there(stored.confidence_time), sources[0], _there(stored.back_time))
+    view = Direction(_there(stored.along_view), _there(stored.confidence_view), sources[1], _there(stored.back_view))
     return Fields(frames, time, view, stored.valid)
+
+
+def _there(part: Tensor | None) -> Tensor:
+    if part is None:
+        raise ValueError("expected a stored grid with Transport's predictions, got a single sequence")
+    return part
 
 
 def _lone_sequence(frames: Tensor, valid: Tensor) -> Fields:
@@ -269,7 +275,8 @@ def _crop(stored: StoredGrid, size: tuple[int, int], generator: Generator) -> tu
         crops.append((slice(top, top + size[0]), slice(left, left + size[1])))
     if stored.is_sequence:
         return crops[0]
-    certain = torch.maximum(stored.confidence_time[1:, 1:, ::4, ::4], stored.confidence_view[1:, 1:, ::4, ::4]).float()
+    sure_time, sure_view = _there(stored.confidence_time), _there(stored.confidence_view)
+    certain = torch.maximum(sure_time[1:, 1:, ::4, ::4], sure_view[1:, 1:, ::4, ::4]).float()
     certain_hw = certain.mean(dim=(0, 1))
     return min(
         crops,

@@ -234,7 +234,7 @@ def _submitter(workers: int) -> Iterator[Callable[[Raw], Future | _Unpacked]]:
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker)
     try:
         yield lambda raw: _Unpacked(
-            pool.submit(_stored_arrays, *(None if part is None else part.numpy() for part in raw))
+            pool.submit(_stored_arrays, raw[0].numpy(), None if raw[1] is None else raw[1].numpy())
         )
     finally:
         pool.shutdown(cancel_futures=True)

@@ -58,8 +58,16 @@ def store_grid(frames_VTHWC: Tensor, valid_VTHW: Tensor | None = None) -> Stored
     task = FrameGrid(frames=frames_VTHWC * known[:, :, None, None, None], known=known)
     predictions = transport(task)
     time, view = predictions.time, predictions.view
-    frames = (frames_VTHWC, valid, time.frames, view.frames, time.confidence, view.confidence)
-    return StoredGrid(*map(bytes_of, frames), time.back.half(), view.back.half())
+    return StoredGrid(
+        frames=bytes_of(frames_VTHWC),
+        valid=bytes_of(valid),
+        along_time=bytes_of(time.frames),
+        along_view=bytes_of(view.frames),
+        confidence_time=bytes_of(time.confidence),
+        confidence_view=bytes_of(view.confidence),
+        back_time=time.back.half(),
+        back_view=view.back.half(),
+    )
 
 
 def write_examples(path: Path, grids: Sequence[StoredGrid], source: str) -> None:
@@ -89,7 +97,7 @@ def read_examples(folder: Path) -> list[StoredGrid]:
         known = {field.name for field in fields(StoredGrid)}
         frames = tensors.get("frames")
         whole = known if frames is None or min(frames.shape[1:3]) > 1 else {"frames", "valid"}
-        if not whole <= set(tensors) <= known:
+        if frames is None or not whole <= set(tensors) <= known:
             raise ValueError(f"{path.name} was prepared by another version: delete it and prepare it again")
         grids += [
             StoredGrid(**{name: tensor[index] for name, tensor in tensors.items()}) for index in range(len(frames))
