@@ -15,13 +15,13 @@ from ..host.types import Grid, expect_grid
 
 TIPS = {
     "model": "The model that will sample: a 4Real model, or Wan, LTXV, HunyuanVideo, Mochi or Kandinsky 5, with or without 4Real Two-Stream.",
-    "sync": "How the streams will be kept in agreement. 'as the model is set' reads it off the model.",
-    "encoding": "How cells become latent frames, as on 4Real Latent Grid Conditioning. Without effect on 4Real models, which sample pixels.",
-    "cfg": "The sampler's cfg. Above 1 there are two prompts per step, which the host runs at once if there is room.",
-    "views": "Views of the grid. Without effect when a grid is connected.",
-    "times": "Times of the grid. Without effect when a grid is connected.",
-    "width": "Width of a cell in pixels. Without effect when a grid is connected.",
-    "height": "Height of a cell in pixels. Without effect when a grid is connected.",
+    "sync": "How the streams will be kept in agreement. 'as the model is set' takes it from the model.",
+    "encoding": "How cells become latent frames, as on 4Real Latent Grid Conditioning. Ignored for 4Real models, which sample pixels.",
+    "cfg": "The sampler's cfg. Above 1 there are two prompts per step, which ComfyUI runs at once if memory allows.",
+    "views": "Views of the grid. Ignored when a grid is connected.",
+    "times": "Times of the grid. Ignored when a grid is connected.",
+    "width": "Width of a cell in pixels. Ignored when a grid is connected.",
+    "height": "Height of a cell in pixels. Ignored when a grid is connected.",
     "memory": "Memory to plan for, in GiB. 0: what is free on this machine now.",
     "grid": "The grid that will be sampled; its sizes are used, and whether cells are known.",
 }
@@ -37,7 +37,7 @@ class FourRealBudget(io.ComfyNode):
             node_id="FourRealBudget",
             display_name="4Real Budget",
             category="4Real/model",
-            description="Say what sampling a grid will take before it runs: tokens, memory and work for this model, and what would fit.",
+            description="Estimates what sampling a grid will take before it runs: tokens, memory and work for this model, and what would fit.",
             search_aliases=["memory", "vram", "estimate", "cost", "out of memory"],
             is_output_node=True,
             inputs=[

@@ -20,7 +20,7 @@ class FourRealGridConditioning(io.ComfyNode):
             node_id="FourRealGridConditioning",
             display_name="4Real Grid Conditioning",
             category="4Real/sampling",
-            description="Turn a grid into conditioning and a latent, so that the host's KSampler fills its unknown cells.",
+            description="Turns a grid into conditioning and a latent, so that KSampler can fill its unknown cells.",
             inputs=[
                 io.Model.Input("model", tooltip="The model that will sample; it decides what the conditioning holds."),
                 Grid.Input("grid", tooltip=GRID_TOOLTIP + " Its known cells stay exactly as they are."),

@@ -14,7 +14,7 @@ class FourRealEmptyGrid(io.ComfyNode):
             node_id="FourRealEmptyGrid",
             display_name="4Real Empty Grid",
             category="4Real/grid",
-            description="A grid without any known cell, for text to 4D with a latent video model, or with a guess to redo a whole grid.",
+            description="A grid with no known cells: for text to 4D with a latent video model, or to redo a whole grid from a guess.",
             search_aliases=["4d", "text to 4d"],
             inputs=[
                 io.Int.Input("views", default=8, min=1, max=1024, tooltip="How many views."),

@@ -10,9 +10,9 @@ from ..host.types import Footage, counting_progress, tell
 from .inputs import ENCODING_TOOLTIP, TILED_TOOLTIP, whole_number
 
 TOOLTIPS = {
-    "model": "The video model that layers will be trained for: it decides how known cells are told.",
+    "model": "The video model that layers will be trained for: it decides how known cells are passed to it.",
     "vae": "The model's own VAE.",
-    "name": "Name of the footage's folder in output/fourreal_footage. What was encoded there in the same way is used again.",
+    "name": "Name of the footage's folder in output/fourreal_footage. Footage already encoded there in the same way is reused.",
     "videos": "Folders or files of ordinary videos, one per line, inside the input folder. Each becomes pseudo-4D grids: every view is "
     "the same stretch, seen through a 2D warp that grows from view to view.",
     "captures": "Folders of multi-view captures, one per line: inside, folders with one video or image folder per view, all in step.",
@@ -21,8 +21,8 @@ TOOLTIPS = {
     "times": "Times of a training grid. Captures and saved grids may have fewer.",
     "width": "Width of the frames in pixels; footage is cropped and scaled.",
     "height": "Height of the frames in pixels.",
-    "encoding": ENCODING_TOOLTIP + " Train with the one that you sample with.",
-    "grids_per_source": "Training grids from each video or capture, every one from its own stretch.",
+    "encoding": ENCODING_TOOLTIP + " Train with the encoding you will sample with.",
+    "grids_per_source": "Training grids cut from each video or capture, each from a different stretch.",
 }
 
 

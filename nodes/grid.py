@@ -32,8 +32,8 @@ class FourRealBuildGrid(io.ComfyNode):
             node_id="FourRealBuildGrid",
             display_name="4Real Build Conditioning Grid",
             category=CATEGORY,
-            description="Put a fixed-view video and a freeze-time video that share their first frame into one grid. "
-            "All other cells are unknown and wait for a sampler.",
+            description="Builds a grid from a fixed-view video and a freeze-time video that share their first "
+            "frame. The remaining cells are unknown until a sampler generates them.",
             search_aliases=["4d", "bullet time", "multi view video"],
             inputs=[
                 video_or_images(
@@ -121,7 +121,7 @@ class FourRealAssembleGrid(io.ComfyNode):
             node_id="FourRealAssembleGrid",
             display_name="4Real Assemble Grid",
             category=CATEGORY,
-            description="Put whole videos, one per view and all in step, into one grid. Every cell is known.",
+            description="Builds a grid from whole, synchronized videos, one per view. Every cell is known.",
             inputs=[
                 io.Autogrow.Input(
                     "videos",
@@ -171,7 +171,7 @@ class FourRealLoadGrid(io.ComfyNode):
                 io.Combo.Input(
                     "file",
                     options=saved_grids(),
-                    tooltip="A grid file in the host's output or input folder.",
+                    tooltip="A grid file in ComfyUI's output or input folder.",
                 )
             ],
             outputs=[Grid.Output("grid", tooltip="The grid exactly as it was saved.")],

@@ -40,7 +40,7 @@ class FourRealLoadGridFolder(io.ComfyNode):
                 io.Combo.Input(
                     "folder",
                     options=rig_folders(),
-                    tooltip="A folder in the host's input or output folder, with videos or folders of images in it: one per view.",
+                    tooltip="A folder inside ComfyUI's input or output folder that holds one video, or one folder of images, per view.",
                 ),
                 io.Int.Input(
                     "views", default=0, min=0, max=1024, tooltip="How many views, evenly spaced. 0: all of them."
@@ -60,7 +60,7 @@ class FourRealLoadGridFolder(io.ComfyNode):
                     default=1,
                     min=0,
                     max=100000,
-                    tooltip="Frames from one time to the next. 0: as far apart as the wanted times fit into the videos.",
+                    tooltip="Frames from one time to the next. 0: spread the times over the whole videos.",
                 ),
                 io.Int.Input(
                     "width", default=0, min=0, max=8192, tooltip="Width of every cell. 0: follows height, or view 0."
@@ -72,7 +72,7 @@ class FourRealLoadGridFolder(io.ComfyNode):
                     "fit",
                     options=FITS,
                     default="crop",
-                    tooltip="Other aspect ratios: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
+                    tooltip="If the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
                 ),
                 io.String.Input(
                     "offsets",

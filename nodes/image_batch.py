@@ -28,7 +28,7 @@ class FourRealGridToImages(io.ComfyNode):
             outputs=[
                 io.Image.Output("images", tooltip="One image per cell."),
                 io.Mask.Output(
-                    "known", tooltip="One mask per image: white where the cell was given, black where it was made."
+                    "known", tooltip="One mask per image: white where the cell was given, black where it was generated."
                 ),
                 io.Int.Output("views", tooltip="How many views."),
                 io.Int.Output("times", tooltip="How many times."),
@@ -51,7 +51,7 @@ class FourRealImagesToGrid(io.ComfyNode):
             node_id="FourRealImagesToGrid",
             display_name="4Real Images to Grid",
             category=CATEGORY,
-            description="One image batch, one image per cell, to a grid: the way back from 4Real Grid to Images.",
+            description="Turns an image batch with one image per cell back into a grid: the inverse of 4Real Grid to Images.",
             inputs=[
                 io.Image.Input("images", tooltip="One image per cell, all of one size."),
                 io.Int.Input(
@@ -59,7 +59,7 @@ class FourRealImagesToGrid(io.ComfyNode):
                     default=8,
                     min=1,
                     max=1024,
-                    tooltip="How many views share the images evenly. Not used with like.",
+                    tooltip="How many views the images are divided into. Ignored when like is connected.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -67,7 +67,7 @@ class FourRealImagesToGrid(io.ComfyNode):
                     min=0.01,
                     max=1000.0,
                     step=0.01,
-                    tooltip="Frames per second along time. Not used with like.",
+                    tooltip="Frames per second along time. Ignored when like is connected.",
                 ),
                 io.Combo.Input("order", options=list(ORDERS), default=ORDERS[0], tooltip=ORDER_TOOLTIP),
                 Grid.Input(
@@ -79,7 +79,7 @@ class FourRealImagesToGrid(io.ComfyNode):
                 io.Mask.Input(
                     "known",
                     optional=True,
-                    tooltip="Which cells are known, one mask per image; one white pixel is enough. Without it all are, or those of like.",
+                    tooltip="Which cells are known, one mask per image; one white pixel is enough. Without it: all cells, or those known in like.",
                 ),
             ],
             outputs=[Grid.Output("grid", tooltip="The grid.")],

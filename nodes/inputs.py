@@ -14,7 +14,7 @@ ENCODING_TOOLTIP = (
     "Hunyuan) or 8 n + 1 (LTX); fewest latents."
 )
 TILED_TOOLTIP = (
-    "Run the VAE in pieces of 512 pixels: less memory, slower. The host does so by itself when memory runs out."
+    "Run the VAE in pieces of 512 pixels: less memory, slower. ComfyUI does this by itself when memory runs out."
 )
 SYNC_TOOLTIP = (
     "How the time stream and the view stream agree after every layer. auto: trained layers where there are any, else hard. "
@@ -23,7 +23,9 @@ SYNC_TOOLTIP = (
     "have and 4Real Load Sync brings. sequential: one stream, view and time layers in turn. fused: one stream, each frame attends to its view and its time at "
     "once (4Real and Wan models). off: two independent video models, averaged only at the end."
 )
-STRENGTH_TOOLTIP = "Share of the synchronization that is applied, 0..1: 0 is the same as off, 1 is all. Does nothing with fused and sequential."
+STRENGTH_TOOLTIP = (
+    "How much synchronization to apply: 0 is the same as off, 1 is full. Has no effect with fused and sequential."
+)
 
 
 def video_or_images(name: str, tooltip: str) -> io.MultiType.Input:
@@ -39,7 +41,7 @@ def shape_inputs() -> list[io.Input]:
             default=128,
             min=0,
             max=8192,
-            tooltip="Width of every cell in pixels. The bundled model knows 128x72 best. 0: follows height, or the source.",
+            tooltip="Width of every cell in pixels. The bundled model works best at 128x72. 0: follows height, or the source.",
         ),
         io.Int.Input(
             "height",
@@ -52,14 +54,14 @@ def shape_inputs() -> list[io.Input]:
             "fit",
             options=FITS,
             default="crop",
-            tooltip="Other aspect ratios: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
+            tooltip="If the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
         ),
         io.Combo.Input(
             "pick",
             options=PICKS,
             default="even",
             advanced=True,
-            tooltip="Which frames: even takes them spread over the whole video, first takes those at the start.",
+            tooltip="Which frames to use: even spreads them over the whole video, first takes them from the start.",
         ),
         io.Float.Input(
             "fps",
@@ -68,7 +70,7 @@ def shape_inputs() -> list[io.Input]:
             max=240.0,
             step=0.01,
             advanced=True,
-            tooltip="Frames per second along time. 0: from the video, so that it plays at its own speed (24 for images).",
+            tooltip="Frames per second along time. 0: keep the video's own speed (24 for images).",
         ),
     ]
 

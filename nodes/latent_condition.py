@@ -28,21 +28,23 @@ from ..host.vae import vae_codec
 from .inputs import ENCODING_TOOLTIP, TILED_TOOLTIP
 
 NODE_TOOLTIPS = {
-    "model": "The video model that will sample: it decides how known cells are told, and which VAE fits.",
+    "model": "The video model that will sample: it decides how known cells are passed to it, and which VAE fits.",
     "vae": "The model's own VAE.",
-    "positive": "Prompt of what is wanted. Both streams get it, unless positive_view is connected.",
-    "negative": "Prompt of what is not wanted.",
-    "known_cells": "How the model is told about known cells, beside the mask that keeps them. auto: as its weights were trained: "
-    "image to video for those checkpoints and Fun-InP, vace for VACE, noise mask only for text to video.",
-    "hold_back": "Only with confidence: how much a sure cell is left as the guess has it, 0..1. 0 redoes all unknown cells alike; "
-    "1 leaves perfectly sure places alone. Put the host's Differential Diffusion on the model for a clean effect.",
-    "vace_strength": "Weight of VACE's own layers, for VACE models only. 1 is as trained.",
+    "positive": "What you want to see. Both streams get it, unless positive_view is connected.",
+    "negative": "What you do not want to see.",
+    "known_cells": "How the model is told about known cells, besides the mask that preserves them. auto: as its "
+    "weights were trained: image to video for those checkpoints and Fun-InP, vace for VACE, noise "
+    "mask only for text to video.",
+    "hold_back": "Only with confidence: how much a sure cell is left as the guess has it, 0..1. 0 redoes all "
+    "unknown cells alike; 1 leaves perfectly sure places alone. Use ComfyUI's Differential Diffusion "
+    "on the model for a clean effect.",
+    "vace_strength": "Weight of VACE's own layers, for VACE models only. 1 is the trained strength.",
     "guess": "A grid of the same size, for example from 4Real Transport Fill, that unknown cells start from. Needed when the "
     "sampler's denoise is below 1, without effect at 1.",
     "confidence": "How sure the guess is: one image per cell, from 4Real Transport Fill. See hold_back.",
     "positive_view": "Another positive prompt for the view stream, for example 'a frozen moment, the camera orbits'.",
     "negative_view": "Another negative prompt for the view stream.",
-    "clip_vision_output": "Of the shared first frame, for Wan 2.1 image-to-video models, which want one.",
+    "clip_vision_output": "From the shared first frame, for Wan 2.1 image-to-video models, which need it.",
 }
 
 
@@ -54,8 +56,9 @@ class FourRealLatentGridConditioning(io.ComfyNode):
             node_id="FourRealLatentGridConditioning",
             display_name="4Real Latent Grid Conditioning",
             category="4Real/sampling",
-            description="Turn a grid into latents, mask and conditioning of a latent video model (Wan, LTX, Hunyuan ...), so that the "
-            "host's samplers fill its unknown cells. For 4Real models use 4Real Grid Conditioning.",
+            description="Turns a grid into latents, mask and conditioning for a latent video model (Wan, LTX, "
+            "Hunyuan ...), so that ComfyUI's samplers can fill its unknown cells. For 4Real models use "
+            "4Real Grid Conditioning.",
             search_aliases=["4d", "wan", "ltx", "hunyuan", "vace", "image to video grid"],
             inputs=[
                 io.Model.Input("model", tooltip=tip["model"]),

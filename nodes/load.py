@@ -29,7 +29,7 @@ class FourRealLoadModel(io.ComfyNode):
                     options=["auto", *PRECISIONS],
                     default="auto",
                     advanced=True,
-                    tooltip="Number format of the network. auto: bfloat16 where this machine computes it fast, else float32.",
+                    tooltip="Numerical precision of the network. auto: bfloat16 where it is fast on this machine, otherwise float32.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The grid model, ready for 4Real Sampler or 4Real Grid Conditioning.")],

@@ -14,7 +14,7 @@ class FourRealPath(io.ComfyNode):
             node_id="FourRealPath",
             display_name="4Real Path",
             category="4Real/view",
-            description="Draw a path through view and time over the grid's pictures, and see the video that it makes beside it. "
+            description="Draw a path through view and time over the grid's pictures; preview the video beside it. "
             "4Real Grid to Video cuts that video out of a grid.",
             search_aliases=["4d", "bullet time", "camera path", "trajectory", "curve", "draw"],
             is_output_node=True,

@@ -17,8 +17,8 @@ class FourRealGridPlayer(io.ComfyNode):
             node_id="FourRealGridPlayer",
             display_name="4Real Grid Player",
             category="4Real/view",
-            description="Play a grid in the node: drag sideways through time and up and down through views. Cells marked as "
-            "bad come out unknown, so that 4Real Sampler makes just those again.",
+            description="Play a grid in the node: drag sideways through time and up and down through views. Cells "
+            "marked as bad come out as unknown, so that 4Real Sampler regenerates only those.",
             search_aliases=["4d", "bullet time", "scrub", "viewer", "inpaint cells"],
             is_output_node=True,
             inputs=[
@@ -28,19 +28,20 @@ class FourRealGridPlayer(io.ComfyNode):
                     default="[]",
                     socketless=True,
                     extra_dict={"hidden": True},
-                    tooltip="JSON list of [view, time], written by the player: the cells that are to be made again.",
+                    tooltip="JSON list of [view, time], written by the player: the cells to regenerate.",
                 ),
             ],
             outputs=[
                 Grid.Output(
                     "to_redo",
-                    tooltip="The grid with the marked cells unknown and all others known: 4Real Sampler and 4Real Grid "
-                    "Conditioning fill just those.",
+                    tooltip="The grid with the marked cells unknown and all others known: 4Real Sampler and 4Real "
+                    "Grid Conditioning fill only those.",
                 ),
                 io.Mask.Output(
                     "marked",
-                    tooltip="The marked cells as one mask with a pixel per cell, views downwards and times rightwards: for redo of "
-                    "4Real Sampler, which then also remembers which cells were given at first.",
+                    tooltip="The marked cells as one mask with a pixel per cell, views from top to bottom and "
+                    "times from left to right: for redo of 4Real Sampler, which then also keeps track of "
+                    "the cells that were given originally.",
                 ),
             ],
             hidden=[io.Hidden.unique_id],

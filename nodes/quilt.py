@@ -16,8 +16,8 @@ WRONG_WAY = "the cameras say that these views go the other way: change right_to_
 
 def _layouts() -> list[io.DynamicCombo.Option]:
     own = [
-        io.Int.Input("tiles_across", default=8, min=1, max=64, tooltip="How many tiles lie side by side."),
-        io.Int.Input("tiles_up", default=6, min=1, max=64, tooltip="How many tiles lie on top of each other."),
+        io.Int.Input("tiles_across", default=8, min=1, max=64, tooltip="Tiles per row."),
+        io.Int.Input("tiles_up", default=6, min=1, max=64, tooltip="Tiles per column."),
         io.Int.Input("tile_width", default=420, min=2, max=8192, tooltip="Width of each tile in pixels."),
         io.Int.Input("tile_height", default=560, min=2, max=8192, tooltip="Height of each tile in pixels."),
     ]
@@ -32,7 +32,7 @@ class FourRealQuilt(io.ComfyNode):
             node_id="FourRealQuilt",
             display_name="4Real Light-Field Quilt",
             category="4Real/view",
-            description="Neighbouring views of a grid as tiles of one picture or video, as Looking Glass displays show them in 3D.",
+            description="Neighbouring views of a grid as tiles of one picture or video, for Looking Glass 3D displays.",
             search_aliases=["looking glass", "hologram", "lightfield", "3d"],
             is_output_node=True,
             inputs=[
@@ -40,7 +40,7 @@ class FourRealQuilt(io.ComfyNode):
                 io.DynamicCombo.Input(
                     "layout",
                     options=_layouts(),
-                    tooltip="one tile per view: as many tiles as views, at the cells' size. A display: its own tiles and size. own: yours.",
+                    tooltip="one tile per view: as many tiles as views, at the cells' size. A display: its own tiles and size. own: your own numbers.",
                 ),
                 io.Int.Input(
                     "first_view", default=0, min=0, max=1023, tooltip="The first view to show, counted from 0."
@@ -54,19 +54,19 @@ class FourRealQuilt(io.ComfyNode):
                 io.Boolean.Input(
                     "right_to_left",
                     default=False,
-                    tooltip="Turn on when view 0 stands on the right of the others, or when near and far look exchanged.",
+                    tooltip="Turn on if view 0 is the rightmost, or if near and far look swapped.",
                 ),
                 io.Combo.Input(
                     "between",
                     options=BETWEEN,
                     default=BETWEEN[0],
-                    tooltip="With more tiles than views: repeat shows the nearest view again, blend mixes the two around (double edges).",
+                    tooltip="If there are more tiles than views: repeat shows the nearest view again, blend mixes the two neighbours (double edges).",
                 ),
                 io.Combo.Input(
                     "fit",
                     options=FITS,
                     default="crop",
-                    tooltip="Other aspect ratios than the display's: crop cuts the sides, pad adds black bars, stretch distorts.",
+                    tooltip="If the aspect ratio differs from the display's: crop cuts the sides, pad adds black bars, stretch distorts.",
                 ),
                 io.String.Input(
                     "filename_prefix",

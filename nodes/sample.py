@@ -15,8 +15,8 @@ from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 from .inputs import GUESS_TOOLTIP, STRENGTH_TOOLTIP, SYNC_TOOLTIP
 
 REDO_TOOLTIP = (
-    "Cells to sample again, from marked of 4Real Grid Player or as a mask of your own: one per cell, view by view. All other "
-    "filled cells are held exactly."
+    "Cells to sample again: the marked output of 4Real Grid Player, or a mask of your own, one per cell, view by "
+    "view. All other filled cells stay exactly as they are."
 )
 TILE_TOOLTIP = (
     "Fills the grid in tiles of at most this many views and times, for grids larger than the model was trained on. "
@@ -47,26 +47,26 @@ class FourRealSampler(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Start of the noise. Each cell has its own: adding a view or a time leaves the others' alone.",
+                    tooltip="Random seed of the noise. Adding a view or time does not change other cells' noise.",
                 ),
                 io.Int.Input(
                     "steps",
                     default=16,
                     min=1,
                     max=1000,
-                    tooltip="Sampling steps; time grows with them. With the bundled model 4 are as good as 16.",
+                    tooltip="Sampling steps; more take longer. With the bundled model 4 are as good as 16.",
                 ),
                 io.Combo.Input(
                     "sampler",
                     options=comfy.samplers.SAMPLER_NAMES,
                     default="euler",
-                    tooltip="The host's sampling method.",
+                    tooltip="ComfyUI's sampling method.",
                 ),
                 io.Combo.Input(
                     "scheduler",
                     options=comfy.samplers.SCHEDULER_NAMES,
                     default="simple",
-                    tooltip="How the steps are spread between noise and clean picture.",
+                    tooltip="How the steps are distributed from noise to the clean picture.",
                 ),
                 io.Float.Input(
                     "cfg",
@@ -82,7 +82,7 @@ class FourRealSampler(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="1 starts from pure noise. Below 1 starts from the guess and changes it less and less; 0 returns it.",
+                    tooltip="1 starts from pure noise. Lower values start from the guess and change it less; 0 returns it.",
                 ),
                 Grid.Input("guess", optional=True, tooltip=GUESS_TOOLTIP),
                 io.Mask.Input("redo", optional=True, tooltip=REDO_TOOLTIP),

@@ -45,7 +45,7 @@ def _path_inputs() -> dict[str, list[io.Input]]:
                 "positions",
                 default="[[0, 0], [0, 1], [0.5, 1], [1, 1]]",
                 multiline=True,
-                tooltip="JSON list of [view, time] positions, one per frame of the video. Fractions blend the cells around.",
+                tooltip="JSON list of [view, time] positions, one per frame of the video. Fractions blend neighbouring cells.",
             )
         ],
     }
@@ -58,7 +58,7 @@ class FourRealGridToVideo(io.ComfyNode):
             node_id="FourRealGridToVideo",
             display_name="4Real Grid to Video",
             category=CATEGORY,
-            description="A video along a path through view x time: bullet time, one view, one moment, or your own path.",
+            description="Cuts a video along a path through view and time: bullet time, one view, one moment, or your own path.",
             search_aliases=["4d", "bullet time", "orbit"],
             inputs=[
                 Grid.Input("grid", tooltip=GRID_TOOLTIP),
@@ -74,12 +74,12 @@ class FourRealGridToVideo(io.ComfyNode):
                     min=0.0,
                     max=240.0,
                     step=0.01,
-                    tooltip="Frames per second of the video. 0: the grid's own, or those of camera_path.",
+                    tooltip="Frames per second of the video. 0: the grid's own rate, or that of camera_path.",
                 ),
                 DrawnPath.Input(
                     "camera_path",
                     optional=True,
-                    tooltip="A path drawn in 4Real Path. Where it is connected, the choice of path does not matter.",
+                    tooltip="A path drawn in 4Real Path. When connected, it overrides path.",
                 ),
             ],
             outputs=[
@@ -108,7 +108,7 @@ class FourRealContactSheet(io.ComfyNode):
             node_id="FourRealContactSheet",
             display_name="4Real Contact Sheet",
             category=CATEGORY,
-            description="The whole grid in one picture: views downwards, times rightwards, known cells framed.",
+            description="The whole grid in one picture: views from top to bottom, times from left to right, known cells framed.",
             inputs=[
                 Grid.Input("grid", tooltip=GRID_TOOLTIP),
                 io.Int.Input(
@@ -116,7 +116,7 @@ class FourRealContactSheet(io.ComfyNode):
                     default=2048,
                     min=0,
                     max=16384,
-                    tooltip="Longer side of the picture at most, in pixels; larger grids are scaled down. 0: full size.",
+                    tooltip="Maximum length of the picture's longer side, in pixels; larger grids are scaled down. 0: full size.",
                 ),
                 io.Boolean.Input(
                     "mark_known", default=True, tooltip="Draw a thin bright frame around the cells that were given."

@@ -32,17 +32,21 @@ class FourRealStereo(io.ComfyNode):
                     default=1,
                     min=-1023,
                     max=1023,
-                    tooltip="How many views lie from the left eye's to the right eye's: more is deeper. Negative when views go from right to "
-                    "left; try it when near and far look exchanged.",
+                    tooltip="How many views apart the two eyes are: more gives more depth. Negative if the views "
+                    "run from right to left; try it if near and far look swapped.",
                 ),
                 io.Int.Input(
-                    "time", default=EVERY, min=EVERY, max=1023, tooltip="The time, counted from 0. -1: time runs."
+                    "time",
+                    default=EVERY,
+                    min=EVERY,
+                    max=1023,
+                    tooltip="The time, counted from 0. -1: all times, as a video.",
                 ),
                 io.Combo.Input(
                     "viewing",
                     options=list(VIEWINGS),
                     default=VIEWINGS[0],
-                    tooltip="parallel: the left eye's picture on the left, for headsets and screens. cross-eyed: exchanged, for bare eyes.",
+                    tooltip="parallel: the left eye's picture on the left, for headsets and screens. cross-eyed: swapped, for bare eyes.",
                 ),
                 io.Boolean.Input(
                     "half_width",

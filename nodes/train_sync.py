@@ -16,17 +16,17 @@ from .inputs import whole_number
 TOOLTIPS = {
     "model": "The video model to train layers for, as 4Real Two-Stream would get it, with its LoRAs. It is not changed.",
     "positive": "What the footage shows, in general words. Both streams get it, unless positive_view is connected.",
-    "name": "Name of the run and of its file in models/fourreal_sync. The same name again goes on where it stopped.",
+    "name": "Name of the run and of its file in models/fourreal_sync. The same name continues where it stopped.",
     "sync": "soft: each stream keeps its own features and gets its own correction (best in the paper). hard: both get the same features.",
-    "rank": "Size of what each layer can learn. Higher learns more, needs more memory and more footage. 0: full matrices, small models only.",
-    "steps": "Training steps. Raise it and run again to go on.",
+    "rank": "Capacity of each layer. Higher learns more but needs more memory and more footage. 0: full matrices, small models only.",
+    "steps": "Training steps. Raise it and run again to continue.",
     "learning_rate": "Size of the steps. Lower it when the loss jumps.",
-    "seed": "Start of everything random.",
-    "grids_per_step": "Grids whose gradients are averaged in one step: steadier and that much slower; memory stays the same.",
+    "seed": "Random seed.",
+    "grids_per_step": "Grids averaged in one step: more is steadier and proportionally slower; memory stays the same.",
     "save_every": "Steps between saved states. A cancelled run also saves.",
     "sheet_steps": "Sampling steps of the grids in the picture, before and after training. 0: no samples.",
-    "precision": "Number format that the model computes in. auto: its own, with bfloat16 instead of float16. Layers are float32 always.",
-    "checkpointing": "Compute each block twice instead of keeping what is in it: far less memory, about a quarter more time.",
+    "precision": "Numerical precision of the model. auto: its own, with bfloat16 instead of float16. The layers are always float32.",
+    "checkpointing": "Recompute each block instead of storing what is in it: far less memory, about a quarter more time.",
     "positive_view": "Another prompt for the view stream, for example 'a frozen moment, the camera orbits'.",
     "negative": "The negative prompt that you sample with. One draw in ten trains with it, because guidance runs it through the layers too.",
     "negative_view": "Another negative prompt for the view stream.",
@@ -42,8 +42,9 @@ class FourRealTrainSync(io.ComfyNode):
             node_id="FourRealTrainSync",
             display_name="4Real Train Sync",
             category="4Real/training",
-            description="Train synchronization layers for a video model (Wan, LTXV, HunyuanVideo, Mochi) from encoded footage. The "
-            "model itself stays as it is. Connect sync_layers to 4Real Two-Stream, or load the file with 4Real Load Sync.",
+            description="Train synchronization layers for a video model (Wan, LTXV, HunyuanVideo, Mochi) from "
+            "encoded footage. The model itself is not changed. Connect sync_layers to 4Real "
+            "Two-Stream, or load the file with 4Real Load Sync.",
             search_aliases=["4d", "train", "soft sync", "finetune", "synchronize views"],
             is_output_node=True,
             inputs=[
@@ -74,11 +75,9 @@ class FourRealTrainSync(io.ComfyNode):
                 Sync.Output(
                     "sync_layers", tooltip="The trained layers, for the sync_layers input of 4Real Two-Stream."
                 ),
-                io.Custom("LOSS_MAP").Output(
-                    "loss", tooltip="The error of every step, for the host's Plot Loss Graph."
-                ),
+                io.Custom("LOSS_MAP").Output("loss", tooltip="The error of every step, for ComfyUI's Plot Loss Graph."),
                 io.Image.Output(
-                    "sheet", tooltip="One grid as untrained layers make it, as the trained ones do, and the truth."
+                    "sheet", tooltip="One grid made with untrained layers, with the trained ones, and the original."
                 ),
                 io.String.Output("file", tooltip="The file's name in models/fourreal_sync."),
             ],

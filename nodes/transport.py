@@ -13,15 +13,16 @@ class FourRealTransportFill(io.ComfyNode):
             node_id="FourRealTransportFill",
             display_name="4Real Transport Fill",
             category="4Real/sampling",
-            description="Fill unknown cells by carrying the motion seen at the known view along the parallax seen at the "
-            "known time. Needs no model; a preview, a baseline, and a guess for samplers to start from.",
+            description="Fill unknown cells by carrying the motion seen at the known view along the parallax seen "
+            "at the known time. Needs no model: use it as a preview, a baseline, or a starting guess "
+            "for samplers.",
             search_aliases=["optical flow", "4d", "bullet time"],
             inputs=[Grid.Input("grid", tooltip=GRID_TOOLTIP + " Any size; runs on the CPU.")],
             outputs=[
                 Grid.Output("grid", tooltip="The filled grid; known cells exactly as they were."),
                 io.Image.Output(
                     "confidence",
-                    tooltip="How sure each pixel is, black to white, one image per cell, all times of view 0 first.",
+                    tooltip="How sure each pixel is, black (unsure) to white (sure): one image per cell, view by view.",
                 ),
             ],
         )

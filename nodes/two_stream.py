@@ -10,7 +10,7 @@ from ..host.two_stream.trained import AUTO, plan_for
 from ..host.types import Sync, tell
 from .inputs import STRENGTH_TOOLTIP, SYNC_TOOLTIP
 
-LAYERS_TOOLTIP = "Trained layers from 4Real Load Sync. They must have been trained on this model; other kinds than theirs run without them."
+LAYERS_TOOLTIP = "Trained layers from 4Real Load Sync. They must have been trained on this model, and are used when sync is auto or their own kind."
 
 
 def share(name: str, default: float, tooltip: str) -> io.Float.Input:
@@ -32,7 +32,7 @@ class FourRealTwoStream(io.ComfyNode):
             ),
             search_aliases=["4d", "wan grid", "synchronize views"],
             inputs=[
-                io.Model.Input("model", tooltip="A model from 4Real Load Model, or a video model of the host."),
+                io.Model.Input("model", tooltip="A model from 4Real Load Model, or one of ComfyUI's video models."),
                 io.Combo.Input("sync", options=[AUTO, *SYNC_KINDS], default=AUTO, tooltip=SYNC_TOOLTIP),
                 io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
                 io.Combo.Input(
@@ -40,15 +40,15 @@ class FourRealTwoStream(io.ComfyNode):
                     options=list(OUTPUTS),
                     default="mean",
                     advanced=True,
-                    tooltip="Which stream's prediction moves the sample. mean is normal; the others are for comparisons.",
+                    tooltip="Which stream's prediction is used. Use mean; the others are for comparison.",
                 ),
-                share("first_layer", 0.0, "Streams are synchronized from this share of the model's depth on, 0..1."),
-                share("last_layer", 1.0, "Streams are synchronized up to this share of the model's depth, 0..1."),
-                share("start_percent", 0.0, "Streams are synchronized from this share of the sampling on, 0..1."),
+                share("first_layer", 0.0, "Synchronize from this fraction of the model's depth, 0 to 1."),
+                share("last_layer", 1.0, "Synchronize up to this fraction of the model's depth, 0 to 1."),
+                share("start_percent", 0.0, "Synchronize from this fraction of the sampling, 0 to 1."),
                 share(
                     "end_percent",
                     1.0,
-                    "Streams are synchronized up to this share of the sampling, 0..1; then they are as with off.",
+                    "Synchronize up to this fraction of the sampling, 0 to 1; after it the streams run as with off.",
                 ),
                 Sync.Input("sync_layers", optional=True, tooltip=LAYERS_TOOLTIP),
             ],
