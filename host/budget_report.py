@@ -38,7 +38,7 @@ def verdict(peak: int, weights: int, free: int, on_cpu: bool) -> str:
         return "It fits."
     if budget.FACTOR * peak <= free:
         outside = budget.FACTOR * peak + beside - free
-        return f"It fits if the host keeps {_gib(outside)} of the weights in main memory, which is slower."
+        return f"It fits if ComfyUI keeps {_gib(outside)} of the weights in main memory, which is slower."
     return "It does not fit."
 
 

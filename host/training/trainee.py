@@ -90,7 +90,7 @@ def _copy_with_gradients(model: Any) -> Any:
     if again and model.cached_patcher_init is None:
         raise ValueError(
             "expected a model that can be loaded once more for training, got one whose loader does not say how: "
-            "load it with the host's Load Diffusion Model or Load Checkpoint"
+            "load it with ComfyUI's Load Diffusion Model or Load Checkpoint"
         )
     return model.clone(disable_dynamic=True, force_deepcopy=again)
 
@@ -177,7 +177,7 @@ def expect_trainable(model: Any) -> tuple[str, int, int]:
     """(family, token width, number of blocks) of a MODEL that layers can be trained for; ValueError for all others."""
     if isinstance(model.model, GridBaseModel):
         raise ValueError(
-            "expected a video model of the host, got a 4Real model: train its layers with scripts/train.py, see docs/training.md"
+            "expected one of ComfyUI's video models, got a 4Real model: train its layers with scripts/train.py, see docs/training.md"
         )
     network = model.get_model_object("diffusion_model")
     family, size, depth = backbone_of(network).sizes(network)
