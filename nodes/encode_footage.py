@@ -12,7 +12,7 @@ from .inputs import ENCODING_TOOLTIP, TILED_TOOLTIP, whole_number
 TOOLTIPS = {
     "model": "The video model that layers will be trained for: it decides how known cells are passed to it.",
     "vae": "The model's own VAE.",
-    "name": "Name of the footage's folder in output/fourreal_footage. Footage already encoded there in the same way is reused.",
+    "name": "Name of the footage's folder in output/fourreal_footage. What was already encoded there in the same way is reused.",
     "videos": "Folders or files of ordinary videos, one per line, inside the input folder. Each becomes pseudo-4D grids: every view is "
     "the same stretch, seen through a 2D warp that grows from view to view.",
     "captures": "Folders of multi-view captures, one per line: inside, folders with one video or image folder per view, all in step.",

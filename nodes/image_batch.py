@@ -79,7 +79,7 @@ class FourRealImagesToGrid(io.ComfyNode):
                 io.Mask.Input(
                     "known",
                     optional=True,
-                    tooltip="Which cells are known, one mask per image; one white pixel is enough. Without it: all cells, or those known in like.",
+                    tooltip="Which cells are known, one mask per image; one white pixel is enough. Without it: all, or those known in like.",
                 ),
             ],
             outputs=[Grid.Output("grid", tooltip="The grid.")],
