@@ -290,7 +290,7 @@ def _estimate(scene: Scene, placed, views, source: Sequence[int], size, fit: str
     height, width = source
     pixels = np.diag([width / (2 * scene.centre[0]), height / (2 * scene.centre[1]), 1.0])
     if size is not None:
-        scale_y, scale_x, shift_y, shift_x = fit_scale_and_shift(height, width, *size, fit)
+        scale_y, scale_x, shift_y, shift_x = fit_scale_and_shift(height, width, size[0], size[1], fit)
         pixels = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y], [0, 0, 1]]) @ pixels
     lenses = np.stack([pixels @ [[f, 0, scene.centre[0]], [0, f, scene.centre[1]], [0, 0, 1]] for f in scene.focals])
     guessed = [number for number, view in enumerate(views) if view not in set(placed)]

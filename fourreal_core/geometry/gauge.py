@@ -45,9 +45,10 @@ def arc_degrees(cameras: Cameras) -> float:
 def field_of_view(cameras: Cameras, height: int, width: int) -> tuple[float, float]:
     """(horizontal, vertical) field of view of the first view in degrees, for cells of this size."""
     lens = cameras.intrinsics[0].double()
-    return tuple(
+    across, up = (
         float(np.degrees(2 * np.arctan(0.5 * side / lens[axis, axis]))) for axis, side in ((0, width), (1, height))
     )
+    return across, up
 
 
 def between(poses: np.ndarray, lenses: np.ndarray, frames: Sequence[int], frame: int) -> tuple[np.ndarray, np.ndarray]:

@@ -66,7 +66,7 @@ def working_frame(frame_HWC: np.ndarray, scale: float) -> np.ndarray:
 
 def find_features(grey: np.ndarray) -> Features:
     """SIFT (Lowe 2004) with the square roots of Arandjelovic and Zisserman (CVPR 2012), at most MOST_FEATURES."""
-    sift = cv2.SIFT_create(nfeatures=MOST_FEATURES, contrastThreshold=CONTRAST, enable_precise_upscale=True)
+    sift = cv2.SIFT.create(nfeatures=MOST_FEATURES, contrastThreshold=CONTRAST, enable_precise_upscale=True)
     keypoints, descriptors = sift.detectAndCompute(grey, None)
     if descriptors is None or len(keypoints) == 0:
         return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
