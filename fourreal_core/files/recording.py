@@ -125,7 +125,7 @@ class Measured:
                 check_memory(len(wanted), *(size or shape), self.name)
                 cells = torch.empty(len(wanted), *(size or shape), 3, dtype=torch.uint8)
             cells[[place for place, other in enumerate(numbers) if other == number]] = _fitted(
-                picture, *cells.shape[1:3], fit
+                picture, cells.shape[1], cells.shape[2], fit
             )
             if picture.remark and picture.remark not in remarks:
                 remarks.append(picture.remark)
@@ -207,8 +207,8 @@ def check_memory(count: int, height: int, width: int, name: str) -> None:
 def _source(recording: Recording) -> Stills | Animation | Stream:
     if recording.video is None:
         return Stills(recording.name, recording.images)
-    is_path = isinstance(recording.video, Path)
-    if (not is_path or recording.video.is_file()) and is_animation(recording.video):
+    is_file = not isinstance(recording.video, Path) or recording.video.is_file()
+    if is_file and is_animation(recording.video):
         return Animation(recording.video, recording.name)
     return Stream(recording.video, recording.name, recording.start, recording.duration)
 

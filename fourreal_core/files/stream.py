@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.stream import Disposition
 
 from .hdr import NAMES, needs_mapping, to_bt709
 from .stills import IMAGE_FOLDER_FPS, MAX_PIXELS, Picture, Report, over_black
@@ -174,10 +175,11 @@ class Stream:
     def _decoded_index(self) -> _Index:
         """By decoding every frame and keeping none."""
         with self._open() as (container, stream):
-            stamps = [frame.pts for frame in self._inside(container, stream)]
-        self.counted = len(stamps)
-        ordered = None not in stamps and all(earlier < later for earlier, later in itertools.pairwise(stamps))
-        return _Index(tuple(stamps) if ordered and stamps else None)
+            found = [frame.pts for frame in self._inside(container, stream)]
+        self.counted = len(found)
+        stamps = tuple(stamp for stamp in found if stamp is not None)
+        ordered = len(stamps) == len(found) and all(earlier < later for earlier, later in itertools.pairwise(stamps))
+        return _Index(stamps if ordered and stamps else None)
 
     def _inside(self, container, stream) -> Iterator[av.VideoFrame]:
         first, last = self._window(stream.time_base)
@@ -245,7 +247,7 @@ class Stream:
         if frame.width * frame.height > MAX_PIXELS:
             raise ValueError(f"expected frames of one size in {self.name}, got one of {frame.width}x{frame.height}.")
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
-        size = {}
+        size: dict[str, Any] = {}
         if abs(self.shape - 1) > SQUARE and 1 / MOST_STRETCHED < self.shape < MOST_STRETCHED:
             size = {"width": max(1, round(frame.width * self.shape)), "height": frame.height}
         if any(part.is_alpha for part in frame.format.components) or frame.format.name == "pal8":
@@ -291,7 +293,7 @@ def _rate(times: list[float] | None, said: float) -> float:
 
 
 def _is_cover(stream) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _hdr_remark(name: str, transfer: int) -> str:

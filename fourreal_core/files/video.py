@@ -161,7 +161,9 @@ def _fit_boxes(
 
 def fit_pixels(pixels_HW3: np.ndarray, height: int, width: int, fit: str = "crop") -> Tensor:
     """One decoded frame [H, W, 3], uint8 or uint16, brought to [height, width, 3] as fit_frames does it: uint8, or float32 in 0..1."""
-    (top, left, crop_height, crop_width), inner = _fit_boxes(*pixels_HW3.shape[:2], height, width, fit)
+    (top, left, crop_height, crop_width), inner = _fit_boxes(
+        pixels_HW3.shape[0], pixels_HW3.shape[1], height, width, fit
+    )
     cropped_HW3 = pixels_HW3[top : top + crop_height, left : left + crop_width]
     wide = pixels_HW3.dtype == np.uint16
     fitted_HW3 = torch.zeros(height, width, 3, dtype=torch.float32 if wide else torch.uint8)
