@@ -1,19 +1,21 @@
 """Grids on disk: one safetensors file, lossless, self-describing, safe to open from a stranger. Name it `something.grid.safetensors`.
 
 Layout: tensors `frames` (uint8 where that is exact, else float32) [V, T, H, W, 3], `known` uint8 [V, T] and, with cameras, float32
-`world_to_camera` [V, 4, 4] and `intrinsics` [V, 3, 3]; header metadata `format`, `version`, and `grid`: JSON with fps and provenance.
+`world_to_camera` [V, 4, 4] and `intrinsics` [V, 3, 3]; header metadata `format`, `version`, `grid`: JSON with fps and
+provenance, and `sha256`: of the tensors and of that JSON. Equal grids give equal files.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .files.atomic import write_tensors
+from .files.atomic import checksum, write_tensors
 from .files.video import MAX_SIDE
 from .grid import MAX_LENGTH, Cameras, FrameGrid
 
@@ -35,11 +37,7 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
     Raises GridFileError when the folder is missing, the disk refuses, or the provenance exceeds 1 MB as JSON.
     """
     file = Path(file)
-    described = json.dumps({"fps": grid.fps, "provenance": grid.provenance}, allow_nan=False)
-    if len(described) > MAX_METADATA:
-        raise GridFileError(
-            f"expected provenance of at most {MAX_METADATA} characters as JSON, got {len(described)}: store less of it."
-        )
+    described = _description(grid.fps, grid.provenance)
     if not file.parent.is_dir():
         raise GridFileError(f"expected the folder {file.parent} to exist: create it before saving {file.name}.")
     if file.is_dir():
@@ -48,9 +46,19 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
     if grid.cameras is not None:
         tensors |= {"world_to_camera": grid.cameras.world_to_camera, "intrinsics": grid.cameras.intrinsics}
     try:
-        write_tensors(file, tensors, {"format": FORMAT, "version": VERSION, "grid": described})
-    except (OSError, SafetensorError) as error:
+        header = {"format": FORMAT, "version": VERSION, "grid": described, "sha256": checksum(tensors, described)}
+        write_tensors(file, tensors, header)
+    except OSError as error:
         raise GridFileError(f"expected to write the grid to {file}, writing failed: {error}.") from error
+
+
+def _description(fps: float, provenance: Mapping) -> str:
+    described = json.dumps({"fps": fps, "provenance": provenance}, allow_nan=False, sort_keys=True)
+    if len(described) > MAX_METADATA:
+        raise GridFileError(
+            f"expected provenance of at most {MAX_METADATA} characters as JSON, got {len(described)}: store less of it."
+        )
+    return described
 
 
 def load_grid(file: str | Path) -> FrameGrid:
@@ -65,15 +73,22 @@ def load_grid(file: str | Path) -> FrameGrid:
     try:
         _check_header_length(file)
         with safe_open(file, framework="pt", device="cpu") as opened:
-            fps, provenance = _read_description(opened.metadata() or {}, file.name)
+            header = opened.metadata() or {}
+            fps, provenance = _read_description(header, file.name)
             _check_tensors(opened, file.name)
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
     except (OSError, SafetensorError) as error:
         raise GridFileError(
             f"expected a grid file in {file.name}, reading failed ({error}): it is broken, cut short, or another kind of file."
         ) from error
+    if "sha256" in header and header["sha256"] != checksum(tensors, header["grid"]):  # older files have none
+        raise GridFileError(
+            f"expected {file.name} as it was saved, its checksum says that it was damaged since: copy it again."
+        )
     try:
-        return _grid(tensors, fps, provenance)
+        grid = _grid(tensors, fps, provenance)
+        _description(grid.fps, grid.provenance)  # what is loaded can be saved
+        return grid
     except ValueError as error:
         raise GridFileError(f"{file.name} holds no valid grid: {error}") from error
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .grid import FrameGrid
 
+MOST_TEXT = 2**20  # characters of marks
 MARKED = 0.5  # a pixel of a mask above this marks its cell
 
 
@@ -97,6 +98,8 @@ def _cells(text: str) -> list[tuple[int, int]]:
     problem = "expected marked cells as a JSON list of [view, time], for example [[2, 5]]"
     if not text.strip():
         return []
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"{problem}, got {len(text)} characters of them: clear the marks in the player.")
     try:
         cells = json.loads(text)
     except (ValueError, RecursionError) as error:

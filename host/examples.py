@@ -6,10 +6,11 @@ The host's Load Video and Load Image list the files of that folder only, and its
 import logging
 import os
 import shutil
-import uuid
 from pathlib import Path
 
 import folder_paths
+
+from ..fourreal_core.files.atomic import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,5 @@ def copy_if_missing(source: Path, target: Path) -> None:
     """The whole file or none. Raises OSError when the disk refuses."""
     if os.path.lexists(target):
         return
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
+    with whole_file(target) as part:
         shutil.copyfile(source, part)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -164,5 +164,11 @@ class GridModelConfig(comfy.supported_models_base.BASE):
     )
     supported_inference_dtypes = [torch.bfloat16, torch.float32]
 
+    def process_unet_state_dict_for_saving(self, state_dict):
+        raise ValueError(
+            "expected a model that ComfyUI's own Save Model can write; a 4Real model's file also says how the model is built: keep the "
+            "file that 4Real Load Model read, and use LoRAs as files of their own"
+        )
+
     def get_model(self, state_dict, prefix="", device=None):
         return GridBaseModel(self, device=device)

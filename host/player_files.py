@@ -1,18 +1,21 @@
 """A grid as JPEG atlases in the host's temp folder, for the browser: web/shared/payload.mjs reads their description."""
 
 import os
-import uuid
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import folder_paths
 
+from ..fourreal_core.files.atomic import whole_file
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.show.atlas import AtlasLayout, GridAtlases, grid_atlases
 from .types import counting_progress
 
 FOLDER = "fourreal_player"  # inside the host's temp folder
 OVERVIEW = "overview.jpg"
+MOST_BYTES = 2 * 2**30  # of all grids together; those looked at longest ago go first
 _written: WeakKeyDictionary[FrameGrid, dict] = WeakKeyDictionary()
 
 
@@ -23,6 +26,8 @@ def player_files(grid: FrameGrid) -> dict:
         atlases = grid_atlases(grid, on_view=counting_progress())
         _write(atlases)
         described = _written[grid] = _describe(grid, atlases)
+    with suppress(OSError):
+        os.utime(_folder(described["id"]))  # looked at now
     return described
 
 
@@ -36,14 +41,25 @@ def _write(atlases: GridAtlases) -> None:
     if (folder / OVERVIEW).is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    _make_room(folder)
     files = {_strip_name(view): strip for view, strip in enumerate(atlases.strips)} | {OVERVIEW: atlases.overview}
-    part = folder / f".{uuid.uuid4().hex}.part"
-    try:
-        for name, content in files.items():
+    for name, content in files.items():
+        with whole_file(folder / name) as part:
             part.write_bytes(content)
-            os.replace(part, folder / name)
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def _make_room(newest: Path) -> None:
+    """Removes the folders that were not looked at for longest, until all together take less than MOST_BYTES; `newest` stays."""
+    sizes = {}
+    for folder in newest.parent.iterdir():
+        with suppress(OSError):
+            sizes[folder] = (folder.stat().st_mtime, sum(file.stat().st_size for file in folder.iterdir()))
+    total = sum(size for _, size in sizes.values())
+    for folder in sorted(sizes.keys() - {newest}, key=sizes.__getitem__):
+        if total <= MOST_BYTES:
+            break
+        shutil.rmtree(folder, ignore_errors=True)
+        total -= sizes[folder][1]
 
 
 def _strip_name(view: int) -> str:

@@ -4,6 +4,7 @@ import torch
 from comfy_api.latest import io
 
 from ..fourreal_core.grid import FrameGrid, check_bytes
+from ..host.memory import expect_room
 from ..host.types import Grid
 
 
@@ -33,5 +34,8 @@ class FourRealEmptyGrid(io.ComfyNode):
     @classmethod
     def execute(cls, views, times, width, height, fps) -> io.NodeOutput:
         check_bytes(views, times, height, width)
+        expect_room(
+            views * times * height * width * 3 * 4, f"a grid of {views} views and {times} times of {width}x{height}"
+        )
         unknown = torch.zeros(views, times, dtype=torch.bool)
         return io.NodeOutput(FrameGrid(torch.zeros(views, times, height, width, 3), unknown, fps=fps))

@@ -5,6 +5,7 @@ import logging
 from comfy_api.latest import io
 
 from ..fourreal_core.sampling.latents import ENCODINGS
+from ..host.memory import expect_room
 from ..host.training.footage import KINDS_OF_FOOTAGE, encoded_footage, encoder_for, footage_paths, newest
 from ..host.types import Footage, counting_progress, tell
 from .inputs import ENCODING_TOOLTIP, TILED_TOOLTIP, whole_number
@@ -66,6 +67,9 @@ class FourRealEncodeFootage(io.ComfyNode):
     def execute(
         cls, model, vae, name, videos, captures, grids, views, times, width, height, encoding, grids_per_source, tiled
     ) -> io.NodeOutput:
+        expect_room(
+            views * times * height * width * 3 * 5, f"a grid of {views} views and {times} times of {width}x{height}"
+        )
         encoder = encoder_for(model, vae, tiled, encoding, times)
         texts, shape = (videos, captures, grids), (views, times, height, width)
         footage = encoded_footage(

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..fourreal_core.exchange.folders import IMAGE_KINDS, write_images, write_time_videos, write_view_videos
 from ..fourreal_core.exchange.nerfstudio import write_nerfstudio
 from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
+from ..host.choices import known_choice
 from ..host.clips import FITS
 from ..host.places import folder_problem, output_place, rig_folders
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
@@ -167,9 +168,9 @@ class FourRealSaveGridFolder(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, grid, layout, filename_prefix) -> io.NodeOutput:
+    def execute(cls, grid, filename_prefix, layout=None) -> io.NodeOutput:
         grid = expect_grid(grid)
+        chosen, settings = known_choice(layout, "layout", WRITERS)
         place = output_place(filename_prefix, grid.width, grid.height)
-        settings = {setting: value for setting, value in layout.items() if setting != "layout"}
-        WRITERS[layout["layout"]](grid, place.path, on_file=counting_progress(), **settings)
+        WRITERS[chosen](grid, place.path, on_file=counting_progress(), **settings)
         return io.NodeOutput(ui={"text": (os.path.join(place.subfolder, place.name),)})

@@ -5,6 +5,7 @@ from comfy_api.latest import io, ui
 from ..fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, write_quilts
 from ..fourreal_core.exchange.stereo import EVERY, stands_right_of
 from ..fourreal_core.grid import FrameGrid
+from ..host.choices import known_choice
 from ..host.clips import FITS
 from ..host.places import output_place
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
@@ -87,7 +88,7 @@ class FourRealQuilt(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, grid, layout, first_view, views, time, right_to_left, between, fit, filename_prefix
+        cls, grid, first_view, views, time, right_to_left, between, fit, filename_prefix, layout=None
     ) -> io.NodeOutput:
         grid = expect_grid(grid)
         chosen = _chosen_views(grid, first_view, views)
@@ -118,13 +119,14 @@ def _checked_time(grid: FrameGrid, time: int) -> int:
     return time
 
 
-def _layout(layout: dict, grid: FrameGrid, views: int) -> QuiltLayout:
-    if layout["layout"] == EVERY_VIEW:
+def _layout(layout: dict | None, grid: FrameGrid, views: int) -> QuiltLayout:
+    chosen, own = known_choice(layout, "layout", (EVERY_VIEW, *DEVICES, OWN))
+    if chosen == EVERY_VIEW:
         return one_tile_per_view(views, grid.height, grid.width)
-    if layout["layout"] == OWN:
-        width, height = layout["tile_width"], layout["tile_height"]
-        return QuiltLayout(layout["tiles_across"], layout["tiles_up"], width, height, width / height)
-    return DEVICES[layout["layout"]]
+    if chosen == OWN:
+        width, height = own["tile_width"], own["tile_height"]
+        return QuiltLayout(own["tiles_across"], own["tiles_up"], width, height, width / height)
+    return DEVICES[chosen]
 
 
 def _wrong_way(grid: FrameGrid, views: range, right_to_left: bool) -> bool:

@@ -22,6 +22,7 @@ TILE_TOOLTIP = (
     "Fills the grid in tiles of at most this many views and times, for grids larger than the model was trained on. "
     "Neighbouring tiles share one view or one time. 0: the whole grid at once."
 )
+MOST_SIGMAS = 100_000  # of a schedule, whose last `steps` are taken when denoise is below 1
 NOTHING_TO_REDO = (
     "no cell is marked and every cell is filled: the grid goes on as it came; mark cells in 4Real Grid Player"
 )
@@ -96,6 +97,11 @@ class FourRealSampler(io.ComfyNode):
     def execute(
         cls, model, grid, sync, strength, seed, steps, sampler, scheduler, cfg, denoise, guess=None, redo=None, tile=0
     ) -> io.NodeOutput:
+        if 0 < denoise < 1 and steps / denoise > MOST_SIGMAS:
+            raise ValueError(
+                f"expected a denoise of 0, or of at least {steps / MOST_SIGMAS:g} for {steps} steps, got {denoise:g}: the schedule would have "
+                f"{steps / denoise:.0f} steps, of which only the last {steps} are taken"
+            )
         grid, guess = expect_grid(grid), None if guess is None else expect_grid(guess, "guess")
         task = grid if redo is None else redo_task(grid, cells_from_mask(redo, (grid.views, grid.times)))
         if redo is not None and task.known.all():

@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..fourreal_core.paths import presets as paths
 from ..fourreal_core.paths.drawn import positions_along
 from ..fourreal_core.show.contact_sheet import contact_sheet
+from ..host.choices import known_choice
 from ..host.types import GRID_TOOLTIP, DrawnPath, Grid, expect_drawn_path, expect_grid, frames_to_video
 
 CATEGORY = "4Real/view"
@@ -89,14 +90,14 @@ class FourRealGridToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, grid, path, fps, camera_path=None) -> io.NodeOutput:
+    def execute(cls, grid, fps, path=None, camera_path=None) -> io.NodeOutput:
         grid = expect_grid(grid)
         shape = grid.views, grid.times
         if camera_path is not None:
             positions, own_fps = positions_along(expect_drawn_path(camera_path), shape), camera_path.fps
         else:
-            settings = {name: value for name, value in path.items() if name != "path"}
-            positions, own_fps = PRESETS[path["path"]](shape, **settings), grid.fps
+            chosen, settings = known_choice(path, "path", PRESETS)
+            positions, own_fps = PRESETS[chosen](shape, **settings), grid.fps
         frames_NHWC = paths.slice_grid(grid, positions)
         return io.NodeOutput(frames_to_video(frames_NHWC, fps or own_fps), frames_NHWC)
 

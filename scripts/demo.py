@@ -28,16 +28,29 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--fixed-view", type=Path, metavar="FILE", help="video: the scene moves, the camera stands still"
+        "--fixed-view",
+        type=Path,
+        metavar="FILE",
+        help="video or folder of images: the scene moves, the camera stands still",
     )
     parser.add_argument(
-        "--freeze-time", type=Path, metavar="FILE", help="video: the scene stands still, the camera moves"
+        "--freeze-time",
+        type=Path,
+        metavar="FILE",
+        help="video or folder of images: the scene stands still, the camera moves",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("output"), metavar="DIR", help="folder for the results (default: output)"
     )
     parser.add_argument("--views", type=count, metavar="N", help="views of the grid")
     parser.add_argument("--times", type=count, metavar="N", help="times of the grid")
+    parser.add_argument("--width", type=count, metavar="N", help="width of a cell in pixels")
+    parser.add_argument("--height", type=count, metavar="N", help="height of a cell (default: follows the videos)")
+    parser.add_argument(
+        "--fit",
+        choices=("crop", "pad", "stretch"),
+        help="other aspect ratios: cut the sides, add black bars, or distort",
+    )
     parser.add_argument("--steps", type=count, metavar="N", help="sampling steps; time grows with them")
     parser.add_argument(
         "--sync",

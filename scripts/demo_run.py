@@ -17,12 +17,13 @@ sys.path.insert(0, str(PACK))
 
 import torch
 
-from fourreal_core.files.recording import read_video
+from fourreal_core.files.recording import Measured, Recording
 from fourreal_core.files.video import write_video
 from fourreal_core.grid_file import load_grid
 from fourreal_core.paths.presets import fixed_view, slice_grid
 
 WORKFLOW = PACK / "workflows" / "two_videos_to_bullet_time.json"
+LARGEST = 1920  # pixels on the longer side of images that become a video
 RESULTS = {".png": "contact_sheet.png", ".mp4": "bullet_time.mp4", ".safetensors": "grid.grid.safetensors"}
 
 
@@ -36,18 +37,43 @@ def run(arguments: argparse.Namespace, environment: Environment) -> list[Path]:
     Raises InputProblem, or what starting the host and running the prompt raise (see comfyui.py).
     """
     try:
-        for file in (arguments.fixed_view, arguments.freeze_time):
-            read_video(file, frames=1)
+        videos = {
+            "4real_fixed_view.mp4": Measured(Recording.at(arguments.fixed_view)),
+            "4real_freeze_time.mp4": Measured(Recording.at(arguments.freeze_time)),
+        }
+        for video in videos.values():
+            video.read(range(1), (8, 8))
         arguments.output.mkdir(parents=True, exist_ok=True)
     except (ValueError, OSError) as problem:
         raise InputProblem(problem) from problem
     print("Starting ComfyUI ...", flush=True)
     with running_host(environment, cpu=not torch.cuda.is_available()) as host:
-        shutil.copyfile(arguments.fixed_view, host.base / "input" / "4real_fixed_view.mp4")
-        shutil.copyfile(arguments.freeze_time, host.base / "input" / "4real_freeze_time.mp4")
+        for (name, video), path in zip(videos.items(), (arguments.fixed_view, arguments.freeze_time)):
+            lay_out(path, video, host.base / "input" / name)
         prompt = prompt_for(arguments, host)
         outputs = host.run(prompt, Progress(prompt))
+        for remark in remarks(prompt, outputs):
+            print(f"Note: {remark}", file=sys.stderr)
         return collect(host.files(outputs), arguments.output)
+
+
+def lay_out(path: Path, video: Measured, target: Path) -> None:
+    """Put a video where ComfyUI finds it; what it is, its bytes say. A folder of images becomes one without loss, at a moderate size."""
+    if not path.is_dir():
+        shutil.copyfile(path, target)
+        return
+    height, width = video.size
+    scale = min(1.0, LARGEST / max(height, width))
+    frames, _ = video.read(range(video.length), (max(1, round(height * scale)), max(1, round(width * scale))))
+    lossless = target.with_suffix(".mkv")
+    write_video(lossless, frames, video.fps, lossless=True)
+    os.replace(lossless, target)
+
+
+def remarks(prompt: Prompt, outputs: dict) -> list[str]:
+    """What the node that builds the grid says of the videos."""
+    nodes = [key for key, node in prompt.items() if node["class_type"] == "FourRealBuildGrid"]
+    return [text for key in nodes for text in outputs.get(key, {}).get("text", ())]
 
 
 def prompt_for(arguments: argparse.Namespace, host: Host) -> Prompt:
@@ -55,10 +81,12 @@ def prompt_for(arguments: argparse.Namespace, host: Host) -> Prompt:
     try:
         prompt = workflow_to_prompt(json.loads(WORKFLOW.read_text(encoding="utf-8")), host.object_info())
         for class_type, names in (
-            ("FourRealBuildGrid", ("views", "times")),
+            ("FourRealBuildGrid", ("views", "times", "width", "height", "fit")),
             ("FourRealSampler", ("steps", "sync", "seed")),
         ):
             given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+            if class_type == "FourRealBuildGrid":
+                given = {"height": 0, **({"width": 0} if "height" in given else {}), **given}
             prompt = set_inputs(prompt, class_type, **given)
     except WorkflowProblem as problem:
         raise RunProblem(f"{WORKFLOW.name}: {problem}") from problem

@@ -7,8 +7,6 @@ Shape suffixes: V views, T times, N frames, H W pixels.
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..files.atomic import whole_file
 from ..files.video import write_video
 from ..grid import FrameGrid
 from .whole_folder import whole_folder
@@ -78,14 +77,11 @@ def write_image(file: Path, frame_HWC: Tensor) -> None:
     if kind not in IMAGE_KINDS:
         raise ValueError(f"expected images of kind {' or '.join(IMAGE_KINDS)}, got {kind!r}.")
     bytes_HWC: np.ndarray = (frame_HWC.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    part = file.with_name(f".{file.stem}.{uuid.uuid4().hex}.part.{kind}")
     try:
-        Image.fromarray(bytes_HWC).save(part, **IMAGE_KINDS[kind])
-        os.replace(part, file)
+        with whole_file(file, f".{kind}", tidy=False) as part:
+            Image.fromarray(bytes_HWC).save(part, **IMAGE_KINDS[kind])
     except OSError as error:
         raise ValueError(f"expected to write {file.name}, writing failed: {error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def even_sized(video_NHWC: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ file may come from a stranger: nothing in it is executed, and images outside of 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +16,12 @@ from pathlib import Path
 import torch
 
 from ..files.recording import Recording
-from ..files.stills import natural_key
+from ..files.stills import Stills, natural_key
 from ..grid import MAX_LENGTH, Cameras
 from .nerfstudio import OPENGL_FROM_OPENCV
 
 TRANSFORMS = "transforms.json"
+ENDINGS = (".png", ".jpg", ".jpeg", ".PNG", ".JPG")  # of images whose path has none
 MAX_CHARACTERS = 2**28
 LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
@@ -77,7 +79,7 @@ def read_dataset(folder: str | Path) -> Dataset:
 
 def _described(file: Path) -> dict:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         described = json.loads(text) if len(text) <= MAX_CHARACTERS else None
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
@@ -97,13 +99,8 @@ def _frame(folder: Path, described: Mapping, frame, number: int) -> tuple[tuple,
     where = f"frame {number} of {TRANSFORMS}"
     if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
         raise ValueError(f"expected a file_path in {where}, got none.")
-    file = folder / frame["file_path"]
-    if not _is_file_inside(folder, file):
-        raise ValueError(
-            f"expected the image of {where} inside of the folder, found no {frame['file_path'][:80]!r} there."
-        )
-    merged = {**described, **frame}
-    lens = tuple(_number(merged.get(name), name, where) for name in LENS)
+    file = _image(folder, frame["file_path"], where)
+    lens = _lens({**described, **frame}, file, where)
     if min(lens[0], lens[1]) <= 0 or min(lens[4:]) < 1:
         raise ValueError(
             f"expected fl_x, fl_y, w and h above 0 in {where}, got {lens[0]:g}, {lens[1]:g}, {lens[4]:g} and {lens[5]:g}."
@@ -111,10 +108,44 @@ def _frame(folder: Path, described: Mapping, frame, number: int) -> tuple[tuple,
     return (lens, _pose(frame.get("transform_matrix"), where)), _number(frame.get("time", 0), "time", where), file
 
 
+def _image(folder: Path, said: str, where: str) -> Path:
+    """The image of a `file_path`, which may come from Windows, or without its ending, as D-NeRF and instant-ngp have it."""
+    path = folder / said.replace("\\", "/")
+    try:
+        for file in (path, *(Path(f"{path}{ending}") for ending in ENDINGS)):
+            if _is_file_inside(folder, file):
+                return file
+    except ValueError:
+        pass
+    raise ValueError(f"expected the image of {where} inside of the folder, found no {said[:80]!r} there.")
+
+
+def _lens(merged: Mapping, file: Path, where: str) -> tuple[float, ...]:
+    """The numbers of LENS; where they are missing they follow as instant-ngp takes them: the size from the image, focal lengths from
+    camera_angle_x and camera_angle_y (radians, the whole field of view), fl_y from fl_x, the centre from the size."""
+    found = {name: _number(merged[name], name, where) for name in LENS if name in merged}
+    if "w" not in found or "h" not in found:
+        found["h"], found["w"] = map(float, Stills(file.name, (file,)).size())
+    for focal, side, angle in (("fl_x", "w", "camera_angle_x"), ("fl_y", "h", "camera_angle_y")):
+        if focal not in found and angle in merged:
+            field = _number(merged[angle], angle, where)
+            if not 0 < field < math.pi:
+                raise ValueError(f"expected {angle} between 0 and pi in {where}, got {field:g}.")
+            found[focal] = found[side] / 2 / math.tan(field / 2)
+    if "fl_x" in found:
+        found.setdefault("fl_y", found["fl_x"])
+    found = {"cx": found["w"] / 2, "cy": found["h"] / 2, **found}
+    return tuple(_number(found.get(name), name, where) for name in LENS)
+
+
 def _is_file_inside(folder: Path, file: Path) -> bool:
     try:
         return file.resolve().is_relative_to(folder.resolve()) and file.is_file()
-    except (OSError, ValueError):  # names that no disk can hold: too long, with a null byte
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ):  # names that no disk can hold: too long, with a null byte; links in a circle
         return False
 
 
@@ -137,6 +168,11 @@ def _pose(matrix, where: str) -> tuple:
 def _distortion(described: Mapping) -> str:
     for number, frame in enumerate(described["frames"]):
         merged = {**described, **frame}
+        if "FISHEYE" in str(merged.get("camera_model", "")).upper():
+            return (
+                f"the pictures of {TRANSFORMS} are those of a fisheye lens, which a grid's cameras take for straight ones: undistort them "
+                "first, for example with COLMAP's image_undistorter"
+            )
         for name in DISTORTION:
             if abs(_number(merged.get(name, 0), name, f"frame {number} of {TRANSFORMS}")) > NO_DISTORTION:
                 return (

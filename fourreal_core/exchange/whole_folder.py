@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ..files.atomic import part_of, remove_left_behind
 
 
 @contextmanager
@@ -21,7 +22,8 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
         raise ValueError(f"expected a new folder, {folder} exists already: choose another name.")
     if not folder.parent.is_dir():
         raise ValueError(f"expected the folder {folder.parent} to exist: create it first.")
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    remove_left_behind(folder.parent)
+    part = part_of(folder)
     try:
         part.mkdir()
         yield part

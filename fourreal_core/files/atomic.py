@@ -1,33 +1,123 @@
-"""Writing safetensors files all or nothing."""
+"""Files and folders written all or nothing, and what a process that was killed while writing left behind."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
+import shutil
+import socket
+import time
 import uuid
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from torch import Tensor
+
+HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # process numbers are this machine's alone
+PART = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part(\.\w+)?")
+ABANDONED_S = 24 * 3600  # age of a part of a process that cannot be asked for
+KINDS = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 
 
-def write_tensors(
-    path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str] | None = None
-) -> None:
-    """Write `tensors` with string metadata to `path`; an older file stays as it was when writing fails.
+@contextmanager
+def whole_file(path: str | os.PathLike, suffix: str = "", tidy: bool = True) -> Iterator[Path]:
+    """A name beside `path` to write to, which becomes `path` when the block ends and is removed when anything is raised in it.
 
-    The file gets the user's usual permissions (safetensors alone lets nobody but the owner read its files). Raises
-    OSError or SafetensorError when the folder or the disk refuses.
+    suffix: of the part, for writers that go by it. tidy: remove what killed processes left in the folder first. Raises OSError.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    if tidy:
+        remove_left_behind(path.parent)
+    part = part_of(path, suffix)
     try:
-        part.touch()
-        mode = part.stat().st_mode
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, dict(header or {})
-        )
-        part.chmod(mode)
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_of(path: Path, suffix: str = "") -> Path:
+    """A hidden name beside `path` that tells which process writes it."""
+    return path.with_name(f".{path.name}.{HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.part{suffix}")
+
+
+def remove_left_behind(folder: Path) -> None:
+    """Remove the parts, files and folders, of processes that ended while they were writing into `folder`."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = PART.fullmatch(entry.name)
+            if found and _abandoned(found[1], int(found[2]), entry):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with suppress(OSError):
+                        os.unlink(entry.path)
+
+
+def _abandoned(host: str, process: int, entry: os.DirEntry) -> bool:
+    if host == HOST and process == os.getpid():
+        return False
+    if host != HOST or os.name == "nt":  # Windows has no way to ask that does no harm
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED_S
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def write_tensors(
+    path: str | os.PathLike, tensors: Mapping[str, Tensor], header: Mapping[str, str] | None = None
+) -> None:
+    """Write `tensors` with string metadata to `path` in the safetensors format; an older file stays as it was when writing fails.
+
+    Equal tensors and metadata give equal bytes, which the library does not promise. The file gets the user's usual permissions. Raises
+    OSError when the folder or the disk refuses, ValueError for kinds of numbers that the format has no name for.
+    """
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    described: dict[str, object] = {"__metadata__": {key: str(value) for key, value in sorted((header or {}).items())}}
+    offset = 0
+    for name, tensor in ordered:
+        if tensor.dtype not in KINDS:
+            raise ValueError(f"expected numbers of a kind that safetensors files hold, got {tensor.dtype} in {name}.")
+        end = offset + tensor.numel() * tensor.element_size()
+        described[name] = {"dtype": KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(described, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with whole_file(path) as part, open(part, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, tensor in ordered:
+            file.write(tensor_bytes(tensor))
+
+
+def tensor_bytes(tensor: Tensor) -> memoryview:
+    """The tensor's numbers as they lie in memory, row by row."""
+    return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256, in hexadecimal digits, of tensors, their names and shapes, and a text."""
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
+        digest.update(tensor_bytes(tensors[name]))
+    return digest.hexdigest()

@@ -6,8 +6,6 @@ Shape suffixes: N frames, H W pixels, C = 3 colour channels (RGB).
 from __future__ import annotations
 
 import math
-import os
-import uuid
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from av.error import FFmpegError
 from torch import Tensor
+
+from .atomic import whole_file
 
 MAX_SIDE = 16384  # pixels
 MIN_FPS = 1e-3  # less would be written as 0, and play at a player's own rate
@@ -210,14 +210,11 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
     rate = frame_rate(fps)
     if not path.parent.is_dir():
         raise ValueError(f"expected the folder {path.parent} to exist: create it first.")
-    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")
     try:
-        _encode(part, frames_NHWC, rate, lossless)
-        os.replace(part, path)
+        with whole_file(path, path.suffix) as part:
+            _encode(part, frames_NHWC, rate, lossless)
     except (FFmpegError, OSError) as error:
         raise ValueError(f"expected to write {path.name}, writing failed: {error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def frame_rate(fps: float) -> Fraction:

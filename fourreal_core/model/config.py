@@ -54,7 +54,11 @@ class ModelConfig:
             )
         unknown = [kind for kind in self.sync if kind not in TRAINED_SYNC]
         if unknown:
-            raise ValueError(f"unknown synchronization layers {unknown}: expected some of {', '.join(TRAINED_SYNC)}")
+            raise ValueError(
+                f"unknown synchronization layers {str(unknown)[:80]}: expected some of {', '.join(TRAINED_SYNC)}"
+            )
+        if len(set(self.sync)) < len(self.sync):
+            raise ValueError(f"expected each kind of synchronization layers once, got {', '.join(self.sync)[:80]}")
 
     @property
     def heads(self) -> int:
@@ -76,13 +80,13 @@ class ModelConfig:
             raise ValueError(f"the model config is not JSON: {error}") from error
         names = {field.name: field for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != set(names):
-            raise ValueError(f"the model config must hold exactly {sorted(names)}, got {sorted(values)}")
+            raise ValueError(f"the model config must hold exactly {sorted(names)}, got {str(values)[:200]}")
         for name, value in values.items():
             wanted = type(names[name].default)
             if wanted is tuple and isinstance(value, list):
                 values[name] = tuple(value)
             elif type(value) is not wanted or (wanted is int and not 0 <= value <= 65536):
-                raise ValueError(f"the model config's {name!r} must be a sensible {wanted.__name__}, got {value!r}")
+                raise ValueError(f"the model config's {name!r} must be a sensible {wanted.__name__}, got {value!r:.80}")
         return cls(**values)
 
 

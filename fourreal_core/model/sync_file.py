@@ -144,7 +144,7 @@ def save_sync(
         raise CheckpointError(f"expected the folder {file.parent} to exist: create it before saving {file.name}")
     try:
         write_tensors(file, state, {"format": FORMAT, "config": json.dumps(asdict(layers.config)), "about": described})
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise CheckpointError(f"expected to write synchronization layers to {file}, writing failed: {error}") from error
 
 
@@ -168,7 +168,7 @@ def load_sync(
                 )  # a host's own layers may have no weights yet
                 layers = SyncLayers(config, about=about, operations=operations)
             state = {key: opened.get_tensor(key).to(dtype=dtype) for key in opened.keys()}
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{file.name} is not a complete safetensors file ({error}): download or train it again"
         ) from error

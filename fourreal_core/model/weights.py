@@ -57,21 +57,31 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], ModelCo
                 wanted = GridModel(config).state_dict()
             check_tensors(path, file, wanted)
             state = {key: file.get_tensor(key) for key in file.keys()}
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path.name} is not a complete safetensors file ({error}): download it again") from error
     expect_finite(path, state)
     return state, config, metadata
 
 
 def save_checkpoint(path: str | os.PathLike, model: GridModel, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the weights in their own dtype with the config in the header; atomic, contiguous, no pickle."""
+    """Write the weights in their own dtype with the config in the header; atomic, contiguous, no pickle.
+
+    Raises CheckpointError when the folder or the disk refuses; an older file then stays as it was.
+    """
     header = {**(metadata or {}), "format": FORMAT, "config": model.config.to_json()}
-    write_tensors(path, model.state_dict(), header)
+    try:
+        write_tensors(path, model.state_dict(), header)
+    except OSError as error:
+        raise CheckpointError(f"expected to write the model to {path}, writing failed: {error}") from error
 
 
 def checkpoint_hash(path: str | os.PathLike) -> str:
     """First 16 hexadecimal digits of the file's SHA-256: names the model in a grid's provenance."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()[:16]
 
 
 def _config(path: Path, metadata: dict[str, str]) -> ModelConfig:

@@ -23,14 +23,25 @@ PART_BYTES = 15_900_000  # of tensors in one file: with its header it stays belo
 def write_set(
     folder: Path, name: str, step: int, tensors: Mapping[str, Tensor], header: Mapping[str, str]
 ) -> list[Path]:
-    """Write `tensors` as the newest set and remove the older ones; the header goes into every part."""
+    """Write `tensors` as the newest set and remove the older ones; the header goes into every part.
+
+    ValueError when the folder or the disk refuses; the older set then stays.
+    """
     parts = packed(tensors)
     header = {**header, "set": uuid.uuid4().hex}
     paths = [
         folder / f"{name}.state-{step:06d}-{number}-of-{len(parts)}.safetensors" for number in range(1, len(parts) + 1)
     ]
-    for path, part in zip(paths, parts):
-        write_tensors(path, part, header)
+    there = {path for path in paths if path.exists()}
+    try:
+        for path, part in zip(paths, parts):
+            write_tensors(path, part, header)
+    except OSError as error:
+        for path in set(paths) - there:  # a set that is not whole is of no use and takes room
+            path.unlink(missing_ok=True)
+        raise ValueError(
+            f"expected to save the state of {name!r} in {folder}, writing failed: {error}; the state saved before is whole"
+        ) from error
     left_behind = [*folder.glob(f"{name}.state-*.safetensors"), *folder.glob(f".{name}.state-*.part")]
     for path in set(left_behind) - set(paths):
         path.unlink()
@@ -60,10 +71,15 @@ def find_set(folder: Path, name: str) -> list[Path]:
 def read_set(paths: list[Path]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """(tensors, header) of a set from `find_set`."""
     tensors: dict[str, Tensor] = {}
-    for path in paths:
-        with safe_open(path, framework="pt") as file:
-            tensors |= {key: file.get_tensor(key) for key in file.keys()}
-    return tensors, read_header(paths[0])
+    try:
+        for path in paths:
+            with safe_open(path, framework="pt") as file:
+                tensors |= {key: file.get_tensor(key) for key in file.keys()}
+        return tensors, read_header(paths[0])
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{paths[0].name} is damaged ({error}): copy the state again, or start in another folder"
+        ) from error
 
 
 def read_header(path: Path) -> dict[str, str]:
@@ -91,7 +107,7 @@ def _problem(step: int, count: int, paths: set[Path]) -> str | None:
         return f"of step {step} only {len(paths)} of {count} files are there; copy all of them together"
     try:
         ids = {read_header(path).get("set") for path in paths}
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         return f"a file of step {step} is damaged ({error}); copy all {count} of them again"
     return (
         f"the {count} files of step {step} were not saved together; copy all of them from one folder"

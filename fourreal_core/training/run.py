@@ -6,12 +6,14 @@ import itertools
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ..files.lock import held_alone
 from ..model.config import ModelConfig
 from ..model.precision import fast_dtype
 from ..model.two_stream import GridModel, initialize_grid_model
@@ -21,17 +23,18 @@ from .footage.mixture import ExampleFolder, load_examples
 from .loop import STAGES, Report, TrainingPlan, start, train
 from .pictures import draw_pictures
 from .speed import Speed, measure_speed
-from .state import FrozenBase, TrainingState, another_base, part, read_ema, saved_header, shape_of, weights_hash
+from .state import FrozenBase, TrainingState, another_base, part, read_ema, saved_header, shape_of, usable, weights_hash
 
 
 def resume_plan(folder: Path, stage: str, chosen: Mapping[str, object]) -> TrainingPlan:
     """The plan this stage was saved with, or the default one, with what was chosen now."""
     header = saved_header(folder, stage)
-    saved = json.loads(header["plan"]) if header else {}
-    known = {name: saved[name] for name in TrainingPlan.__dataclass_fields__ if name in saved}
-    if "crop" in known:
-        known["crop"] = tuple(known["crop"])
-    return TrainingPlan(**{**known, **chosen, "stage": stage})
+    with usable(f"the saved state of {stage!r} in {folder}"):
+        saved = json.loads(header["plan"]) if header else {}
+        known = {name: saved[name] for name in TrainingPlan.__dataclass_fields__ if name in saved}
+        if "crop" in known:
+            known["crop"] = tuple(known["crop"])
+        return TrainingPlan(**{**known, **chosen, "stage": stage})
 
 
 def train_stage(
@@ -57,7 +60,7 @@ def train_stage(
     shown = (load_examples(validation) if validation else store).shown
     model, frozen = build_model(config, plan, folder, start_from, base)
     folder.mkdir(parents=True, exist_ok=True)
-    with joined_processes(device) as processes:
+    with joined_processes(device) as processes, _alone(folder, processes):
         if plan.batch < processes.count:
             raise ValueError(
                 f"expected a batch of at least one per process, got {plan.batch} for {processes.count} processes"
@@ -77,6 +80,12 @@ def train_stage(
         train(state, plan, store, folder, after_step, processes)
         seconds = [end - begin for begin, end in itertools.pairwise(ends)]
         return measure_speed(state, plan, store, seconds, processes) if len(seconds) >= 10 and processes.first else None
+
+
+def _alone(folder: Path, processes: Processes) -> AbstractContextManager:
+    """One run at a time in a folder; the processes of one run are led by their first."""
+    taken = f"another training is under way in {folder}: wait for it, or choose another --output"
+    return held_alone(folder / ".lock", taken) if processes.first else nullcontext()
 
 
 def _with_precision(plan: TrainingPlan, processes: Processes, device: torch.device) -> TrainingPlan:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from ..model.two_stream import GridModel
 from .parts import find_set, read_header, read_set, write_set
 
 FORMAT = "fourreal-training-2"
+MOMENTS = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.Muon: {"momentum_buffer"}}
 
 
 class Losses(NamedTuple):
@@ -87,16 +89,85 @@ def restore_state(folder: Path, stage: str, state: TrainingState) -> bool:
     if not paths:
         return False
     tensors, header = read_set(paths)
-    _check(paths[0], header, state.model.config)
-    if state.base and header["base"] != state.base.hash:
-        raise ValueError(another_base(folder, stage))
-    state.model.load_state_dict({**state.model.state_dict(), **part(tensors, "model.")})
-    for key, value in part(tensors, "ema.").items():
-        state.ema[key].copy_(value)
-    restore_optimizers(state.optimizers, tensors)
-    state.generator.set_state(tensors["generator"])
-    state.step, state.losses = int(header["step"]), [Losses(*three) for three in tensors["losses"].tolist()]
+    with usable(paths[0].name):
+        _check(paths[0], header, state.model.config)
+        if state.base and header["base"] != state.base.hash:
+            raise ValueError(another_base(folder, stage))
+        weights = state.model.state_dict()
+        check_weights({key: weights[key] for key in state.ema}, part(tensors, "model."))
+        check_weights(state.ema, part(tensors, "ema."))
+        check_moments(state.optimizers, tensors)
+        step, losses = int(header["step"]), [Losses(*three) for three in tensors["losses"].tolist()]
+        state.generator.set_state(tensors["generator"])
+        state.model.load_state_dict({**weights, **part(tensors, "model.")})
+        for key, value in part(tensors, "ema.").items():
+            state.ema[key].copy_(value)
+        restore_optimizers(state.optimizers, tensors)
+        state.step, state.losses = step, losses
     return True
+
+
+@contextmanager
+def usable(name: str) -> Iterator[None]:
+    """ValueError, one sentence, for whatever else goes wrong while the saved training `name` is put back."""
+    try:
+        yield
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        OverflowError,
+        json.JSONDecodeError,
+    ) as error:
+        problem = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
+        raise ValueError(
+            f"{name} is no whole saved training ({problem}): delete it to begin again, or copy it again"
+        ) from error
+
+
+def check_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """ValueError unless the same names are there, with the same shapes, and every number is finite."""
+    if expected.keys() != found.keys():
+        other = min(expected.keys() ^ found.keys())
+        raise ValueError(
+            f"the saved training has other weights than this model, such as {other[:80]!r}: it is damaged or of another model"
+        )
+    for name, tensor in found.items():
+        if tensor.shape != expected[name].shape or not tensor.is_floating_point():
+            raise ValueError(
+                f"expected {name!r} of shape {list(expected[name].shape)} in the saved training, got {list(tensor.shape)}: it is damaged"
+            )
+        _expect_finite(name, tensor)
+
+
+def check_moments(optimizers: Sequence[torch.optim.Optimizer], tensors: Mapping[str, Tensor]) -> None:
+    """ValueError unless what is kept for a parameter is all that its optimizer keeps, in the parameter's shape and finite."""
+    for index, optimizer in enumerate(optimizers):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        kept: dict[int, set[str]] = {}
+        for key, value in part(tensors, f"optimizer.{index}.").items():
+            number, name = key.split(".", 1)
+            kept.setdefault(int(number), set()).add(name)
+            if value.ndim and value.shape != parameters[int(number)].shape:
+                raise ValueError(
+                    f"expected {key!r} of the saved training in its parameter's shape, got {list(value.shape)}: it is damaged"
+                )
+            _expect_finite(key, value)
+        for number, names in kept.items():
+            if names != MOMENTS[type(optimizer)]:
+                missing = ", ".join(sorted(MOMENTS[type(optimizer)] ^ names))
+                raise ValueError(
+                    f"the saved training lacks or adds {missing} of parameter {number}: it is damaged, copy it again"
+                )
+
+
+def _expect_finite(name: str, tensor: Tensor) -> None:
+    if not tensor.isfinite().all():
+        raise ValueError(
+            f"expected finite numbers in the saved training, {name[:80]!r} has NaN or infinity: delete it to begin again"
+        )
 
 
 def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
@@ -131,8 +202,12 @@ def read_ema(folder: Path, stage: str, config: ModelConfig) -> tuple[dict[str, T
     if not paths:
         raise ValueError(f"there is no trained {stage} in {folder}: run the stage {stage!r} first")
     tensors, header = read_set(paths)
-    _check(paths[0], header, config)
-    return part(tensors, "ema."), header
+    with usable(paths[0].name):
+        _check(paths[0], header, config)
+        averaged = part(tensors, "ema.")
+        for name, weight in averaged.items():
+            _expect_finite(name, weight)
+    return averaged, header
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
@@ -162,5 +237,9 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _check(path: Path, header: dict[str, str], config: ModelConfig) -> None:
-    if header.get("format") != FORMAT or ModelConfig.from_json(header["config"]) != shape_of(config):
+    if (
+        header.get("format") != FORMAT
+        or "config" not in header
+        or ModelConfig.from_json(header["config"]) != shape_of(config)
+    ):
         raise ValueError(f"{path.name} is no training state of this model: check --config, or start in another folder")

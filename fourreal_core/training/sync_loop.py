@@ -22,7 +22,7 @@ from ..files.atomic import write_tensors
 from ..model.sync_file import SyncLayers
 from . import schedule
 from .optimizers import build_optimizers, optimizer_step
-from .state import optimizer_tensors, part, restore_optimizers, update_ema
+from .state import check_moments, check_weights, optimizer_tensors, part, restore_optimizers, update_ema, usable
 
 FORMAT = "fourreal-sync-training-1"
 LATEST = 0.98  # share of the sampling up to which noise levels are drawn: the very last ones are nearly clean
@@ -173,7 +173,7 @@ def weights_of(layers: SyncLayers, weights: dict[str, Tensor]) -> Iterator[None]
 
 
 def save(state: SyncState, plan: SyncTraining, file: Path) -> None:
-    """Write the state, all or nothing."""
+    """Write the state, all or nothing. ValueError when the folder or the disk refuses; the older file then stays as it was."""
     tensors = {f"model.{name}": weight for name, weight in state.layers.state_dict().items()}
     tensors |= {f"ema.{name}": weight for name, weight in state.ema.items()}
     tensors |= optimizer_tensors(state.optimizers)
@@ -183,22 +183,30 @@ def save(state: SyncState, plan: SyncTraining, file: Path) -> None:
         "base": state.base,
         "plan": json.dumps(asdict(plan)),
     }
-    write_tensors(file, tensors, {"format": FORMAT, "step": str(state.step), **described})
+    try:
+        write_tensors(file, tensors, {"format": FORMAT, "step": str(state.step), **described})
+    except OSError as error:
+        raise ValueError(f"expected to save the training to {file}, writing failed: {error}") from error
 
 
 def _restore(state: SyncState, file: Path) -> None:
     try:
         with safe_open(file, framework="pt") as opened:
             header = opened.metadata() or {}
-            _expect_same_run(state, header, file)
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
-    except SafetensorError as error:
+    except (OSError, SafetensorError) as error:
         raise ValueError(f"{file} is damaged ({error}): delete it to begin again, or choose another name") from error
-    state.layers.load_state_dict(part(tensors, "model."))
-    for name, weight in part(tensors, "ema.").items():
-        state.ema[name].copy_(weight)
-    restore_optimizers(state.optimizers, tensors)
-    state.step, state.losses = int(header["step"]), tensors["losses"].tolist()
+    with usable(file.name):
+        _expect_same_run(state, header, file)
+        check_weights(state.layers.state_dict(), part(tensors, "model."))
+        check_weights(state.ema, part(tensors, "ema."))
+        check_moments(state.optimizers, tensors)
+        step, losses = int(header["step"]), [float(loss) for loss in tensors["losses"].tolist()]
+        state.layers.load_state_dict(part(tensors, "model."))
+        for name, weight in part(tensors, "ema.").items():
+            state.ema[name].copy_(weight)
+        restore_optimizers(state.optimizers, tensors)
+        state.step, state.losses = step, losses
 
 
 def _expect_same_run(state: SyncState, header: dict[str, str], file: Path) -> None:
@@ -206,6 +214,8 @@ def _expect_same_run(state: SyncState, header: dict[str, str], file: Path) -> No
     if header.get("format") != FORMAT:
         raise ValueError(f"{file} is no saved training of synchronization layers: {another}")
     was, now = json.loads(header["config"]), asdict(state.layers.config)
+    if not isinstance(was, dict):
+        raise ValueError(f"{file} does not say which layers it holds: {another}")
     if was != now:
         changed = ", ".join(f"{name} {was.get(name)} (now {now[name]})" for name in now if was.get(name) != now[name])
         raise ValueError(

@@ -13,6 +13,7 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
+from ...fourreal_core.files.lock import held_alone
 from ...fourreal_core.model.sync_file import SyncConfig, SyncLayers, save_sync
 from ...fourreal_core.training.footage.sync_examples import LatentStore
 from ...fourreal_core.training.sync_loop import SyncState, SyncTraining, measure, start, train, weights_of
@@ -66,7 +67,8 @@ def run_training(model: Any, prompts: Prompts, footage: EncodedFootage, settings
     footage.expect_fits(model)
     run.make_folders()
     store, encoder = footage.store, footage.encoder
-    with outside_inference():
+    taken = f"another training under the name of {run.state.name} is under way: wait for it, or choose another name"
+    with held_alone(run.state.with_name(f".{run.state.name}.lock"), taken), outside_inference():
         layers = fresh_layers(settings.config, settings.plan.seed).to(model.load_device)
         untrained = {name: weight.clone() for name, weight in layers.state_dict().items()}
         state = start(layers, name_of_weights(model.model.diffusion_model, model.patches), settings.plan, run.state)

@@ -91,15 +91,16 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(tmp_path):
 def test_a_failed_save_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monkeypatch):
     file = tmp_path / "a.grid.safetensors"
     save_grid(byte_grid(), file)
+    content = file.read_bytes()
 
-    def disk_full(tensors, part, metadata):
-        part.write_bytes(b"half")
+    def disk_full(tensor):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("fourreal_core.files.atomic.save_file", disk_full)
+    monkeypatch.setattr("fourreal_core.grid_file.checksum", lambda *of: "")
+    monkeypatch.setattr("fourreal_core.files.atomic.tensor_bytes", disk_full)
     with pytest.raises(GridFileError, match="No space left on device"):
         save_grid(float_grid(), file)
-    assert list(tmp_path.iterdir()) == [file] and torch.equal(load_grid(file).frames, byte_grid().frames)
+    assert list(tmp_path.iterdir()) == [file] and file.read_bytes() == content
 
 
 def test_saving_where_nothing_can_be_saved(tmp_path):
@@ -250,3 +251,48 @@ def test_a_saved_grid_is_as_readable_as_other_files(tmp_path):
         FrameGrid(torch.zeros(2, 3, 4, 6, 3), torch.ones(2, 3, dtype=torch.bool)), tmp_path / "a.grid.safetensors"
     )
     assert (tmp_path / "a.grid.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_equal_grids_give_equal_files_and_damage_is_found(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    save_grid(byte_grid().replace(provenance={"a": 1, "b": 2}), first)
+    save_grid(byte_grid().replace(provenance={"b": 2, "a": 1}), second)
+    content = first.read_bytes()
+    assert content == second.read_bytes()
+    first.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+    with pytest.raises(GridFileError, match="checksum says that it was damaged"):
+        load_grid(first)
+
+
+def test_a_description_that_could_not_be_saved_again_is_refused_at_the_door(tmp_path):
+    numbers = ",".join(["1e5"] * 150_000)  # each becomes 100000.0
+    metadata = {**METADATA, "grid": '{"fps": 12, "provenance": {"k": [' + numbers + "]}}"}
+    save_file(tensors(), tmp_path / "a", metadata=metadata)
+    with pytest.raises(GridFileError, match="at most 1048576 characters"):
+        load_grid(tmp_path / "a")
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from fourreal_core.files.atomic import whole_file
+with whole_file(Path(sys.argv[2])) as part:
+    part.write_bytes(b"half")
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_process_left_is_removed_at_the_next_write(tmp_path):
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    pack = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", KILLED, str(pack), str(tmp_path / "a")], check=False)
+    [left] = tmp_path.iterdir()
+    assert left.name.startswith(".a.") and left.name.endswith(".part")
+    alive = left.with_name(left.name.replace(left.name.split("-")[1], "1"))  # another process, which still writes
+    alive.write_bytes(b"half")
+    save_grid(byte_grid(), tmp_path / "b.grid.safetensors")
+    assert {file.name for file in tmp_path.iterdir()} == {"b.grid.safetensors", alive.name}

@@ -100,6 +100,6 @@ def test_weights_of_a_training_that_diverged(model, tmp_path):
 
 
 def test_saving_leaves_no_part_file(model, tmp_path):
-    with pytest.raises(OSError):
+    with pytest.raises(CheckpointError, match="writing failed"):
         save_checkpoint(tmp_path / "nowhere" / "model.safetensors", model)
     assert list(tmp_path.iterdir()) == []

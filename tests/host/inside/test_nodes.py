@@ -409,3 +409,55 @@ def test_bad_paths_get_one_clear_sentence(comfy_inside, grid, name):
     path, sentence = BAD_PATHS[name]
     with pytest.raises(ValueError, match=sentence):
         comfy_inside.call("FourRealGridToVideo", grid=grid, path=path, fps=0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "choices"),
+    [
+        ("FourRealSaveGridFolder", "layout", "video per view, video per time, images, nerfstudio dataset"),
+        ("FourRealGridToVideo", "path", "bullet time"),
+    ],
+)
+def test_a_choice_that_comfyui_left_out_gets_the_list(comfy_inside, grid, kind, name, choices):
+    more = {"filename_prefix": "x"} if name == "layout" else {"fps": 0.0}
+    with pytest.raises(ValueError, match=f"expected {name} to be one of .*{choices}"):
+        comfy_inside.call(kind, grid=grid, **more)
+    with pytest.raises(ValueError, match=f"expected {name} to be one of"):
+        comfy_inside.call(kind, grid=grid, **{name: {name: "pictures"}}, **more)
+
+
+def test_a_grid_that_this_machine_cannot_hold_is_refused(comfy_inside, monkeypatch):
+    monkeypatch.setattr(comfy_inside.pack_host("memory").psutil, "virtual_memory", lambda: FreeMemory(2**30))
+    monkeypatch.setattr(comfy_inside.pack_host("memory").psutil, "swap_memory", lambda: FreeMemory(0))
+    with pytest.raises(
+        ValueError, match="16 views and 16 times of 1024x1024 needs 3.0 GiB of memory, 1.0 GiB are free"
+    ):
+        comfy_inside.call("FourRealEmptyGrid", views=16, times=16, width=1024, height=1024, fps=12.0)
+
+
+class FreeMemory:
+    def __init__(self, count):
+        self.available = self.free = count
+
+
+def test_comfyui_cannot_save_a_model_that_it_could_not_load(comfy_inside):
+    [model] = comfy_inside.call("FourRealLoadModel", checkpoint="bundled (default)", precision="float32")
+    with pytest.raises(ValueError, match="keep the file that 4Real Load Model read"):
+        model.model.state_dict_for_saving(model.model.diffusion_model.state_dict())  # as Save Model does
+
+
+def test_a_schedule_of_millions_of_steps_is_refused(comfy_inside, grid):
+    [model] = comfy_inside.call("FourRealLoadModel", checkpoint="bundled (default)", precision="float32")
+    settings = {"sync": "soft", "strength": 1.0, "seed": 0, "sampler": "euler", "scheduler": "simple", "cfg": 1.0}
+    with pytest.raises(ValueError, match="expected a denoise of 0, or of at least 1e-05 for 1 steps, got 1e-09"):
+        comfy_inside.call("FourRealSampler", model=model, grid=grid, steps=1, denoise=1e-9, **settings)
+
+
+def test_old_player_files_make_room(comfy_inside, monkeypatch, grid):
+    files = comfy_inside.pack_host("player_files")
+    first = files.player_files(grid)
+    monkeypatch.setattr(files, "MOST_BYTES", 1)
+    other = files.player_files(grid.replace(frames=1 - grid.frames))
+    folder = comfy_inside.base / "temp" / files.FOLDER
+    assert [entry.name for entry in folder.iterdir()] == [other["id"]] and first["id"] != other["id"]
+    assert files.player_files(grid)["id"] == first["id"] and (folder / first["id"] / files.OVERVIEW).is_file()
