@@ -21,12 +21,13 @@ from fourreal_core.files.recording import Measured, Recording
 torch.nn.functional.interpolate(torch.zeros(1, 1, 9, 9), size=(4, 4), mode="bicubic", antialias=True)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[3]) * 2**20,) * 2)
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = lambda: int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])
+base = peak()
 clip = Measured(Recording.at(sys.argv[2]))
 told = []
 frames, _ = clip.read(clip.pick(int(sys.argv[4])), (int(sys.argv[5]), int(sys.argv[6])), report=lambda *step: told.append(step))
 assert len(frames) == int(sys.argv[4]) and told[-1][0] == told[-1][1] and len(told) > 2
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) // 1024, clip.length)
+print((peak() - base) // 1024, clip.length)
 """
 
 
