@@ -1,1 +1,1 @@
-"""Geometry of a scene: its cameras (cameras.py)."""
+"""What the two videos say about the scene: cameras, depth, motion, and every cell as each source would show it. Start at fill.py."""

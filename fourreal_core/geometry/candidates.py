@@ -1,0 +1,161 @@
+"""Each unknown cell as every source would show it, with evidence: a still layer, layers of what moves, and a composition that never blends two poses.
+
+The still layer of a view is x[v, 0] where nothing moves, and what other views and times show of the background elsewhere. What moves comes from
+x[0, t], carried by its depth at time t, and from x[v, 0] and its neighbours, moved as their points move. A depth buffer decides what hides what.
+Layers: Wang and Adelson, "Representing moving images with layers", 1994. Next to read: fusion.py. Shape suffixes: V views, T times, H W pixels, N layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .projection import pixel_centres, project, transfer, unproject
+from .scene import SceneGeometry
+from .splatting import Splat, fill_holes, read_cubic, splat
+
+SURE_COVER = 0.6  # least cover with which background from elsewhere is taken
+BEHIND = 0.03  # share of inverse depth by which surfaces may disagree and still be the same
+LEAST_COVER, FULL_COVER = 0.15, 0.75  # cover at which a moving layer begins to show, and shows alone
+MOVES = 0.5  # probability from which a pixel belongs to what moves
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one source shows of what moves in a cell."""
+
+    colour_HW3: Tensor  # 0..1
+    inverse_depth_HW: Tensor  # 0 where nothing is shown
+    cover_HW: Tensor  # about 0..1
+    doubt_HW: Tensor  # expected error of the place in pixels of the farthest view
+
+
+@dataclass(frozen=True)
+class StillLayer:
+    """The background of one view, also where something stands before it."""
+
+    colour_HW3: Tensor  # 0..1
+    inverse_depth_HW: Tensor
+    seen_HW: Tensor  # bool: some source shows it; elsewhere it is filled from around
+
+
+@dataclass(frozen=True)
+class CellCandidates:
+    """All that a cell can be made from."""
+
+    still: StillLayer
+    shaded_HW3: Tensor  # the still layer with the change of light that view 0 shows
+    layers: list[Layer]  # from x[0, t], x[v, 0], and the views next to v
+    composed_HW3: Tensor  # the choice without a network
+    cover_HW: Tensor  # 0..1: share of what moves in it
+
+
+def still_layer(scene: SceneGeometry, view: int) -> StillLayer:
+    """The background of a view: its own still pixels, then those of the nearest views and of the times of view 0."""
+    height, width = scene.size
+    moving_HW = _grown(scene.view_mover_VHW[view] > MOVES, 3)
+    colour, depth, seen = scene.freeze_VHW3[view].clone(), scene.view_depth_VHW[view].clone(), ~moving_HW
+    for frame, inverse, still, source in _background_sources(scene, view):
+        if bool(seen.all()):
+            break
+        arrived = _carried(scene, inverse, still, source, view)
+        fresh = ~seen & (arrived.cover_HW > SURE_COVER)
+        colour[fresh] = read_cubic(frame, arrived.values_HWC)[fresh]
+        depth[fresh] = arrived.inverse_depth_HW[fresh]
+        seen = seen | fresh
+    known = seen.float()
+    both = fill_holes(torch.cat([colour, depth[..., None]], -1) * known[..., None], known)
+    keep = seen[..., None]
+    return StillLayer(torch.where(keep, colour, both[..., :3]), torch.where(seen, depth, both[..., 3]), seen)
+
+
+def _background_sources(scene: SceneGeometry, view: int) -> list[tuple[Tensor, Tensor, Tensor, int]]:
+    """(frame, inverse depth, still pixels, view) of the other known cells, the nearest views first; view 0's times by how far the mover has gone."""
+    views, times = len(scene.freeze_VHW3), len(scene.fixed_THW3)
+    others = [(abs(other - view), other, 0) for other in range(views) if other != view]
+    later = sorted(range(1, times), key=lambda t: -t)
+    later = [(view + 0.5, 0, t) for t in later]
+    sources = []
+    for _, other, time in sorted(others + later, key=lambda entry: entry[0]):
+        mover = scene.time_mover_THW[time] if time else scene.view_mover_VHW[other]
+        frame = scene.fixed_THW3[time] if time else scene.freeze_VHW3[other]
+        inverse = scene.time_depth_THW[time] if time else scene.view_depth_VHW[other]
+        sources.append((frame, inverse, ~_grown(mover > MOVES, 5), other))
+    return sources
+
+
+def _carried(scene: SceneGeometry, inverse_HW: Tensor, chosen_HW: Tensor, source: int, view: int, *extra_HW: Tensor) -> Splat:
+    """Chosen pixels of a view in another one; carries their positions and what else is given."""
+    height, width = scene.size
+    centres = pixel_centres(height, width)[chosen_HW]
+    positions, depth = transfer(centres, inverse_HW[chosen_HW], *scene.cameras[source], *scene.cameras[view])
+    values = torch.cat([centres, *(extra[chosen_HW][:, None] for extra in extra_HW)], -1)
+    return splat(positions, depth, values, height, width)
+
+
+def _grown(mask_HW: Tensor, size: int) -> Tensor:
+    return functional.max_pool2d(mask_HW[None, None].float(), size, 1, size // 2)[0, 0] > 0.5
+
+
+def cell_candidates(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> CellCandidates:
+    """Everything for one cell; `still` is the view's still layer."""
+    layers = [_layer_from_time(scene, view, time), _layer_from_views(scene, [view], view, time)]
+    beside = [other for other in (view - 1, view + 1) if 0 <= other < len(scene.cameras)]
+    layers.append(_layer_from_views(scene, beside, view, time))
+    shaded = _shaded(scene, still, view, time)
+    composed, cover = compose(still, shaded, layers)
+    return CellCandidates(still, shaded, layers, composed, cover)
+
+
+def _layer_from_time(scene: SceneGeometry, view: int, time: int) -> Layer:
+    """What moves in x[0, t], carried to the view by its depth at that time."""
+    moving_HW = scene.time_mover_THW[time] > MOVES
+    arrived = _carried(scene, scene.time_depth_THW[time], moving_HW, 0, view, scene.time_doubt_THW[time])
+    return Layer(read_cubic(scene.fixed_THW3[time], arrived.values_HWC[..., :2]), arrived.inverse_depth_HW, arrived.cover_HW, arrived.values_HWC[..., 2])
+
+
+def _layer_from_views(scene: SceneGeometry, sources: list[int], view: int, time: int) -> Layer:
+    """What moves in x[v', 0] of one or two views, moved to the time; where two arrive, the nearer surface."""
+    height, width = scene.size
+    centres = pixel_centres(height, width)
+    parts = []
+    for source in sources:
+        moving_HW = (scene.view_mover_VHW[source] > MOVES) & (scene.view_depth_VHW[source] > 1e-6)
+        points = unproject(centres[moving_HW], scene.view_depth_VHW[source][moving_HW], *scene.cameras[source])
+        positions, depth = project(scene.moved(points, time), *scene.cameras[view])
+        values = torch.cat([centres[moving_HW], 1 - scene.view_sure_VHW[source][moving_HW][:, None]], -1)
+        arrived = splat(positions, depth, values, height, width)
+        colour = read_cubic(scene.freeze_VHW3[source], arrived.values_HWC[..., :2])
+        parts.append(Layer(colour, arrived.inverse_depth_HW, arrived.cover_HW, arrived.values_HWC[..., 2]))
+    first, *others = parts
+    for other in others:
+        nearer = (other.cover_HW > LEAST_COVER) & ((other.inverse_depth_HW > first.inverse_depth_HW) | (first.cover_HW < LEAST_COVER))
+        pick = lambda a, b: torch.where(nearer if a.ndim == 2 else nearer[..., None], b, a)  # noqa: E731
+        first = Layer(*(pick(getattr(first, name), getattr(other, name)) for name in ("colour_HW3", "inverse_depth_HW", "cover_HW", "doubt_HW")))
+    return first
+
+
+def _shaded(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> Tensor:
+    """The still layer plus the change of colour that view 0 sees of the same still surface between time 0 and the time (shadows)."""
+    same_HW = ~_grown((scene.time_mover_THW[time] > MOVES) | (scene.view_mover_VHW[0] > MOVES), 3)
+    arrived = _carried(scene, scene.view_depth_VHW[0], same_HW, 0, view)
+    change = read_cubic((scene.fixed_THW3[time] - scene.fixed_THW3[0]) * 0.5 + 0.5, arrived.values_HWC) * 2 - 1
+    same_surface = arrived.hit_HW & ((arrived.inverse_depth_HW - still.inverse_depth_HW).abs() < BEHIND * still.inverse_depth_HW + 1e-6)
+    return (still.colour_HW3 + change * same_surface[..., None]).clamp(0, 1)
+
+
+def compose(still: StillLayer, shaded_HW3: Tensor, layers: list[Layer]) -> tuple[Tensor, Tensor]:
+    """The cell [H, W, 3] from its layers, the first source first, and the share of what moves [H, W]; no two poses are mixed."""
+    nearest = torch.stack([layer.inverse_depth_HW * (layer.cover_HW > 0.3) for layer in layers]).amax(0)
+    colour, depth, cover = torch.zeros_like(shaded_HW3), torch.zeros_like(nearest), torch.zeros_like(nearest)
+    for layer in layers:
+        shown = (layer.cover_HW > 0.1) & (layer.inverse_depth_HW >= nearest * (1 - BEHIND)) & (cover <= SURE_COVER)
+        share = (1 - cover) * layer.cover_HW.clamp(0, 1) * shown
+        colour, depth, cover = colour + share[..., None] * layer.colour_HW3, depth + share * layer.inverse_depth_HW, cover + share
+    norm = cover.clamp_min(1e-4)
+    in_front = depth / norm >= still.inverse_depth_HW * (1 - BEHIND)
+    alpha = ((cover - LEAST_COVER) / (FULL_COVER - LEAST_COVER)).clamp(0, 1) * in_front
+    return shaded_HW3 + alpha[..., None] * (colour / norm[..., None] - shaded_HW3), alpha

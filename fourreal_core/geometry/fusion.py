@@ -1,0 +1,64 @@
+"""Chooses, per pixel, among the candidates of a cell, with a small network that has seen which of them are right, and corrects the choice a little.
+
+Trained for sharp choice: on absolute colour and gradient errors, never on squared ones, which reward blends. Next to read: fill.py.
+Shape suffixes: B cells, N candidates, K channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .candidates import CellCandidates
+from .unet import UNet
+
+CANDIDATES = 8  # composed, shaded, still, three layers, Transport's two predictions
+EVIDENCE = 16
+CORRECTION = 0.08  # most that a colour may be changed after the choice
+HEADSTART = 3.0  # logits by which the composition leads before training
+
+
+class FusionNetwork(nn.Module):
+    """Weights over candidates and a bounded correction, from the candidates and their evidence."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96)):
+        super().__init__()
+        self.unet = UNet(3 * CANDIDATES + EVIDENCE, CANDIDATES + 3, widths)
+        with torch.no_grad():
+            self.unet.head.bias[0] = HEADSTART
+
+    def forward(self, pictures_BN3HW: Tensor, evidence_BKHW: Tensor) -> Tensor:
+        """[B, 3, H, W] 0..1. pictures 0..1; evidence as `evidence` gives it."""
+        said = self.unet(torch.cat([pictures_BN3HW.flatten(1, 2) * 2 - 1, evidence_BKHW], 1)).float()
+        weights = said[:, :CANDIDATES].softmax(1)
+        chosen = (weights[:, :, None] * pictures_BN3HW).sum(1)
+        return (chosen + CORRECTION * torch.tanh(said[:, CANDIDATES:])).clamp(0, 1)
+
+
+def fusion_inputs(cell: CellCandidates, along_time_HW3: Tensor, along_view_HW3: Tensor, sure_time_HW: Tensor, sure_view_HW: Tensor, place: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Pictures [N, 3, H, W] and evidence [K, H, W] of one cell; place: share of the way along views and times, 0..1."""
+    pictures = [cell.composed_HW3, cell.shaded_HW3, cell.still.colour_HW3, *(layer.colour_HW3 for layer in cell.layers), along_time_HW3, along_view_HW3]
+    unit = cell.still.inverse_depth_HW.median().clamp_min(1e-6)
+    told = [cell.cover_HW, cell.still.seen_HW.float(), cell.still.inverse_depth_HW / unit - 1, sure_time_HW, sure_view_HW]
+    for layer in cell.layers:
+        shown = (layer.cover_HW > 0.1).float()
+        told += [layer.cover_HW.clamp_max(2), ((layer.inverse_depth_HW - cell.still.inverse_depth_HW) / unit * shown).clamp(-2, 2), layer.doubt_HW.clamp(0, 20) / 5 * shown]
+    told += [torch.full_like(cell.cover_HW, share) for share in place]
+    return torch.stack(pictures).movedim(-1, 1), torch.stack(told)
+
+
+def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences of neighbouring pixels [..., H, W-1] and [..., H-1, W]; part of the training loss."""
+    return pictures[..., :, 1:] - pictures[..., :, :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
+
+
+def fusion_loss(made_B3HW: Tensor, truth_B3HW: Tensor, moving_BHW: Tensor) -> Tensor:
+    """Mean absolute error of colours and of gradients, moving pixels counted four times."""
+    weight = 1 + 3 * moving_BHW[:, None]
+    colour = ((made_B3HW - truth_B3HW).abs() * weight).mean()
+    (made_x, made_y), (true_x, true_y) = gradients(made_B3HW), gradients(truth_B3HW)
+    slopes = ((made_x - true_x).abs() * weight[..., 1:]).mean() + ((made_y - true_y).abs() * weight[..., 1:, :]).mean()
+    return colour + slopes
+
+

@@ -1,0 +1,78 @@
+"""Points carried to another camera with a depth buffer: which pixel of a source is seen where. Used by candidates.py.
+
+Each pixel of the target learns from where in the source it is seen, so that colours are read once, sharply, with a cubic kernel.
+Shape suffixes: N source pixels, H W target pixels, C values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+COVERED = 0.35  # least sum of bilinear weights with which a target pixel counts as hit
+SAME_DEPTH = 0.02  # share of the inverse depth within which hits on one pixel belong to one surface
+
+
+@dataclass(frozen=True)
+class Splat:
+    """What arrived at each pixel of the target."""
+
+    values_HWC: Tensor  # means of the carried values; 0 where nothing arrived
+    inverse_depth_HW: Tensor  # of the nearest surface that arrived; 0 where nothing did
+    cover_HW: Tensor  # sum of bilinear weights of that surface; about 1 where the source is seen as large as it was
+
+    @property
+    def hit_HW(self) -> Tensor:
+        return self.cover_HW > COVERED
+
+
+def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, height: int, width: int) -> Splat:
+    """Carry N points to pixels (x, y; centres at +0.5), the nearest surface on each pixel only. Points behind the camera have inverse depth < 0."""
+    x_N, y_N = (positions_N2 - 0.5).unbind(-1)
+    kept = (inverse_depth_N >= 0) & (x_N > -1) & (y_N > -1) & (x_N < width) & (y_N < height)
+    x_N, y_N, depth_N, values_NC = x_N[kept], y_N[kept], inverse_depth_N[kept], values_NC[kept]
+    left, top = x_N.floor(), y_N.floor()
+    corners, shares = [], []
+    for dy in (0, 1):
+        for dx in (0, 1):
+            x, y = left + dx, top + dy
+            inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+            share = (1 - (x_N - x).abs()) * (1 - (y_N - y).abs()) * inside
+            corners.append((y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long())
+            shares.append(share)
+    index, share = torch.cat(corners), torch.cat(shares)
+    depth = depth_N.repeat(4)
+    solid = share > 0.15
+    front = torch.full((height * width,), -1.0).scatter_reduce(0, index[solid], depth[solid], "amax")
+    share = share * (depth >= front[index] * (1 - SAME_DEPTH) - 1e-6)
+    told = torch.cat([values_NC, depth_N[:, None], torch.ones_like(depth_N[:, None])], 1).repeat(4, 1) * share[:, None]
+    total = torch.zeros(height * width, told.shape[1]).index_add_(0, index, told)
+    mean = (total[:, :-1] / total[:, -1:].clamp_min(1e-6)).view(height, width, -1)
+    return Splat(mean[..., :-1], mean[..., -1], total[:, -1].view(height, width))
+
+
+def read_cubic(picture_HWC: Tensor, positions_HW2: Tensor) -> Tensor:
+    """[h, w, C]: a picture read at positions (x, y; centres at +0.5) with a cubic kernel, kept within 0..1; the border is repeated."""
+    height, width = picture_HWC.shape[:2]
+    grid = positions_HW2 / torch.tensor([width, height], dtype=positions_HW2.dtype) * 2 - 1
+    read = functional.grid_sample(picture_HWC.movedim(-1, 0)[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)
+    return read[0].movedim(0, -1).clamp(0, 1)
+
+
+def fill_holes(values_HWC: Tensor, known_HW: Tensor) -> Tensor:
+    """Unknown pixels get the average of their surroundings, coarse to fine (pull-push); known is 0..1."""
+    return _fill_level(values_HWC.movedim(-1, 0)[None], known_HW[None, None])[0].movedim(0, -1)
+
+
+def _fill_level(values_1CHW: Tensor, known_11HW: Tensor) -> Tensor:
+    if min(known_11HW.shape[-2:]) < 2 or float(known_11HW.min()) >= 1:
+        return values_1CHW
+    weight = known_11HW + 1e-9
+    small_weight = functional.avg_pool2d(weight, 2, ceil_mode=True)
+    small = functional.avg_pool2d(values_1CHW * weight, 2, ceil_mode=True) / small_weight
+    small = _fill_level(small, (4 * functional.avg_pool2d(known_11HW, 2, ceil_mode=True)).clamp(0, 1))
+    filled = functional.interpolate(small, size=known_11HW.shape[-2:], mode="bilinear", align_corners=False)
+    return filled + known_11HW * (values_1CHW - filled)
