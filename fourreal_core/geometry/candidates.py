@@ -75,14 +75,15 @@ def still_layer(scene: SceneGeometry, view: int) -> StillLayer:
 def _background_sources(scene: SceneGeometry, view: int) -> list[tuple[Tensor, Tensor, Tensor, int]]:
     """(frame, inverse depth, still pixels, view) of the other known cells, the nearest views first; view 0's times by how far the mover has gone."""
     views, times = len(scene.freeze_VHW3), len(scene.fixed_THW3)
-    others = [(abs(other - view), other, 0) for other in range(views) if other != view]
-    later = sorted(range(1, times), key=lambda t: -t)
-    later = [(view + 0.5, 0, t) for t in later]
+    others = [(float(abs(other - view)), other, None) for other in range(views) if other != view]
+    base, start = scene.base
+    later = sorted((t for t in range(times) if t != start), key=lambda t: -abs(t - start))
     sources = []
-    for _, other, time in sorted(others + later, key=lambda entry: entry[0]):
-        mover = scene.time_mover_THW[time] if time else scene.view_mover_VHW[other]
-        frame = scene.fixed_THW3[time] if time else scene.freeze_VHW3[other]
-        inverse = scene.time_depth_THW[time] if time else scene.view_depth_VHW[other]
+    for _, other, time in sorted(others + [(abs(base - view) + 0.5, base, t) for t in later], key=lambda entry: entry[0]):
+        if time is None:
+            frame, inverse, mover = scene.freeze_VHW3[other], scene.view_depth_VHW[other], scene.view_mover_VHW[other]
+        else:
+            frame, inverse, mover = scene.fixed_THW3[time], scene.time_depth_THW[time], scene.time_mover_THW[time]
         sources.append((frame, inverse, ~_grown(mover > MOVES, 5), other))
     return sources
 
@@ -94,6 +95,12 @@ def _carried(scene: SceneGeometry, inverse_HW: Tensor, chosen_HW: Tensor, source
     positions, depth = transfer(centres, inverse_HW[chosen_HW], *scene.cameras[source], *scene.cameras[view])
     values = torch.cat([centres, *(extra[chosen_HW][:, None] for extra in extra_HW)], -1)
     return splat(positions, depth, values, height, width)
+
+
+def carried_picture(scene: SceneGeometry, frame_HW3: Tensor, inverse_HW: Tensor, source: int, view: int) -> tuple[Tensor, Tensor]:
+    """A frame of one view as another view would see it [H, W, 3], and which pixels it reaches [H, W]."""
+    arrived = _carried(scene, inverse_HW, torch.ones_like(inverse_HW, dtype=torch.bool), source, view)
+    return read_cubic(frame_HW3, arrived.values_HWC), arrived.hit_HW
 
 
 def _grown(mask_HW: Tensor, size: int) -> Tensor:
@@ -113,7 +120,7 @@ def cell_candidates(scene: SceneGeometry, still: StillLayer, view: int, time: in
 def _layer_from_time(scene: SceneGeometry, view: int, time: int) -> Layer:
     """What moves in x[0, t], carried to the view by its depth at that time."""
     moving_HW = scene.time_mover_THW[time] > MOVES
-    arrived = _carried(scene, scene.time_depth_THW[time], moving_HW, 0, view, scene.time_doubt_THW[time])
+    arrived = _carried(scene, scene.time_depth_THW[time], moving_HW, scene.base[0], view, scene.time_doubt_THW[time])
     return Layer(read_cubic(scene.fixed_THW3[time], arrived.values_HWC[..., :2]), arrived.inverse_depth_HW, arrived.cover_HW, arrived.values_HWC[..., 2])
 
 
@@ -140,9 +147,10 @@ def _layer_from_views(scene: SceneGeometry, sources: list[int], view: int, time:
 
 def _shaded(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> Tensor:
     """The still layer plus the change of colour that view 0 sees of the same still surface between time 0 and the time (shadows)."""
-    same_HW = ~_grown((scene.time_mover_THW[time] > MOVES) | (scene.view_mover_VHW[0] > MOVES), 3)
-    arrived = _carried(scene, scene.view_depth_VHW[0], same_HW, 0, view)
-    change = read_cubic((scene.fixed_THW3[time] - scene.fixed_THW3[0]) * 0.5 + 0.5, arrived.values_HWC) * 2 - 1
+    base, start = scene.base
+    same_HW = ~_grown((scene.time_mover_THW[time] > MOVES) | (scene.view_mover_VHW[base] > MOVES), 3)
+    arrived = _carried(scene, scene.view_depth_VHW[base], same_HW, base, view)
+    change = read_cubic((scene.fixed_THW3[time] - scene.fixed_THW3[start]) * 0.5 + 0.5, arrived.values_HWC) * 2 - 1
     same_surface = arrived.hit_HW & ((arrived.inverse_depth_HW - still.inverse_depth_HW).abs() < BEHIND * still.inverse_depth_HW + 1e-6)
     return (still.colour_HW3 + change * same_surface[..., None]).clamp(0, 1)
 

@@ -6,9 +6,10 @@ Shape suffixes: B cells, N candidates, K channels, H W pixels.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .candidates import CellCandidates
 from .unet import UNet
@@ -16,6 +17,7 @@ from .unet import UNet
 CANDIDATES = 8  # composed, shaded, still, three layers, Transport's two predictions
 EVIDENCE = 16
 CORRECTION = 0.08  # most that a colour may be changed after the choice
+COMMON_ERROR = 0.05  # colour error that an untrained network expects
 HEADSTART = 3.0  # logits by which the composition leads before training
 
 
@@ -24,16 +26,18 @@ class FusionNetwork(nn.Module):
 
     def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96)):
         super().__init__()
-        self.unet = UNet(3 * CANDIDATES + EVIDENCE, CANDIDATES + 3, widths)
+        self.unet = UNet(3 * CANDIDATES + EVIDENCE, CANDIDATES + 4, widths)
         with torch.no_grad():
             self.unet.head.bias[0] = HEADSTART
+            self.unet.head.bias[-1] = math.log(COMMON_ERROR)
 
-    def forward(self, pictures_BN3HW: Tensor, evidence_BKHW: Tensor) -> Tensor:
-        """[B, 3, H, W] 0..1. pictures 0..1; evidence as `evidence` gives it."""
+    def forward(self, pictures_BN3HW: Tensor, evidence_BKHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Colours [B, 3, H, W] 0..1 and the log of their expected absolute error [B, H, W]. Inputs as `fusion_inputs` gives them."""
         said = self.unet(torch.cat([pictures_BN3HW.flatten(1, 2) * 2 - 1, evidence_BKHW], 1)).float()
         weights = said[:, :CANDIDATES].softmax(1)
         chosen = (weights[:, :, None] * pictures_BN3HW).sum(1)
-        return (chosen + CORRECTION * torch.tanh(said[:, CANDIDATES:])).clamp(0, 1)
+        made = (chosen + CORRECTION * torch.tanh(said[:, CANDIDATES:-1])).clamp(0, 1)
+        return made, said[:, -1].clamp(-7, 0)
 
 
 def fusion_inputs(cell: CellCandidates, along_time_HW3: Tensor, along_view_HW3: Tensor, sure_time_HW: Tensor, sure_view_HW: Tensor, place: tuple[float, float]) -> tuple[Tensor, Tensor]:
@@ -53,12 +57,11 @@ def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
     return pictures[..., :, 1:] - pictures[..., :, :-1], pictures[..., 1:, :] - pictures[..., :-1, :]
 
 
-def fusion_loss(made_B3HW: Tensor, truth_B3HW: Tensor, moving_BHW: Tensor) -> Tensor:
-    """Mean absolute error of colours and of gradients, moving pixels counted four times."""
+def fusion_loss(made_B3HW: Tensor, log_error_BHW: Tensor, truth_B3HW: Tensor, moving_BHW: Tensor) -> Tensor:
+    """Mean absolute error of colours and of gradients, moving pixels counted four times, and the error's own likelihood (Laplace)."""
     weight = 1 + 3 * moving_BHW[:, None]
     colour = ((made_B3HW - truth_B3HW).abs() * weight).mean()
     (made_x, made_y), (true_x, true_y) = gradients(made_B3HW), gradients(truth_B3HW)
     slopes = ((made_x - true_x).abs() * weight[..., 1:]).mean() + ((made_y - true_y).abs() * weight[..., 1:, :]).mean()
-    return colour + slopes
-
-
+    error_BHW = (made_B3HW - truth_B3HW).abs().mean(1).detach()
+    return colour + slopes + 0.02 * (error_BHW * torch.exp(-log_error_BHW) + log_error_BHW).mean()

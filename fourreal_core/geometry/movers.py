@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .projection import pixel_centres, transfer
+from .projection import Camera, pixel_centres, transfer
 from .splatting import splat
 from .unet import UNet
 
 CHANNELS = 9
+CARRIED, ARRIVED = 5, 6  # channels of the label of the base view and of where it arrived
 
 
 class MoverNetwork(nn.Module):
@@ -26,10 +27,11 @@ class MoverNetwork(nn.Module):
 
     def forward(self, told_BKHW: Tensor) -> Tensor:
         """[B, H, W] from `mover_evidence` [B, K, H, W]; H and W even."""
-        return functional.pixel_shuffle(self.unet(functional.pixel_unshuffle(told_BKHW, 2)), 2)[:, 0].float()
+        said = functional.pixel_shuffle(self.unet(functional.pixel_unshuffle(told_BKHW, 2)), 2)[:, 0].float()
+        return said + 6 * told_BKHW[:, CARRIED] - 2 * told_BKHW[:, ARRIVED] - 1
 
 
-def mover_evidence(frame_HW3: Tensor, inverse_depth_HW: Tensor, sure_HW: Tensor, camera: tuple[Tensor, Tensor], first: tuple[Tensor, Tensor], first_camera: tuple[Tensor, Tensor]) -> Tensor:
+def mover_evidence(frame_HW3: Tensor, inverse_depth_HW: Tensor, sure_HW: Tensor, camera: Camera, first: tuple[Tensor, Tensor], first_camera: Camera) -> Tensor:
     """[K, H, W]: picture, depth and confidence of a view, and the label carried from view 0.
 
     first: inverse depth [H, W] and mover label 0..1 [H, W] of view 0. Inverse depths are told relative to their median.
@@ -48,8 +50,16 @@ def mover_evidence(frame_HW3: Tensor, inverse_depth_HW: Tensor, sure_HW: Tensor,
 
 
 @torch.no_grad()
-def label_movers(network: MoverNetwork, frames_VHW3: Tensor, inverse_depth_VHW: Tensor, sure_VHW: Tensor, cameras: list[tuple[Tensor, Tensor]], mover_HW: Tensor) -> Tensor:
-    """Probability [V, H, W] of belonging to something that moves, at time 0; `mover_HW` is that of view 0 and stays."""
-    first = (inverse_depth_VHW[0], mover_HW)
-    told = [mover_evidence(frames_VHW3[v], inverse_depth_VHW[v], sure_VHW[v], cameras[v], first, cameras[0]) for v in range(1, len(cameras))]
-    return torch.cat([mover_HW[None], network(torch.stack(told)).sigmoid()]) if told else mover_HW[None]
+def label_movers(
+    network: MoverNetwork, frames_VHW3: Tensor, inverse_depth_VHW: Tensor, sure_VHW: Tensor, cameras: list[Camera], mover_HW: Tensor, base: int = 0
+) -> Tensor:
+    """Probability [V, H, W] of belonging to something that moves; `mover_HW` is that of the base view and stays."""
+    first = (inverse_depth_VHW[base], mover_HW)
+    labels = []
+    for view, camera in enumerate(cameras):
+        if view == base:
+            labels.append(mover_HW)
+        else:
+            told = mover_evidence(frames_VHW3[view], inverse_depth_VHW[view], sure_VHW[view], camera, first, cameras[base])
+            labels.append(network(told[None])[0].sigmoid())
+    return torch.stack(labels)

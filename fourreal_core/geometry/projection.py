@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+Camera = tuple[Tensor, Tensor]  # world-to-camera [4, 4] and intrinsics [3, 3]
 NEAREST = 1e-4  # depths below this, in the units of the cameras, count as behind the camera
 
 

@@ -1,0 +1,192 @@
+"""Everything that the two videos say about a scene, estimated once per grid: depth, motion and labels of what moves. Next to read: candidates.py.
+
+Works at about 128 pixels a side, where the networks are at home, and brings the results to the size of the frames.
+Shape suffixes: V views, T times, N maps, H W pixels, M nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..grid import Cameras
+from .depth import estimate_depths
+from .follow import node_motion, spread_nodes
+from .motion import MotionState, estimate_motion
+from .movers import label_movers
+from .networks import GeometryNetworks
+from .projection import Camera, parallax_gain, pixel_centres, unproject
+from .scene import SceneGeometry
+from .sweep import PLANES
+
+WORKING_SIDE = 128  # pixels of the longer side while the networks look
+MOST_POINTS = 3000  # points that nodes are chosen from
+
+
+@dataclass(frozen=True)
+class SceneSockets:
+    """What is known better than it would be estimated here, from learned models or by hand; None: estimated."""
+
+    depth: Tensor | None = None  # [V + T - 1, h, w]: inverse depth of the freeze-time frames, then of the other fixed-view frames; any scale
+    flow: Tensor | None = None  # [T, h, w, 2]: pixels of its own size, from each fixed-view frame back to the base time
+    moving: Tensor | None = None  # [T, h, w]: 0..1, what belongs to something that moves in the fixed-view frames
+
+
+def estimate_scene(
+    networks: GeometryNetworks,
+    fixed_THW3: Tensor,
+    freeze_VHW3: Tensor,
+    cameras: Cameras,
+    *,
+    base: tuple[int, int] = (0, 0),
+    sockets: SceneSockets = SceneSockets(),
+    on_stage: Callable[[str, float], None] | None = None,
+) -> SceneGeometry:
+    """Geometry of a fixed-view and a freeze-time video that share the frame `base`; frames float32 0..1.
+
+    on_stage(name, share done 0..1) is called during the work; raising inside cancels. Raises ValueError where there is no parallax.
+    """
+    tell = on_stage or (lambda name, share: None)
+    size = tuple(fixed_THW3.shape[1:3])
+    small = working_size(*size)
+    fixed, freeze = (_resized(frames.movedim(-1, 1), small).movedim(1, -1) for frames in (fixed_THW3, freeze_VHW3))
+    pairs = _cameras_at(cameras, size, small)
+    tell("depth", 0.0)
+    matrices, intrinsics = (torch.stack(parts) for parts in zip(*pairs))
+    depth, sure, limit = estimate_depths(
+        networks.depth, freeze, matrices, intrinsics, on_view=lambda done, total: tell("depth", done / total)
+    )
+    if sockets.depth is not None:
+        given = _resized(sockets.depth[:, None].float(), small)[:, 0]
+        depth, sure = _aligned(given[: len(freeze)], depth, sure), torch.ones_like(sure)
+    tell("motion", 0.0)
+    gain = _pixels_per_depth(pairs, base[0], limit, small)
+    state = _motion(networks, fixed, base, depth[base[0]] * gain, sure[base[0]], sockets.flow)
+    mover = state.mover_THW.sigmoid() if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
+    time_depth = (state.parallax_THW / gain).clamp_min(0)
+    if sockets.depth is not None:
+        later = torch.stack([depth[base[0]], *given[len(freeze) :]])
+        later = torch.cat([later[1 : base[1] + 1], later[:1], later[base[1] + 1 :]])
+        time_depth = _aligned(later, time_depth, 1 - 0.9 * mover)
+    tell("labels", 0.0)
+    view_mover = label_movers(networks.movers, freeze, depth, sure, pairs, mover[base[1]], base[0])
+    tell("following", 0.0)
+    nodes = _nodes(depth, view_mover, pairs)
+    flow = state.flow_T2HW.movedim(1, -1)
+    seen = state.seen_THW.sigmoid() * torch.exp(-state.flow_error_THW.clamp(-1, 3))
+    tracked = [(time_depth[t], flow[t], mover[t], seen[t]) for t in range(len(fixed))]
+    motion = [_motion_at(nodes, depth[base[0]], *maps, pairs[base[0]]) for maps in tracked]
+    large = partial(_enlarged, size=size)
+    return SceneGeometry(
+        fixed_THW3=fixed_THW3,
+        freeze_VHW3=freeze_VHW3,
+        cameras=list(zip(cameras.world_to_camera, cameras.intrinsics)),
+        base=base,
+        view_depth_VHW=large(depth),
+        view_sure_VHW=large(sure),
+        view_mover_VHW=large(view_mover),
+        time_depth_THW=large(time_depth),
+        time_doubt_THW=large(state.parallax_error_THW.clamp(-3, 4).exp()),
+        time_mover_THW=large(mover),
+        nodes_M3=nodes,
+        node_rotation_TM33=torch.stack([rotation for rotation, _ in motion]),
+        node_translation_TM3=torch.stack([translation for _, translation in motion]),
+        flow_THW2=large(flow.movedim(-1, 1).flatten(0, 1)).view(len(fixed), 2, *size).movedim(1, -1)
+        * torch.tensor([size[1] / small[1], size[0] / small[0]]),
+    )
+
+
+def _motion(
+    networks: GeometryNetworks, fixed: Tensor, base: tuple[int, int], parallax_HW: Tensor, sure_HW: Tensor, flow: Tensor | None
+) -> MotionState:
+    """The motion network from the base time on, and from there backwards, as one state in the order of the times."""
+    start, times = base[1], len(fixed)
+    if flow is not None:
+        scale = torch.tensor([fixed.shape[2] / flow.shape[2], fixed.shape[1] / flow.shape[1]])
+        flow = _resized(flow.float().movedim(-1, 1), tuple(fixed.shape[1:3])).movedim(1, -1) * scale
+    parts = []
+    for order in ([*range(start, times)], [*range(start, -1, -1)]):
+        if len(order) > 1 or times == 1:
+            given = None if flow is None else flow[order]
+            parts.append((order, estimate_motion(networks.motion, fixed[order], parallax_HW, sure_HW, given)))
+    place = {time: (state, index) for order, state in parts for index, time in enumerate(order)}
+    names = [field.name for field in fields(MotionState)]
+    state = MotionState(*(torch.stack([getattr(place[t][0], name)[place[t][1]] for t in range(times)]) for name in names))
+    return state if flow is None else replace(state, flow_T2HW=flow.movedim(-1, 1))
+
+
+def _aligned(given_NHW: Tensor, own_NHW: Tensor, weight_NHW: Tensor) -> Tensor:
+    """Given inverse depths brought to the scale of our own, each map by one factor and one offset (robust least squares)."""
+    aligned = []
+    for given, own, weight in zip(given_NHW, own_NHW, weight_NHW):
+        weights = weight.double().flatten().clamp_min(1e-3)
+        columns = torch.stack([given.double().flatten(), torch.ones_like(weights)], 1)
+        for _ in range(8):
+            root = weights.sqrt()[:, None]
+            solution = torch.linalg.lstsq(columns * root, own.double().flatten()[:, None] * root).solution
+            error = (columns @ solution)[:, 0] - own.double().flatten()
+            spread = error.abs().median().clamp_min(1e-9)
+            weights = weight.double().flatten().clamp_min(1e-3) / (1 + (error / spread) ** 2)
+        aligned.append((columns @ solution)[:, 0].view_as(own).float().clamp_min(0))
+    return torch.stack(aligned)
+
+
+def working_size(height: int, width: int) -> tuple[int, int]:
+    """Even sides of at most about WORKING_SIDE pixels in the frame's aspect; small frames stay near their size."""
+    scale = min(1.0, WORKING_SIDE / max(height, width))
+    return tuple(max(8, 2 * round(side * scale / 2)) for side in (height, width))
+
+
+def _resized(pictures_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(pictures_NCHW.shape[-2:]) == size:
+        return pictures_NCHW
+    shrinks = size[0] < pictures_NCHW.shape[-2]
+    return functional.interpolate(pictures_NCHW, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
+
+
+def _enlarged(maps_NHW: Tensor, size: tuple[int, int]) -> Tensor:
+    return _resized(maps_NHW[:, None], size)[:, 0]
+
+
+def _cameras_at(cameras: Cameras, size: tuple[int, int], small: tuple[int, int]) -> list[Camera]:
+    scale = torch.tensor([[small[1] / size[1]], [small[0] / size[0]], [1.0]], dtype=cameras.intrinsics.dtype)
+    return [(matrix, intrinsics * scale) for matrix, intrinsics in zip(cameras.world_to_camera, cameras.intrinsics)]
+
+
+def _pixels_per_depth(pairs: list[Camera], base: int, limit: float, size: tuple[int, int]) -> float:
+    """Pixels that the picture's middle moves in the farthest view per unit of inverse depth in the base view."""
+    far = pairs[-1] if base < len(pairs) / 2 else pairs[0]
+    gain_HW = parallax_gain(pixel_centres(*size), torch.full(size, limit / 2), pairs[base], far, limit / PLANES)
+    return float(gain_HW.median().clamp_min(1e-6))
+
+
+def _nodes(depth_VHW: Tensor, mover_VHW: Tensor, pairs: list[Camera]) -> Tensor:
+    """[M, 3]: nodes among the moving points of all views."""
+    centres = pixel_centres(*depth_VHW.shape[1:])
+    points = [
+        unproject(centres[mover > 0.5], depth[mover > 0.5].clamp_min(1e-6), *pair) for depth, mover, pair in zip(depth_VHW, mover_VHW, pairs)
+    ]
+    points_P3 = torch.cat(points)
+    if len(points_P3) < 12:
+        return torch.zeros(0, 3)
+    order = torch.randperm(len(points_P3), generator=torch.Generator().manual_seed(0))[:MOST_POINTS]
+    return spread_nodes(points_P3[order])
+
+
+def _motion_at(nodes_M3: Tensor, first_HW: Tensor, now_HW: Tensor, flow_HW2: Tensor, mover_HW: Tensor, sure_HW: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
+    """The nodes' motion from the base time to another, from the points that the base view sees at both."""
+    if not len(nodes_M3):
+        return torch.zeros(0, 3, 3), torch.zeros(0, 3)
+    height, width = first_HW.shape
+    tracked = (mover_HW > 0.5) & (sure_HW > 0.2) & (now_HW > 1e-6)
+    now_N2 = pixel_centres(height, width)[tracked]
+    before_N2 = now_N2 + flow_HW2[tracked]
+    position = (before_N2 / torch.tensor([width, height]) * 2 - 1)[None, None]
+    depth_N = functional.grid_sample(first_HW[None, None], position, mode="nearest", padding_mode="border", align_corners=False)[0, 0, 0]
+    before_N3, now_N3 = unproject(before_N2, depth_N.clamp_min(1e-6), *camera), unproject(now_N2, now_HW[tracked], *camera)
+    return node_motion(nodes_M3, before_N3, now_N3, sure_HW[tracked])
