@@ -14,13 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from .projection import pixel_centres, project, transfer, unproject
-from .scene import SceneGeometry
+from .scene import MOVES, SceneGeometry
 from .splatting import Splat, fill_holes, read_cubic, splat
 
 SURE_COVER = 0.6  # least cover with which background from elsewhere is taken
 BEHIND = 0.03  # share of inverse depth by which surfaces may disagree and still be the same
 LEAST_COVER, FULL_COVER = 0.15, 0.75  # cover at which a moving layer begins to show, and shows alone
-MOVES = 0.5  # probability from which a pixel belongs to what moves
 
 
 @dataclass(frozen=True)

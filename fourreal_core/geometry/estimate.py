@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,8 +20,9 @@ from .motion import MotionState, estimate_motion
 from .movers import label_movers
 from .networks import GeometryNetworks
 from .projection import Camera, parallax_gain, pixel_centres, unproject
-from .scene import SceneGeometry
+from .scene import MOVES, SceneGeometry
 from .sweep import PLANES
+from .upsampling import Upsampler
 
 WORKING_SIDE = 128  # pixels of the longer side while the networks look
 MOST_POINTS = 3000  # points that nodes are chosen from
@@ -81,23 +81,23 @@ def estimate_scene(
     seen = state.seen_THW.sigmoid() * torch.exp(-state.flow_error_THW.clamp(-1, 3))
     tracked = [(time_depth[t], flow[t], mover[t], seen[t]) for t in range(len(fixed))]
     motion = [_motion_at(nodes, depth[base[0]], *maps, pairs[base[0]]) for maps in tracked]
-    large = partial(_enlarged, size=size)
+    of_views, of_times = Upsampler(freeze_VHW3, small), Upsampler(fixed_THW3, small)
+    large_view_mover, large_mover = of_views(view_mover), of_times(mover)
     return SceneGeometry(
         fixed_THW3=fixed_THW3,
         freeze_VHW3=freeze_VHW3,
         cameras=list(zip(cameras.world_to_camera, cameras.intrinsics)),
         base=base,
-        view_depth_VHW=large(depth),
-        view_sure_VHW=large(sure),
-        view_mover_VHW=large(view_mover),
-        time_depth_THW=large(time_depth),
-        time_doubt_THW=large(state.parallax_error_THW.clamp(-3, 4).exp()),
-        time_mover_THW=large(mover),
+        view_depth_VHW=of_views(depth, view_mover > MOVES, large_view_mover > MOVES),
+        view_sure_VHW=of_views(sure),
+        view_mover_VHW=large_view_mover,
+        time_depth_THW=of_times(time_depth, mover > MOVES, large_mover > MOVES),
+        time_doubt_THW=of_times(state.parallax_error_THW.clamp(-3, 4).exp()),
+        time_mover_THW=large_mover,
         nodes_M3=nodes,
         node_rotation_TM33=torch.stack([rotation for rotation, _ in motion]),
         node_translation_TM3=torch.stack([translation for _, translation in motion]),
-        flow_THW2=large(flow.movedim(-1, 1).flatten(0, 1)).view(len(fixed), 2, *size).movedim(1, -1)
-        * torch.tensor([size[1] / small[1], size[0] / small[0]]),
+        flow_THW2=torch.stack([of_times(flow[..., axis]) * size[1 - axis] / small[1 - axis] for axis in (0, 1)], -1),
     )
 
 
@@ -149,10 +149,6 @@ def _resized(pictures_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(pictures_NCHW, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
 
 
-def _enlarged(maps_NHW: Tensor, size: tuple[int, int]) -> Tensor:
-    return _resized(maps_NHW[:, None], size)[:, 0]
-
-
 def _cameras_at(cameras: Cameras, size: tuple[int, int], small: tuple[int, int]) -> list[Camera]:
     scale = torch.tensor([[small[1] / size[1]], [small[0] / size[0]], [1.0]], dtype=cameras.intrinsics.dtype)
     return [(matrix, intrinsics * scale) for matrix, intrinsics in zip(cameras.world_to_camera, cameras.intrinsics)]
@@ -169,7 +165,7 @@ def _nodes(depth_VHW: Tensor, mover_VHW: Tensor, pairs: list[Camera]) -> Tensor:
     """[M, 3]: nodes among the moving points of all views."""
     centres = pixel_centres(*depth_VHW.shape[1:])
     points = [
-        unproject(centres[mover > 0.5], depth[mover > 0.5].clamp_min(1e-6), *pair) for depth, mover, pair in zip(depth_VHW, mover_VHW, pairs)
+        unproject(centres[mover > MOVES], depth[mover > MOVES].clamp_min(1e-6), *pair) for depth, mover, pair in zip(depth_VHW, mover_VHW, pairs)
     ]
     points_P3 = torch.cat(points)
     if len(points_P3) < 12:
@@ -183,7 +179,7 @@ def _motion_at(nodes_M3: Tensor, first_HW: Tensor, now_HW: Tensor, flow_HW2: Ten
     if not len(nodes_M3):
         return torch.zeros(0, 3, 3), torch.zeros(0, 3)
     height, width = first_HW.shape
-    tracked = (mover_HW > 0.5) & (sure_HW > 0.2) & (now_HW > 1e-6)
+    tracked = (mover_HW > MOVES) & (sure_HW > 0.2) & (now_HW > 1e-6)
     now_N2 = pixel_centres(height, width)[tracked]
     before_N2 = now_N2 + flow_HW2[tracked]
     position = (before_N2 / torch.tensor([width, height]) * 2 - 1)[None, None]

@@ -13,6 +13,8 @@ from torch import Tensor
 from .follow import follow
 from .projection import Camera
 
+MOVES = 0.5  # probability from which a pixel belongs to what moves
+
 
 @dataclass(frozen=True)
 class SceneGeometry:
