@@ -13,7 +13,7 @@ from ..fourreal_core.flow import from_model, to_model
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.condition import prepare, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
-from ..fourreal_core.transport import Predictions, transport
+from ..fourreal_core.transport import Predictions
 from .load import expect_grid_model
 from .model import CONDITION_KEY
 from .types import counting_progress, expect_grid
@@ -25,10 +25,10 @@ _latest: WeakKeyDictionary[FrameGrid, Predictions] = WeakKeyDictionary()
 
 
 def predictions_of(grid: FrameGrid) -> Predictions:
-    """Transport's predictions of a grid. The latest are kept, because one grid is sampled with many seeds."""
+    """What `fill_grid` predicts of a grid. The latest are kept, because one grid is sampled with many seeds."""
     predictions = _latest.get(grid)
     if predictions is None:
-        predictions = transport(grid, on_cell=counting_progress())
+        predictions = fill_grid(grid, on_stage=stage_progress()).predictions
         _latest.clear()
         _latest[grid] = predictions
     return predictions

@@ -15,16 +15,18 @@ from torch.nn import functional
 
 from ..grid import Cameras
 from .depth import estimate_depths
-from .follow import node_motion, spread_nodes
+from .deformation import NodeMotion, moved_by, node_motion, solve_motion, spread_nodes
 from .motion import MotionState, estimate_motion
 from .movers import label_movers
 from .networks import GeometryNetworks
-from .projection import Camera, parallax_gain, pixel_centres, unproject
+from .projection import Camera, parallax_gain, pixel_centres, project, unproject
 from .scene import MOVES, SceneGeometry
+from .splatting import fill_holes
 from .sweep import PLANES
 from .upsampling import Upsampler
 
 WORKING_SIDE = 128  # pixels of the longer side while the networks look
+LEAST_SURE = 0.2  # of a pixel's flow and visibility with which it is tracked
 MOST_POINTS = 3000  # points that nodes are chosen from
 
 
@@ -79,8 +81,12 @@ def estimate_scene(
     nodes = _nodes(depth, view_mover, pairs)
     flow = state.flow_T2HW.movedim(1, -1)
     seen = state.seen_THW.sigmoid() * torch.exp(-state.flow_error_THW.clamp(-1, 3))
-    tracked = [(time_depth[t], flow[t], mover[t], seen[t]) for t in range(len(fixed))]
-    motion = [_motion_at(nodes, depth[base[0]], *maps, pairs[base[0]]) for maps in tracked]
+    tracks = [_tracks(depth[base[0]], flow[t], mover[t], seen[t], pairs[base[0]]) for t in range(len(fixed))]
+    if sockets.depth is None:
+        motions = _solved(nodes, tracks, pairs[base[0]], base[1])
+        time_depth = torch.stack([_with_movers(*maps, pairs[base[0]], nodes) for maps in zip(time_depth, mover, tracks, motions)])
+    else:
+        motions = [_fitted(nodes, track, time_depth[t], pairs[base[0]]) for t, track in enumerate(tracks)]
     of_views, of_times = Upsampler(freeze_VHW3, small), Upsampler(fixed_THW3, small)
     large_view_mover, large_mover = of_views(view_mover), of_times(mover)
     return SceneGeometry(
@@ -95,8 +101,7 @@ def estimate_scene(
         time_doubt_THW=of_times(state.parallax_error_THW.clamp(-3, 4).exp()),
         time_mover_THW=large_mover,
         nodes_M3=nodes,
-        node_rotation_TM33=torch.stack([rotation for rotation, _ in motion]),
-        node_translation_TM3=torch.stack([translation for _, translation in motion]),
+        node_motion_T=motions,
         flow_THW2=torch.stack([of_times(flow[..., axis]) * size[1 - axis] / small[1 - axis] for axis in (0, 1)], -1),
     )
 
@@ -174,15 +179,58 @@ def _nodes(depth_VHW: Tensor, mover_VHW: Tensor, pairs: list[Camera]) -> Tensor:
     return spread_nodes(points_P3[order])
 
 
-def _motion_at(nodes_M3: Tensor, first_HW: Tensor, now_HW: Tensor, flow_HW2: Tensor, mover_HW: Tensor, sure_HW: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
-    """The nodes' motion from the base time to another, from the points that the base view sees at both."""
-    if not len(nodes_M3):
-        return torch.zeros(0, 3, 3), torch.zeros(0, 3)
+@dataclass(frozen=True)
+class _Tracks:
+    """Pixels of one time whose points the base view saw at the base time as well."""
+
+    tracked_HW: Tensor  # bool
+    now_N2: Tensor  # where they are, in pixels
+    before_N3: Tensor  # where their points were, in the world
+    sure_N: Tensor  # 0..1
+
+
+def _tracks(first_HW: Tensor, flow_HW2: Tensor, mover_HW: Tensor, sure_HW: Tensor, camera: Camera) -> _Tracks:
     height, width = first_HW.shape
-    tracked = (mover_HW > MOVES) & (sure_HW > 0.2) & (now_HW > 1e-6)
+    tracked = (mover_HW > MOVES) & (sure_HW > LEAST_SURE)
     now_N2 = pixel_centres(height, width)[tracked]
     before_N2 = now_N2 + flow_HW2[tracked]
     position = (before_N2 / torch.tensor([width, height]) * 2 - 1)[None, None]
     depth_N = functional.grid_sample(first_HW[None, None], position, mode="nearest", padding_mode="border", align_corners=False)[0, 0, 0]
-    before_N3, now_N3 = unproject(before_N2, depth_N.clamp_min(1e-6), *camera), unproject(now_N2, now_HW[tracked], *camera)
-    return node_motion(nodes_M3, before_N3, now_N3, sure_HW[tracked])
+    return _Tracks(tracked, now_N2, unproject(before_N2, depth_N.clamp_min(1e-6), *camera), sure_HW[tracked])
+
+
+def _solved(nodes_M3: Tensor, tracks: list[_Tracks], camera: Camera, start: int) -> list[NodeMotion]:
+    """The nodes' motion at every time, each solved from the time next to it on the way from the base time."""
+    still = NodeMotion.still(len(nodes_M3))
+    motions = [still] * len(tracks)
+    if not len(nodes_M3):
+        return motions
+    for order in (range(start + 1, len(tracks)), range(start - 1, -1, -1)):
+        before = still
+        for time in order:
+            track = tracks[time]
+            before = motions[time] = solve_motion(nodes_M3, track.before_N3, track.now_N2, track.sure_N, camera, before)
+    return motions
+
+
+def _fitted(nodes_M3: Tensor, track: _Tracks, now_HW: Tensor, camera: Camera) -> NodeMotion:
+    """The nodes' motion where the depth at the time is given: rigid fits to tracked points in 3D."""
+    if not len(nodes_M3):
+        return NodeMotion.still(0)
+    after_N3 = unproject(track.now_N2, now_HW[track.tracked_HW].clamp_min(1e-6), *camera)
+    return node_motion(nodes_M3, track.before_N3, after_N3, track.sure_N)
+
+
+def _with_movers(depth_HW: Tensor, mover_HW: Tensor, track: _Tracks, motion: NodeMotion, camera: Camera, nodes_M3: Tensor) -> Tensor:
+    """Inverse depth of one time: of what moves by the nodes' motion, where it was not tracked from around; of all else as it was."""
+    if not len(nodes_M3) or len(track.now_N2) < 3:
+        return depth_HW
+    _, inverse_N = project(moved_by(motion, track.before_N3, nodes_M3), *camera)
+    ahead = inverse_N > 0
+    known = track.tracked_HW.clone()
+    known[track.tracked_HW] = ahead
+    depth = torch.where(known, torch.zeros_like(depth_HW), depth_HW)
+    depth[known] = inverse_N[ahead]
+    weight = known.float()
+    filled = fill_holes((depth * weight)[..., None], weight)[..., 0]
+    return torch.where(mover_HW > MOVES, torch.where(known, depth, filled), depth_HW)

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..grid import Cameras, FrameGrid
-from ..transport import TransportGuess, transport
+from ..transport import Predictions, transport
 from ..transport.confidence import TYPICAL_ERROR
 from .candidates import CellCandidates, cell_candidates, still_layer
 from .fusion import fusion_inputs
 from .networks import GeometryNetworks, load_networks
-from .estimate import SceneSockets, estimate_scene
+from .estimate import SceneSockets, estimate_scene, working_size
 from .scene import SceneGeometry
 
 METHODS = ("auto", "scene", "transport")
@@ -35,6 +37,7 @@ class Filled:
     confidence: Tensor  # [V, T, H, W] 0..1; c means an expected squared error of about 0.05^2 (1 - c) / c
     report: str  # what was done and why, in sentences for the artist
     method: str  # "scene" or "transport"
+    predictions: Predictions  # for a model that goes on from here
 
 
 class SceneUnknown(ValueError):
@@ -75,9 +78,8 @@ def fill_grid(
 
 
 def _by_transport(grid: FrameGrid, tell: Stage, report: str) -> Filled:
-    guess = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
-    sure = torch.maximum(guess.confidence_time, guess.confidence_view)
-    return Filled(_whole(grid, guess.blend), sure, report, "transport")
+    predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
+    return Filled(grid.filled(predictions.blend), predictions.confidence, report, "transport", predictions)
 
 
 def _by_scene(
@@ -92,14 +94,12 @@ def _by_scene(
         raise SceneUnknown(str(reason)) from reason
     if check:
         words += " " + self_check(scene)
-    guess = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
-    frames, sure = fill_cells(networks, scene, grid.known, guess, lambda share: tell("cells", share))
-    filled = _whole(grid.replace(cameras=cameras), frames)
-    return Filled(filled, torch.where(grid.known[..., None, None], torch.ones_like(sure), sure), f"Filled by the scene's geometry. {words}", "scene")
-
-
-def _whole(grid: FrameGrid, frames: Tensor) -> FrameGrid:
-    return grid.replace(frames=torch.where(grid.known[..., None, None, None], grid.frames, frames))
+    predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
+    frames, sure = fill_cells(networks, scene, grid.known, predictions, lambda share: tell("cells", share))
+    filled = grid.replace(cameras=cameras).filled(frames)
+    sure = torch.where(grid.known[..., None, None], torch.ones_like(sure), sure)
+    chosen = Predictions(*(side._replace(frames=filled.frames, confidence=sure) for side in (predictions.time, predictions.view)))
+    return Filled(filled, sure, f"Filled by the scene's geometry. {words}", "scene", chosen)
 
 
 def base_cell(grid: FrameGrid) -> tuple[int, int]:
@@ -134,7 +134,7 @@ def _cameras(grid: FrameGrid, base: tuple[int, int], given: Cameras | None, tell
 
 @torch.no_grad()
 def fill_cells(
-    networks: GeometryNetworks | None, scene: SceneGeometry, known_VT: Tensor, guess: TransportGuess, on_share: Callable[[float], None] | None = None
+    networks: GeometryNetworks | None, scene: SceneGeometry, known_VT: Tensor, predictions: Predictions, on_share: Callable[[float], None] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Frames [V, T, H, W, 3] and confidences [V, T, H, W] of the unknown cells; known ones stay 0.
 
@@ -153,17 +153,24 @@ def fill_cells(
             frames[view, time], error = cell.composed_HW3, disagreement(cell)
         else:
             place = (abs(view - scene.base[0]) / max(views - 1, 1), abs(time - scene.base[1]) / max(times - 1, 1))
-            frames[view, time], error = _chosen(networks, cell, guess, (view, time), place)
+            frames[view, time], error = _chosen(networks, cell, predictions, (view, time), place)
         sure[view, time] = 1 / (1 + (error / TYPICAL_ERROR) ** 2)
         if on_share is not None:
             on_share(done / len(todo))
     return frames, sure
 
 
-def _chosen(networks: GeometryNetworks, cell: CellCandidates, guess: TransportGuess, at: tuple[int, int], place: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    pictures, told = fusion_inputs(cell, guess.along_time[at], guess.along_view[at], guess.confidence_time[at], guess.confidence_view[at], place)
-    made, log_error = networks.fusion(pictures[None], told[None])
-    return made[0].movedim(0, -1), log_error[0].exp()
+def _chosen(networks: GeometryNetworks, cell: CellCandidates, predictions: Predictions, at: tuple[int, int], place: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    time, view = predictions.time, predictions.view
+    pictures, told = fusion_inputs(cell, time.frames[at], view.frames[at], time.confidence[at], view.confidence[at], place)
+    size = tuple(told.shape[-2:])
+    small = working_size(*size)
+    if small == size:
+        choice = networks.fusion(pictures[None], told[None])
+    else:  # the choice is made where the network is at home, and carried out at the size of the frames
+        shrink = partial(functional.interpolate, size=small, mode="bilinear", align_corners=False, antialias=True)
+        choice = networks.fusion(shrink(pictures)[None], shrink(told[None])).resized(size)
+    return choice.carried_out(pictures[None])[0].movedim(0, -1), choice.log_error_BHW[0].exp()
 
 
 def disagreement(cell: CellCandidates) -> Tensor:

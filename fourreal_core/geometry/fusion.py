@@ -7,9 +7,12 @@ Shape suffixes: B cells, N candidates, K channels, H W pixels.
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .candidates import CellCandidates
 from .unet import UNet
@@ -31,13 +34,30 @@ class FusionNetwork(nn.Module):
             self.unet.head.bias[0] = HEADSTART
             self.unet.head.bias[-1] = math.log(COMMON_ERROR)
 
-    def forward(self, pictures_BN3HW: Tensor, evidence_BKHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Colours [B, 3, H, W] 0..1 and the log of their expected absolute error [B, H, W]. Inputs as `fusion_inputs` gives them."""
+    def forward(self, pictures_BN3HW: Tensor, evidence_BKHW: Tensor) -> Choice:
+        """What to take from where. pictures 0..1; evidence as `fusion_inputs` gives it."""
         said = self.unet(torch.cat([pictures_BN3HW.flatten(1, 2) * 2 - 1, evidence_BKHW], 1)).float()
         weights = said[:, :CANDIDATES].softmax(1)
-        chosen = (weights[:, :, None] * pictures_BN3HW).sum(1)
-        made = (chosen + CORRECTION * torch.tanh(said[:, CANDIDATES:-1])).clamp(0, 1)
-        return made, said[:, -1].clamp(-7, 0)
+        return Choice(weights, CORRECTION * torch.tanh(said[:, CANDIDATES:-1]), said[:, -1].clamp(-7, 0))
+
+
+class Choice(NamedTuple):
+    """The network's answer for B cells; may be made on small pictures and carried out on large ones."""
+
+    weights_BNHW: Tensor  # of the candidates, their sum is 1
+    correction_B3HW: Tensor  # added to the chosen colours
+    log_error_BHW: Tensor  # log of the expected absolute error of the colours
+
+    def resized(self, size: tuple[int, int]) -> Choice:
+        """The same choice for pictures of another size."""
+        if tuple(self.log_error_BHW.shape[-2:]) == size:
+            return self
+        large = partial(functional.interpolate, size=size, mode="bilinear", align_corners=False)
+        return Choice(large(self.weights_BNHW), large(self.correction_B3HW), large(self.log_error_BHW[:, None])[:, 0])
+
+    def carried_out(self, pictures_BN3HW: Tensor) -> Tensor:
+        """Colours [B, 3, H, W] 0..1."""
+        return ((self.weights_BNHW[:, :, None] * pictures_BN3HW).sum(1) + self.correction_B3HW).clamp(0, 1)
 
 
 def fusion_inputs(cell: CellCandidates, along_time_HW3: Tensor, along_view_HW3: Tensor, sure_time_HW: Tensor, sure_view_HW: Tensor, place: tuple[float, float]) -> tuple[Tensor, Tensor]:

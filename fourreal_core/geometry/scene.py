@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .follow import follow
+from .deformation import NodeMotion, moved_by
 from .projection import Camera
 
 MOVES = 0.5  # probability from which a pixel belongs to what moves
@@ -31,8 +31,7 @@ class SceneGeometry:
     time_doubt_THW: Tensor  # expected error of it, in pixels of the farthest view
     time_mover_THW: Tensor  # probability, as above
     nodes_M3: Tensor  # world points among the moving ones at the base time; M = 0 when nothing moves
-    node_rotation_TM33: Tensor
-    node_translation_TM3: Tensor
+    node_motion_T: list[NodeMotion]  # of the nodes from the base time to every time
     flow_THW2: Tensor  # pixels: from each pixel of a time to where its point was at the base time
 
     @property
@@ -41,6 +40,4 @@ class SceneGeometry:
 
     def moved(self, points_P3: Tensor, time: int) -> Tensor:
         """[P, 3]: where moving points of the base time are at another time."""
-        if not len(self.nodes_M3):
-            return points_P3
-        return follow(points_P3, self.nodes_M3, self.node_rotation_TM33[time], self.node_translation_TM3[time])
+        return moved_by(self.node_motion_T[time], points_P3, self.nodes_M3) if len(self.nodes_M3) else points_P3

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..geometry.fill import fill_grid
 from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
 from ..grid import FrameGrid
 from ..model.condition import prepare
 from ..model.two_stream import GridModel
-from ..transport import Predictions, transport
+from ..transport import Predictions
 
 OnStep = Callable[[int, int, Tensor], None]  # step, steps, the current clean estimate [V, T, H, W, 3] in 0..1
 Velocity = Callable[[Tensor, float], Tensor]
@@ -63,7 +64,7 @@ class Sampling:
 
     sync: str = "soft"
     strength: float = 1.0
-    steps: int = 16
+    steps: int = 4
     seed: int = 0
     sampler: str = "euler"
     output: str = "mean"
@@ -97,7 +98,7 @@ def sample_grid(
     sync: str = "soft",
     *,
     strength: float = 1.0,
-    steps: int = 16,
+    steps: int = 4,
     seed: int = 0,
     sampler: str = "euler",
     output: str = "mean",
@@ -110,10 +111,10 @@ def sample_grid(
 
     grid: any `known` pattern with at least one known cell. sync, strength, output: see `GridModel.forward`.
     steps: 1 or more. seed: noise per cell, see `cell_noise`. sampler: a key of `SAMPLERS`.
-    guess: grid of the same shape to start from when `denoise` < 1 (None: Transport). denoise: the sigma to start at,
+    guess: grid of the same shape to start from when `denoise` < 1 (None: what `fill_grid` gives). denoise: the sigma to start at,
     above 0 up to 1. on_step(step, steps, denoised): called after each step, counted from 1, with the current clean
-    estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling. predictions: `transport(grid)` where it is at
-    hand already, to save its time.
+    estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling. predictions: `fill_grid(grid).predictions` or
+    `transport(grid)` where they are at hand already.
     Raises ValueError for an unknown sync, sampler or output, and for numbers or shapes out of range.
     """
     sampling = Sampling(sync, strength, steps, seed, sampler, output, denoise)
@@ -135,8 +136,8 @@ def fill_by_sampling(
         raise ValueError("the grid has no known cell: give it at least one frame to start from")
     denoise = sampling.denoise
     if guess is None and denoise == 1 and not model.config.guess:
-        guess = grid  # from pure noise it does not matter what it is mixed into, and this model needs no Transport
-    condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or transport(grid))
+        guess = grid  # from pure noise it does not matter what it is mixed into, and this model needs no guess
+    condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or fill_grid(grid).predictions)
     device = next(model.parameters()).device
     condition, start = condition[None].to(device), to_model(start)[None].to(device)
     noise = cell_noise(sampling.seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
