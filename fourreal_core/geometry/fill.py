@@ -123,13 +123,14 @@ def _cameras(grid: FrameGrid, base: tuple[int, int], given: Cameras | None, tell
         return given, "Cameras: given."
     if grid.cameras is not None:
         return grid.cameras, "Cameras: the grid's own."
-    from .cameras import CamerasNotFound, estimate_cameras
+    from .cameras import CamerasNotFound, PycolmapMissing, estimate_cameras
 
     try:
-        estimate = estimate_cameras(grid.frames[:, base[1]], on_progress=lambda share: tell("cameras", share))
-    except CamerasNotFound as reason:
+        estimate = estimate_cameras(grid.frames[:, base[1]], on_progress=lambda done, total: tell("cameras", done / total))
+    except (CamerasNotFound, PycolmapMissing) as reason:
         raise SceneUnknown(str(reason)) from reason
-    return estimate.cameras, f"Cameras: estimated, {estimate.reprojection_error:.2f} pixels of reprojection error."
+    words = [f"Cameras: estimated from the {grid.views} views, reprojection error {estimate.error:.2f} pixels.", *estimate.notes]
+    return estimate.cameras, " ".join(words)
 
 
 @torch.no_grad()
