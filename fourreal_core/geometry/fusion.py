@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .candidates import CellCandidates
+from .projection import depth_unit
 from .unet import UNet
 
 CANDIDATES = 8  # composed, shaded, still, three layers, Transport's two predictions
 EVIDENCE = 16
 CORRECTION = 0.08  # most that a colour may be changed after the choice
 COMMON_ERROR = 0.05  # colour error that an untrained network expects
+CONTRAST = 0.7  # weight of the size of gradients in the training loss
 HEADSTART = 3.0  # logits by which the composition leads before training
 
 
@@ -63,8 +65,8 @@ class Choice(NamedTuple):
 def fusion_inputs(cell: CellCandidates, along_time_HW3: Tensor, along_view_HW3: Tensor, sure_time_HW: Tensor, sure_view_HW: Tensor, place: tuple[float, float]) -> tuple[Tensor, Tensor]:
     """Pictures [N, 3, H, W] and evidence [K, H, W] of one cell; place: share of the way along views and times, 0..1."""
     pictures = [cell.composed_HW3, cell.shaded_HW3, cell.still.colour_HW3, *(layer.colour_HW3 for layer in cell.layers), along_time_HW3, along_view_HW3]
-    unit = cell.still.inverse_depth_HW.median().clamp_min(1e-6)
-    told = [cell.cover_HW, cell.still.seen_HW.float(), cell.still.inverse_depth_HW / unit - 1, sure_time_HW, sure_view_HW]
+    unit = depth_unit(cell.still.inverse_depth_HW)
+    told = [cell.cover_HW, cell.still.seen_HW.float(), (cell.still.inverse_depth_HW / unit - 1).clamp(-2, 4), sure_time_HW, sure_view_HW]
     for layer in cell.layers:
         shown = (layer.cover_HW > 0.1).float()
         told += [layer.cover_HW.clamp_max(2), ((layer.inverse_depth_HW - cell.still.inverse_depth_HW) / unit * shown).clamp(-2, 2), layer.doubt_HW.clamp(0, 20) / 5 * shown]
@@ -78,10 +80,15 @@ def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fusion_loss(made_B3HW: Tensor, log_error_BHW: Tensor, truth_B3HW: Tensor, moving_BHW: Tensor) -> Tensor:
-    """Mean absolute error of colours and of gradients, moving pixels counted four times, and the error's own likelihood (Laplace)."""
+    """Mean absolute error of colours, of gradients and of their size (a blend of two poses has too small ones), moving pixels
+    counted four times, and the error's own likelihood (Laplace)."""
     weight = 1 + 3 * moving_BHW[:, None]
     colour = ((made_B3HW - truth_B3HW).abs() * weight).mean()
     (made_x, made_y), (true_x, true_y) = gradients(made_B3HW), gradients(truth_B3HW)
+    contrast = sum(
+        ((made.abs() - true.abs()).abs() * part).mean()
+        for made, true, part in ((made_x, true_x, weight[..., 1:]), (made_y, true_y, weight[..., 1:, :]))
+    )
     slopes = ((made_x - true_x).abs() * weight[..., 1:]).mean() + ((made_y - true_y).abs() * weight[..., 1:, :]).mean()
     error_BHW = (made_B3HW - truth_B3HW).abs().mean(1).detach()
-    return colour + slopes + 0.02 * (error_BHW * torch.exp(-log_error_BHW) + log_error_BHW).mean()
+    return colour + slopes + CONTRAST * contrast + 0.02 * (error_BHW * torch.exp(-log_error_BHW) + log_error_BHW).mean()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .projection import Camera, pixel_centres, transfer
+from .projection import Camera, depth_unit, pixel_centres, transfer
 from .splatting import splat
 from .unet import UNet
 
@@ -34,16 +34,16 @@ class MoverNetwork(nn.Module):
 def mover_evidence(frame_HW3: Tensor, inverse_depth_HW: Tensor, sure_HW: Tensor, camera: Camera, first: tuple[Tensor, Tensor], first_camera: Camera) -> Tensor:
     """[K, H, W]: picture, depth and confidence of a view, and the label carried from view 0.
 
-    first: inverse depth [H, W] and mover label 0..1 [H, W] of view 0. Inverse depths are told relative to their median.
+    first: inverse depth [H, W] and mover label 0..1 [H, W] of view 0. Inverse depths are told relative to a common one.
     """
     height, width, _ = frame_HW3.shape
     centres = pixel_centres(height, width)
     positions, depth = transfer(centres, first[0], *first_camera, *camera)
     carried = splat(positions.view(-1, 2), depth.view(-1), first[1].view(-1, 1), height, width)
-    unit = inverse_depth_HW.median().clamp_min(1e-6)
+    unit = depth_unit(inverse_depth_HW)
     arrived = carried.hit_HW.float()
     parts = [
-        inverse_depth_HW / unit - 1, sure_HW * 2 - 1, carried.values_HWC[..., 0] * arrived, arrived, carried.cover_HW.clamp_max(2),
+        (inverse_depth_HW / unit - 1).clamp(-2, 4), sure_HW * 2 - 1, carried.values_HWC[..., 0] * arrived, arrived, carried.cover_HW.clamp_max(2),
         ((inverse_depth_HW - carried.inverse_depth_HW) / unit * arrived).clamp(-2, 2),
     ]  # fmt: skip
     return torch.cat([frame_HW3.movedim(-1, 0) * 2 - 1, torch.stack(parts)])

@@ -60,3 +60,9 @@ def parallax_gain(positions: Tensor, inverse_depth: Tensor, start: tuple[Tensor,
     near, _ = transfer(positions, inverse_depth + step, *start, *end)
     far, _ = transfer(positions, (inverse_depth - step).clamp_min(0), *start, *end)
     return (near - far).norm(dim=-1) / (2 * step)
+
+
+def depth_unit(inverse_depth_HW: Tensor) -> Tensor:
+    """A common inverse depth of a view, to tell others relative to it: the median, or more where most of the view is sky."""
+    flat = inverse_depth_HW.flatten()
+    return torch.maximum(flat.median(), 0.3 * flat[:: max(1, len(flat) // 100_000)].quantile(0.9)).clamp_min(1e-6)
