@@ -10,13 +10,14 @@ from weakref import WeakKeyDictionary
 import torch
 
 from ..fourreal_core.flow import from_model, to_model
+from ..fourreal_core.geometry.fill import fill_grid
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.condition import prepare, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
 from ..fourreal_core.transport import Predictions
 from .load import expect_grid_model
 from .model import CONDITION_KEY
-from .types import counting_progress, expect_grid
+from .types import counting_progress, expect_grid, stage_progress
 from .vae import vae_codec
 
 LATENT_KEY = "fourreal"

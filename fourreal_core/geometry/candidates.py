@@ -54,7 +54,7 @@ class CellCandidates:
 
 def still_layer(scene: SceneGeometry, view: int) -> StillLayer:
     """The background of a view: its own still pixels, then those of the nearest views and of the times of view 0."""
-    height, width = scene.size
+    _height, _width = scene.size
     moving_HW = _grown(scene.view_mover_VHW[view] > MOVES, 3)
     colour, depth, seen = scene.freeze_VHW3[view].clone(), scene.view_depth_VHW[view].clone(), ~moving_HW
     for frame, inverse, still, source in _background_sources(scene, view):
@@ -78,7 +78,9 @@ def _background_sources(scene: SceneGeometry, view: int) -> list[tuple[Tensor, T
     base, start = scene.base
     later = sorted((t for t in range(times) if t != start), key=lambda t: -abs(t - start))
     sources = []
-    for _, other, time in sorted(others + [(abs(base - view) + 0.5, base, t) for t in later], key=lambda entry: entry[0]):
+    for _, other, time in sorted(
+        others + [(abs(base - view) + 0.5, base, t) for t in later], key=lambda entry: entry[0]
+    ):
         if time is None:
             frame, inverse, mover = scene.freeze_VHW3[other], scene.view_depth_VHW[other], scene.view_mover_VHW[other]
         else:
@@ -87,7 +89,9 @@ def _background_sources(scene: SceneGeometry, view: int) -> list[tuple[Tensor, T
     return sources
 
 
-def _carried(scene: SceneGeometry, inverse_HW: Tensor, chosen_HW: Tensor, source: int, view: int, *extra_HW: Tensor) -> Splat:
+def _carried(
+    scene: SceneGeometry, inverse_HW: Tensor, chosen_HW: Tensor, source: int, view: int, *extra_HW: Tensor
+) -> Splat:
     """Chosen pixels of a view in another one; carries their positions and what else is given."""
     height, width = scene.size
     centres = pixel_centres(height, width)[chosen_HW]
@@ -96,7 +100,9 @@ def _carried(scene: SceneGeometry, inverse_HW: Tensor, chosen_HW: Tensor, source
     return splat(positions, depth, values, height, width)
 
 
-def carried_picture(scene: SceneGeometry, frame_HW3: Tensor, inverse_HW: Tensor, source: int, view: int) -> tuple[Tensor, Tensor]:
+def carried_picture(
+    scene: SceneGeometry, frame_HW3: Tensor, inverse_HW: Tensor, source: int, view: int
+) -> tuple[Tensor, Tensor]:
     """A frame of one view as another view would see it [H, W, 3], and which pixels it reaches [H, W]."""
     arrived = _carried(scene, inverse_HW, torch.ones_like(inverse_HW, dtype=torch.bool), source, view)
     return read_cubic(frame_HW3, arrived.values_HWC), arrived.hit_HW
@@ -120,7 +126,12 @@ def _layer_from_time(scene: SceneGeometry, view: int, time: int) -> Layer:
     """What moves in x[0, t], carried to the view by its depth at that time."""
     moving_HW = scene.time_mover_THW[time] > MOVES
     arrived = _carried(scene, scene.time_depth_THW[time], moving_HW, scene.base[0], view, scene.time_doubt_THW[time])
-    return Layer(read_cubic(scene.fixed_THW3[time], arrived.values_HWC[..., :2]), arrived.inverse_depth_HW, arrived.cover_HW, arrived.values_HWC[..., 2])
+    return Layer(
+        read_cubic(scene.fixed_THW3[time], arrived.values_HWC[..., :2]),
+        arrived.inverse_depth_HW,
+        arrived.cover_HW,
+        arrived.values_HWC[..., 2],
+    )
 
 
 def _layer_from_views(scene: SceneGeometry, sources: list[int], view: int, time: int) -> Layer:
@@ -136,12 +147,23 @@ def _layer_from_views(scene: SceneGeometry, sources: list[int], view: int, time:
         arrived = splat(positions, depth, values, height, width)
         colour = read_cubic(scene.freeze_VHW3[source], arrived.values_HWC[..., :2])
         parts.append(Layer(colour, arrived.inverse_depth_HW, arrived.cover_HW, arrived.values_HWC[..., 2]))
-    first, *others = parts
-    for other in others:
-        nearer = (other.cover_HW > LEAST_COVER) & ((other.inverse_depth_HW > first.inverse_depth_HW) | (first.cover_HW < LEAST_COVER))
-        pick = lambda a, b: torch.where(nearer if a.ndim == 2 else nearer[..., None], b, a)  # noqa: E731
-        first = Layer(*(pick(getattr(first, name), getattr(other, name)) for name in ("colour_HW3", "inverse_depth_HW", "cover_HW", "doubt_HW")))
-    return first
+    shown = parts[0]
+    for other in parts[1:]:
+        shown = _nearer(shown, other)
+    return shown
+
+
+def _nearer(one: Layer, other: Layer) -> Layer:
+    """Per pixel the layer that is nearer to the camera, of those that show something."""
+    takes = (other.cover_HW > LEAST_COVER) & (
+        (other.inverse_depth_HW > one.inverse_depth_HW) | (one.cover_HW < LEAST_COVER)
+    )
+    return Layer(
+        torch.where(takes[..., None], other.colour_HW3, one.colour_HW3),
+        torch.where(takes, other.inverse_depth_HW, one.inverse_depth_HW),
+        torch.where(takes, other.cover_HW, one.cover_HW),
+        torch.where(takes, other.doubt_HW, one.doubt_HW),
+    )
 
 
 def _shaded(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> Tensor:
@@ -150,7 +172,9 @@ def _shaded(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> Te
     same_HW = ~_grown((scene.time_mover_THW[time] > MOVES) | (scene.view_mover_VHW[base] > MOVES), 3)
     arrived = _carried(scene, scene.view_depth_VHW[base], same_HW, base, view)
     change = read_cubic((scene.fixed_THW3[time] - scene.fixed_THW3[start]) * 0.5 + 0.5, arrived.values_HWC) * 2 - 1
-    same_surface = arrived.hit_HW & ((arrived.inverse_depth_HW - still.inverse_depth_HW).abs() < BEHIND * still.inverse_depth_HW + 1e-6)
+    same_surface = arrived.hit_HW & (
+        (arrived.inverse_depth_HW - still.inverse_depth_HW).abs() < BEHIND * still.inverse_depth_HW + 1e-6
+    )
     return (still.colour_HW3 + change * same_surface[..., None]).clamp(0, 1)
 
 
@@ -161,7 +185,11 @@ def compose(still: StillLayer, shaded_HW3: Tensor, layers: list[Layer]) -> tuple
     for layer in layers:
         shown = (layer.cover_HW > 0.1) & (layer.inverse_depth_HW >= nearest * (1 - BEHIND)) & (cover <= SURE_COVER)
         share = (1 - cover) * layer.cover_HW.clamp(0, 1) * shown
-        colour, depth, cover = colour + share[..., None] * layer.colour_HW3, depth + share * layer.inverse_depth_HW, cover + share
+        colour, depth, cover = (
+            colour + share[..., None] * layer.colour_HW3,
+            depth + share * layer.inverse_depth_HW,
+            cover + share,
+        )
     norm = cover.clamp_min(1e-4)
     in_front = depth / norm >= still.inverse_depth_HW * (1 - BEHIND)
     alpha = ((cover - LEAST_COVER) / (FULL_COVER - LEAST_COVER)).clamp(0, 1) * in_front

@@ -74,7 +74,9 @@ def moved_by(motion: NodeMotion, points_N3: Tensor, nodes_M3: Tensor) -> Tensor:
     return ((turned + nodes_M3[index_NK] + motion.shift_M3[index_NK]) * weights_NK[..., None]).sum(1)
 
 
-def solve_motion(nodes_M3: Tensor, points_N3: Tensor, seen_N2: Tensor, sure_N: Tensor, camera: Camera, start: NodeMotion) -> NodeMotion:
+def solve_motion(
+    nodes_M3: Tensor, points_N3: Tensor, seen_N2: Tensor, sure_N: Tensor, camera: Camera, start: NodeMotion
+) -> NodeMotion:
     """The motion of the nodes under which points at the base time are seen at pixels `seen` at another, each trusted 0..1."""
     if len(points_N3) > MOST_TRACKED:
         kept = torch.randperm(len(points_N3), generator=torch.Generator().manual_seed(0))[:MOST_TRACKED]
@@ -88,7 +90,9 @@ def solve_motion(nodes_M3: Tensor, points_N3: Tensor, seen_N2: Tensor, sure_N: T
     first_E, second_E = _edges(nodes_M3)
     motion = start
     for _ in range(STEPS):
-        rows, right = _tracking_rows(motion, nodes_M3, points_N3, seen_N2, sure_N, index_NK, weights_NK, pose, intrinsics)
+        rows, right = _tracking_rows(
+            motion, nodes_M3, points_N3, seen_N2, sure_N, index_NK, weights_NK, pose, intrinsics
+        )
         for more_rows, more_right in _shape_rows(motion, nodes_M3, first_E, second_E, scale, pose[2, :3]):
             rows, right = torch.cat([rows, more_rows]), torch.cat([right, more_right])
         normal = rows.T @ rows
@@ -120,7 +124,9 @@ def node_motion(nodes_M3: Tensor, before_N3: Tensor, after_N3: Tensor, sure_N: T
     return NodeMotion(rotation, torch.einsum("mij,mj->mi", rotation, nodes_M3) + translation - nodes_M3)
 
 
-def rigid_fits(before_N3: Tensor, after_N3: Tensor, weights_MN: Tensor, prior_before_MK3: Tensor, prior_after_MK3: Tensor) -> tuple[Tensor, Tensor]:
+def rigid_fits(
+    before_N3: Tensor, after_N3: Tensor, weights_MN: Tensor, prior_before_MK3: Tensor, prior_after_MK3: Tensor
+) -> tuple[Tensor, Tensor]:
     """Rotations [M, 3, 3] and translations [M, 3] with after = R before + t, weighted least squares for each of M weightings.
 
     The prior pairs together count as PRIOR tracked points. Kabsch, "A solution for the best rotation to relate two sets of vectors", 1976.
@@ -130,7 +136,9 @@ def rigid_fits(before_N3: Tensor, after_N3: Tensor, weights_MN: Tensor, prior_be
     middle_before = (weights_MN @ before_N3 + share * prior_before_MK3.sum(1)) / total_M1
     middle_after = (weights_MN @ after_N3 + share * prior_after_MK3.sum(1)) / total_M1
     products_N9 = (before_N3[:, :, None] * after_N3[:, None, :]).flatten(1)
-    covariance = (weights_MN @ products_N9).view(-1, 3, 3) + share * torch.einsum("mki,mkj->mij", prior_before_MK3, prior_after_MK3)
+    covariance = (weights_MN @ products_N9).view(-1, 3, 3) + share * torch.einsum(
+        "mki,mkj->mij", prior_before_MK3, prior_after_MK3
+    )
     covariance = covariance - total_M1[..., None] * middle_before[:, :, None] * middle_after[:, None, :]
     u, _, vh = torch.linalg.svd(covariance.double())
     flip = torch.ones(len(u), 3, dtype=u.dtype)
@@ -156,7 +164,9 @@ def _edges(nodes_M3: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(len(nodes_M3)).repeat_interleave(count), near.reshape(-1)
 
 
-def _tracking_rows(motion, nodes_M3, points_N3, seen_N2, sure_N, index_NK, weights_NK, pose, intrinsics) -> tuple[Tensor, Tensor]:
+def _tracking_rows(
+    motion, nodes_M3, points_N3, seen_N2, sure_N, index_NK, weights_NK, pose, intrinsics
+) -> tuple[Tensor, Tensor]:
     """Rows [2 N, 6 M] and errors [2 N]: moved points are seen where the flow says."""
     count, near = index_NK.shape
     turned = torch.einsum("nkij,nkj->nki", motion.rotation_M33[index_NK], points_N3[:, None] - nodes_M3[index_NK])
@@ -167,7 +177,10 @@ def _tracking_rows(motion, nodes_M3, points_N3, seen_N2, sure_N, index_NK, weigh
     error_N2 = pixels[:, :2] / z[:, None] - seen_N2
     slope_N23 = torch.zeros(count, 2, 3)
     slope_N23[:, 0, 0], slope_N23[:, 1, 1] = intrinsics[0, 0] / z, intrinsics[1, 1] / z
-    slope_N23[:, 0, 2], slope_N23[:, 1, 2] = -intrinsics[0, 0] * camera_N3[:, 0] / z**2, -intrinsics[1, 1] * camera_N3[:, 1] / z**2
+    slope_N23[:, 0, 2], slope_N23[:, 1, 2] = (
+        -intrinsics[0, 0] * camera_N3[:, 0] / z**2,
+        -intrinsics[1, 1] * camera_N3[:, 1] / z**2,
+    )
     slope_N23 = slope_N23 @ pose[:3, :3]
     by_node = torch.cat([-_cross(turned), torch.eye(3).expand(count, near, 3, 3)], -1) * weights_NK[..., None, None]
     blocks_N2K6 = torch.einsum("nij,nkjd->nikd", slope_N23, by_node)
@@ -191,7 +204,14 @@ def _shape_rows(motion, nodes_M3, first_E, second_E, scale: float, forward_3: Te
     smooth = torch.zeros(edges, 3, count, 6)
     smooth[every, :, first_E, :3], smooth[every, :, second_E, :3] = torch.eye(3), -torch.eye(3)
     relative = motion.rotation_M33[first_E] @ motion.rotation_M33[second_E].transpose(1, 2)
-    twist_E3 = 0.5 * torch.stack([relative[:, 2, 1] - relative[:, 1, 2], relative[:, 0, 2] - relative[:, 2, 0], relative[:, 1, 0] - relative[:, 0, 1]], -1)
+    twist_E3 = 0.5 * torch.stack(
+        [
+            relative[:, 2, 1] - relative[:, 1, 2],
+            relative[:, 0, 2] - relative[:, 2, 0],
+            relative[:, 1, 0] - relative[:, 0, 1],
+        ],
+        -1,
+    )
     shallow = torch.zeros(count, count, 6)
     shallow[torch.arange(count), torch.arange(count), 3:] = forward_3
     depth_M = motion.shift_M3 @ forward_3

@@ -8,12 +8,11 @@ al., ECCV 2018), with planes as channels. Next to read: motion.py. Shape suffixe
 from __future__ import annotations
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .projection import parallax_gain, pixel_centres, transfer
+from .projection import parallax_gain, pixel_centres
 from .sweep import PLANES, TRUNCATED, features, neighbours, sweep_costs
 from .unet import UNet
 
@@ -34,7 +33,10 @@ class DepthNetwork(nn.Module):
         """Logits [B, D, H, W]: what the surroundings say about each plane, less the costs times how far each group is trusted here.
 
         costs 0..TRUNCATED, frames 0..1, gain: pixels of parallax from one plane to the next in the farthest view."""
-        told = torch.cat([costs_BGDHW.flatten(1, 2) / TRUNCATED * 2 - 1, frames_B3HW * 2 - 1, (gain_BHW + 0.05).log()[:, None]], dim=1)
+        told = torch.cat(
+            [costs_BGDHW.flatten(1, 2) / TRUNCATED * 2 - 1, frames_B3HW * 2 - 1, (gain_BHW + 0.05).log()[:, None]],
+            dim=1,
+        )
         said = self.unet(told).float()
         trust_BG1HW = TRUST_UNIT * functional.softplus(said[:, PLANES:, None])
         return said[:, :PLANES] - (trust_BG1HW * costs_BGDHW).sum(1)
@@ -63,19 +65,33 @@ def nearest_inverse_depth(frames_VHW3: Tensor, world_to_camera_V44: Tensor, intr
     positions_HW2 = pixel_centres(*grey.shape[1:])
     found = []
     for view, other in zip(range(len(grey) - 1), range(1, len(grey))):
-        there, back = (torch.from_numpy(search.calc(a, b, None)) for a, b in ((grey[view], grey[other]), (grey[other], grey[view])))
-        returned = cv2.remap(back.numpy(), (positions_HW2[..., 0] - 0.5 + there[..., 0]).numpy(), (positions_HW2[..., 1] - 0.5 + there[..., 1]).numpy(), cv2.INTER_LINEAR)
+        there, back = (
+            torch.from_numpy(search.calc(a, b, None)) for a, b in ((grey[view], grey[other]), (grey[other], grey[view]))
+        )
+        returned = cv2.remap(
+            back.numpy(),
+            (positions_HW2[..., 0] - 0.5 + there[..., 0]).numpy(),
+            (positions_HW2[..., 1] - 0.5 + there[..., 1]).numpy(),
+            cv2.INTER_LINEAR,
+        )
         sure = (there + torch.from_numpy(returned)).norm(dim=-1) < 1
-        start, end = (world_to_camera_V44[view], intrinsics_V33[view]), (world_to_camera_V44[other], intrinsics_V33[other])
+        start, end = (
+            (world_to_camera_V44[view], intrinsics_V33[view]),
+            (world_to_camera_V44[other], intrinsics_V33[other]),
+        )
         found.append(_triangulated(positions_HW2, there, start, end)[sure])
     found = torch.cat(found)
     found = found[torch.isfinite(found)]
     if len(found) < 50 or float(found.quantile(0.95)) <= 0:
-        raise ValueError("expected views with parallax, found none that can be measured: the camera turns without moving, or the pictures show too little detail.")
+        raise ValueError(
+            "expected views with parallax, found none that can be measured: the camera turns without moving, or the pictures show too little detail."
+        )
     return BEYOND * float(found.float().quantile(0.985))
 
 
-def _triangulated(positions_HW2: Tensor, flow_HW2: Tensor, start: tuple[Tensor, Tensor], end: tuple[Tensor, Tensor]) -> Tensor:
+def _triangulated(
+    positions_HW2: Tensor, flow_HW2: Tensor, start: tuple[Tensor, Tensor], end: tuple[Tensor, Tensor]
+) -> Tensor:
     """Inverse depth [H, W] in `start` at which a pixel comes closest to where the flow takes it in `end`; NaN where depth moves nothing."""
     relative = end[0].double() @ torch.linalg.inv(start[0].double())
     turn = (end[1].double() @ relative[:3, :3] @ torch.linalg.inv(start[1].double())).float()
@@ -89,7 +105,9 @@ def _triangulated(positions_HW2: Tensor, flow_HW2: Tensor, start: tuple[Tensor, 
     return torch.where(strength > 1e-6 * float(shift.norm()) ** 2, (a * b).sum(-1) / strength, torch.nan)
 
 
-def plane_gain(view: int, world_to_camera_V44: Tensor, intrinsics_V33: Tensor, limit: float, height: int, width: int) -> Tensor:
+def plane_gain(
+    view: int, world_to_camera_V44: Tensor, intrinsics_V33: Tensor, limit: float, height: int, width: int
+) -> Tensor:
     """[H, W]: pixels of parallax in the farthest view from one plane to the next, at the middle plane."""
     far = neighbours(view, len(world_to_camera_V44))[2][0]
     step = limit / (PLANES - 1)
@@ -99,7 +117,9 @@ def plane_gain(view: int, world_to_camera_V44: Tensor, intrinsics_V33: Tensor, l
 
 
 @torch.no_grad()
-def estimate_depths(network: DepthNetwork, frames_VHW3: Tensor, world_to_camera_V44: Tensor, intrinsics_V33: Tensor, *, on_view=None) -> tuple[Tensor, Tensor, float]:
+def estimate_depths(
+    network: DepthNetwork, frames_VHW3: Tensor, world_to_camera_V44: Tensor, intrinsics_V33: Tensor, *, on_view=None
+) -> tuple[Tensor, Tensor, float]:
     """Inverse depths [V, H, W], confidences 0..1 [V, H, W], and the inverse depth of the nearest plane.
 
     frames float32 0..1 of one instant, V >= 2; on_view(done, total) after each view. Raises ValueError when there is no parallax.

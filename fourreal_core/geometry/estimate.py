@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..grid import Cameras
-from .depth import estimate_depths
 from .deformation import NodeMotion, moved_by, node_motion, solve_motion, spread_nodes
+from .depth import estimate_depths
 from .motion import MotionState, estimate_motion
 from .movers import label_movers
 from .networks import GeometryNetworks
@@ -34,7 +34,9 @@ MOST_POINTS = 3000  # points that nodes are chosen from
 class SceneSockets:
     """What is known better than it would be estimated here, from learned models or by hand; None: estimated."""
 
-    depth: Tensor | None = None  # [V + T - 1, h, w]: inverse depth of the freeze-time frames, then of the other fixed-view frames; any scale
+    depth: Tensor | None = (
+        None  # [V + T - 1, h, w]: inverse depth of the freeze-time frames, then of the other fixed-view frames; any scale
+    )
     flow: Tensor | None = None  # [T, h, w, 2]: pixels of its own size, from each fixed-view frame back to the base time
     moving: Tensor | None = None  # [T, h, w]: 0..1, what belongs to something that moves in the fixed-view frames
 
@@ -69,7 +71,9 @@ def estimate_scene(
     tell("motion", 0.0)
     gain = _pixels_per_depth(pairs, base[0], limit, small)
     state = _motion(networks, fixed, base, depth[base[0]] * gain, sure[base[0]], sockets.flow)
-    mover = state.mover_THW.sigmoid() if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
+    mover = (
+        state.mover_THW.sigmoid() if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
+    )
     time_depth = (state.parallax_THW / gain).clamp_min(0)
     if sockets.depth is not None:
         later = torch.stack([depth[base[0]], *given[len(freeze) :]])
@@ -84,7 +88,9 @@ def estimate_scene(
     tracks = [_tracks(depth[base[0]], flow[t], mover[t], seen[t], pairs[base[0]]) for t in range(len(fixed))]
     if sockets.depth is None:
         motions = _solved(nodes, tracks, pairs[base[0]], base[1])
-        time_depth = torch.stack([_with_movers(*maps, pairs[base[0]], nodes) for maps in zip(time_depth, mover, tracks, motions)])
+        time_depth = torch.stack(
+            [_with_movers(*maps, pairs[base[0]], nodes) for maps in zip(time_depth, mover, tracks, motions)]
+        )
     else:
         motions = [_fitted(nodes, track, time_depth[t], pairs[base[0]]) for t, track in enumerate(tracks)]
     of_views, of_times = Upsampler(freeze_VHW3, small), Upsampler(fixed_THW3, small)
@@ -107,7 +113,12 @@ def estimate_scene(
 
 
 def _motion(
-    networks: GeometryNetworks, fixed: Tensor, base: tuple[int, int], parallax_HW: Tensor, sure_HW: Tensor, flow: Tensor | None
+    networks: GeometryNetworks,
+    fixed: Tensor,
+    base: tuple[int, int],
+    parallax_HW: Tensor,
+    sure_HW: Tensor,
+    flow: Tensor | None,
 ) -> MotionState:
     """The motion network from the base time on, and from there backwards, as one state in the order of the times."""
     start, times = base[1], len(fixed)
@@ -121,7 +132,9 @@ def _motion(
             parts.append((order, estimate_motion(networks.motion, fixed[order], parallax_HW, sure_HW, given)))
     place = {time: (state, index) for order, state in parts for index, time in enumerate(order)}
     names = [field.name for field in fields(MotionState)]
-    state = MotionState(*(torch.stack([getattr(place[t][0], name)[place[t][1]] for t in range(times)]) for name in names))
+    state = MotionState(
+        *(torch.stack([getattr(place[t][0], name)[place[t][1]] for t in range(times)]) for name in names)
+    )
     return state if flow is None else replace(state, flow_T2HW=flow.movedim(-1, 1))
 
 
@@ -170,7 +183,8 @@ def _nodes(depth_VHW: Tensor, mover_VHW: Tensor, pairs: list[Camera]) -> Tensor:
     """[M, 3]: nodes among the moving points of all views."""
     centres = pixel_centres(*depth_VHW.shape[1:])
     points = [
-        unproject(centres[mover > MOVES], depth[mover > MOVES].clamp_min(1e-6), *pair) for depth, mover, pair in zip(depth_VHW, mover_VHW, pairs)
+        unproject(centres[mover > MOVES], depth[mover > MOVES].clamp_min(1e-6), *pair)
+        for depth, mover, pair in zip(depth_VHW, mover_VHW, pairs)
     ]
     points_P3 = torch.cat(points)
     if len(points_P3) < 12:
@@ -195,7 +209,9 @@ def _tracks(first_HW: Tensor, flow_HW2: Tensor, mover_HW: Tensor, sure_HW: Tenso
     now_N2 = pixel_centres(height, width)[tracked]
     before_N2 = now_N2 + flow_HW2[tracked]
     position = (before_N2 / torch.tensor([width, height]) * 2 - 1)[None, None]
-    depth_N = functional.grid_sample(first_HW[None, None], position, mode="nearest", padding_mode="border", align_corners=False)[0, 0, 0]
+    depth_N = functional.grid_sample(
+        first_HW[None, None], position, mode="nearest", padding_mode="border", align_corners=False
+    )[0, 0, 0]
     return _Tracks(tracked, now_N2, unproject(before_N2, depth_N.clamp_min(1e-6), *camera), sure_HW[tracked])
 
 
@@ -221,7 +237,9 @@ def _fitted(nodes_M3: Tensor, track: _Tracks, now_HW: Tensor, camera: Camera) ->
     return node_motion(nodes_M3, track.before_N3, after_N3, track.sure_N)
 
 
-def _with_movers(depth_HW: Tensor, mover_HW: Tensor, track: _Tracks, motion: NodeMotion, camera: Camera, nodes_M3: Tensor) -> Tensor:
+def _with_movers(
+    depth_HW: Tensor, mover_HW: Tensor, track: _Tracks, motion: NodeMotion, camera: Camera, nodes_M3: Tensor
+) -> Tensor:
     """Inverse depth of one time: of what moves by the nodes' motion, where it was not tracked from around; of all else as it was."""
     if not len(nodes_M3) or len(track.now_N2) < 3:
         return depth_HW

@@ -20,9 +20,9 @@ from ..grid import Cameras, FrameGrid
 from ..transport import Predictions, transport
 from ..transport.confidence import TYPICAL_ERROR
 from .candidates import CellCandidates, cell_candidates, still_layer
+from .estimate import SceneSockets, estimate_scene, working_size
 from .fusion import fusion_inputs
 from .networks import GeometryNetworks, load_networks
-from .estimate import SceneSockets, estimate_scene, working_size
 from .scene import SceneGeometry
 
 METHODS = ("auto", "scene", "transport")
@@ -70,7 +70,9 @@ def fill_grid(
     if method == "transport":
         return _by_transport(grid, tell, "Filled by Transport, as asked.")
     try:
-        return _by_scene(grid, cameras, SceneSockets(depth, flow, moving), networks or load_networks(), tell, check=method == "auto")
+        return _by_scene(
+            grid, cameras, SceneSockets(depth, flow, moving), networks or load_networks(), tell, check=method == "auto"
+        )
     except SceneUnknown as reason:
         if method == "scene":
             raise
@@ -83,7 +85,13 @@ def _by_transport(grid: FrameGrid, tell: Stage, report: str) -> Filled:
 
 
 def _by_scene(
-    grid: FrameGrid, cameras: Cameras | None, sockets: SceneSockets, networks: GeometryNetworks, tell: Stage, *, check: bool
+    grid: FrameGrid,
+    cameras: Cameras | None,
+    sockets: SceneSockets,
+    networks: GeometryNetworks,
+    tell: Stage,
+    *,
+    check: bool,
 ) -> Filled:
     base = base_cell(grid)
     cameras, words = _cameras(grid, base, cameras, tell)
@@ -98,7 +106,9 @@ def _by_scene(
     frames, sure = fill_cells(networks, scene, grid.known, predictions, lambda share: tell("cells", share))
     filled = grid.replace(cameras=cameras).filled(frames)
     sure = torch.where(grid.known[..., None, None], torch.ones_like(sure), sure)
-    chosen = Predictions(*(side._replace(frames=filled.frames, confidence=sure) for side in (predictions.time, predictions.view)))
+    chosen = Predictions(
+        *(side._replace(frames=filled.frames, confidence=sure) for side in (predictions.time, predictions.view))
+    )
     return Filled(filled, sure, f"Filled by the scene's geometry. {words}", "scene", chosen)
 
 
@@ -126,16 +136,25 @@ def _cameras(grid: FrameGrid, base: tuple[int, int], given: Cameras | None, tell
     from .cameras import CamerasNotFound, PycolmapMissing, estimate_cameras
 
     try:
-        estimate = estimate_cameras(grid.frames[:, base[1]], on_progress=lambda done, total: tell("cameras", done / total))
+        estimate = estimate_cameras(
+            grid.frames[:, base[1]], on_progress=lambda done, total: tell("cameras", done / total)
+        )
     except (CamerasNotFound, PycolmapMissing) as reason:
         raise SceneUnknown(str(reason)) from reason
-    words = [f"Cameras: estimated from the {grid.views} views, reprojection error {estimate.error:.2f} pixels.", *estimate.notes]
+    words = [
+        f"Cameras: estimated from the {grid.views} views, reprojection error {estimate.error:.2f} pixels.",
+        *estimate.notes,
+    ]
     return estimate.cameras, " ".join(words)
 
 
 @torch.no_grad()
 def fill_cells(
-    networks: GeometryNetworks | None, scene: SceneGeometry, known_VT: Tensor, predictions: Predictions, on_share: Callable[[float], None] | None = None
+    networks: GeometryNetworks | None,
+    scene: SceneGeometry,
+    known_VT: Tensor,
+    predictions: Predictions,
+    on_share: Callable[[float], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Frames [V, T, H, W, 3] and confidences [V, T, H, W] of the unknown cells; known ones stay 0.
 
@@ -161,9 +180,17 @@ def fill_cells(
     return frames, sure
 
 
-def _chosen(networks: GeometryNetworks, cell: CellCandidates, predictions: Predictions, at: tuple[int, int], place: tuple[float, float]) -> tuple[Tensor, Tensor]:
+def _chosen(
+    networks: GeometryNetworks,
+    cell: CellCandidates,
+    predictions: Predictions,
+    at: tuple[int, int],
+    place: tuple[float, float],
+) -> tuple[Tensor, Tensor]:
     time, view = predictions.time, predictions.view
-    pictures, told = fusion_inputs(cell, time.frames[at], view.frames[at], time.confidence[at], view.confidence[at], place)
+    pictures, told = fusion_inputs(
+        cell, time.frames[at], view.frames[at], time.confidence[at], view.confidence[at], place
+    )
     size = tuple(told.shape[-2:])
     small = working_size(*size)
     if small == size:
@@ -177,7 +204,9 @@ def _chosen(networks: GeometryNetworks, cell: CellCandidates, predictions: Predi
 def disagreement(cell: CellCandidates) -> Tensor:
     """[H, W] colour difference between the composition and the sources that claim to show the same place, 0..1."""
     errors = [(layer.colour_HW3 - cell.composed_HW3).abs().mean(-1) * (layer.cover_HW > 0.5) for layer in cell.layers]
-    return torch.stack([*errors, 0.5 * (cell.shaded_HW3 - cell.still.colour_HW3).abs().mean(-1)]).amax(0).clamp_min(0.01)
+    return (
+        torch.stack([*errors, 0.5 * (cell.shaded_HW3 - cell.still.colour_HW3).abs().mean(-1)]).amax(0).clamp_min(0.01)
+    )
 
 
 def self_check(scene: SceneGeometry) -> str:
@@ -185,7 +214,7 @@ def self_check(scene: SceneGeometry) -> str:
 
     Raises SceneUnknown when the prediction is no better than the frame as it is. Returns what was found, in a sentence.
     """
-    base, start = scene.base
+    base, _start = scene.base
     views = [view for view in range(len(scene.cameras)) if view != base]
     depth_ratio = _median_ratio([_carried_error(scene, view) for view in views])
     if depth_ratio > 1:
@@ -197,10 +226,12 @@ def _carried_error(scene: SceneGeometry, view: int) -> tuple[float, float]:
     """Mean colour error of the shared frame carried to a view by depth, and of the frame as it is, over the pixels that it reaches."""
     from .candidates import carried_picture
 
-    base, start = scene.base
+    base, _start = scene.base
     picture, reached = carried_picture(scene, scene.freeze_VHW3[base], scene.view_depth_VHW[base], base, view)
     truth = scene.freeze_VHW3[view]
-    return float((picture - truth).abs().mean(-1)[reached].mean()), float((scene.freeze_VHW3[base] - truth).abs().mean(-1)[reached].mean())
+    return float((picture - truth).abs().mean(-1)[reached].mean()), float(
+        (scene.freeze_VHW3[base] - truth).abs().mean(-1)[reached].mean()
+    )
 
 
 def _median_ratio(errors: list[tuple[float, float]]) -> float:

@@ -41,7 +41,13 @@ def _flows(searcher: _Searcher) -> Iterator[np.ndarray]:
 def look_up(values: np.ndarray, displacement_hw2: np.ndarray) -> np.ndarray:
     """`values` [h, w, ...] read at each pixel's displaced position; the border is repeated."""
     y, x = np.mgrid[: values.shape[0], : values.shape[1]].astype(np.float32)
-    return cv2.remap(values, x + displacement_hw2[..., 0], y + displacement_hw2[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(
+        values,
+        x + displacement_hw2[..., 0],
+        y + displacement_hw2[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 class _Searcher:
@@ -51,14 +57,22 @@ class _Searcher:
         self.height, self.width = frames_THW3.shape[1:3]
         size = (self.width * ENLARGED, self.height * ENLARGED)
         border = (MARGIN,) * 4
-        self.pictures = [cv2.copyMakeBorder(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), *border, cv2.BORDER_REPLICATE) for frame in frames_THW3]
-        self.channels = [[_bytes(picture @ np.float32([0.299, 0.587, 0.114])), _bytes(picture[..., 0]), _bytes(picture[..., 2])] for picture in self.pictures]
+        self.pictures = [
+            cv2.copyMakeBorder(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), *border, cv2.BORDER_REPLICATE)
+            for frame in frames_THW3
+        ]
+        self.channels = [
+            [_bytes(picture @ np.float32([0.299, 0.587, 0.114])), _bytes(picture[..., 0]), _bytes(picture[..., 2])]
+            for picture in self.pictures
+        ]
         self.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self.dis.setFinestScale(0)
         self.dis.setVariationalRefinementIterations(5)
 
     def search(self, start: int, end: int, channel: int = 0, flow_hw2: np.ndarray | None = None) -> np.ndarray:
-        return self.dis.calc(self.channels[start][channel], self.channels[end][channel], None if flow_hw2 is None else flow_hw2.copy())
+        return self.dis.calc(
+            self.channels[start][channel], self.channels[end][channel], None if flow_hw2 is None else flow_hw2.copy()
+        )
 
     def best(self, time: int, candidates: list[np.ndarray]) -> np.ndarray:
         """Per pixel the candidate under which time 0 looks most like `time`, then a median."""

@@ -62,14 +62,38 @@ class Choice(NamedTuple):
         return ((self.weights_BNHW[:, :, None] * pictures_BN3HW).sum(1) + self.correction_B3HW).clamp(0, 1)
 
 
-def fusion_inputs(cell: CellCandidates, along_time_HW3: Tensor, along_view_HW3: Tensor, sure_time_HW: Tensor, sure_view_HW: Tensor, place: tuple[float, float]) -> tuple[Tensor, Tensor]:
+def fusion_inputs(
+    cell: CellCandidates,
+    along_time_HW3: Tensor,
+    along_view_HW3: Tensor,
+    sure_time_HW: Tensor,
+    sure_view_HW: Tensor,
+    place: tuple[float, float],
+) -> tuple[Tensor, Tensor]:
     """Pictures [N, 3, H, W] and evidence [K, H, W] of one cell; place: share of the way along views and times, 0..1."""
-    pictures = [cell.composed_HW3, cell.shaded_HW3, cell.still.colour_HW3, *(layer.colour_HW3 for layer in cell.layers), along_time_HW3, along_view_HW3]
+    pictures = [
+        cell.composed_HW3,
+        cell.shaded_HW3,
+        cell.still.colour_HW3,
+        *(layer.colour_HW3 for layer in cell.layers),
+        along_time_HW3,
+        along_view_HW3,
+    ]
     unit = depth_unit(cell.still.inverse_depth_HW)
-    told = [cell.cover_HW, cell.still.seen_HW.float(), (cell.still.inverse_depth_HW / unit - 1).clamp(-2, 4), sure_time_HW, sure_view_HW]
+    told = [
+        cell.cover_HW,
+        cell.still.seen_HW.float(),
+        (cell.still.inverse_depth_HW / unit - 1).clamp(-2, 4),
+        sure_time_HW,
+        sure_view_HW,
+    ]
     for layer in cell.layers:
         shown = (layer.cover_HW > 0.1).float()
-        told += [layer.cover_HW.clamp_max(2), ((layer.inverse_depth_HW - cell.still.inverse_depth_HW) / unit * shown).clamp(-2, 2), layer.doubt_HW.clamp(0, 20) / 5 * shown]
+        told += [
+            layer.cover_HW.clamp_max(2),
+            ((layer.inverse_depth_HW - cell.still.inverse_depth_HW) / unit * shown).clamp(-2, 2),
+            layer.doubt_HW.clamp(0, 20) / 5 * shown,
+        ]
     told += [torch.full_like(cell.cover_HW, share) for share in place]
     return torch.stack(pictures).movedim(-1, 1), torch.stack(told)
 

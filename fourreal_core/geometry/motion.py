@@ -47,7 +47,9 @@ class MotionNetwork(nn.Module):
         super().__init__()
         self.unet = UNet(4 * 28 + (2 * REACH + 1) ** 2, 4 * OUTPUTS, widths, mixes_times=True)
 
-    def forward(self, frames_T3HW: Tensor, parallax_HW: Tensor, sure_HW: Tensor, flow_T2HW: Tensor) -> list[MotionState]:
+    def forward(
+        self, frames_T3HW: Tensor, parallax_HW: Tensor, sure_HW: Tensor, flow_T2HW: Tensor
+    ) -> list[MotionState]:
         """The state after each pass. frames 0..1 of all times; parallax and confidence (0..1) of time 0; flow: a first guess.
 
         H and W must be even.
@@ -56,14 +58,26 @@ class MotionNetwork(nn.Module):
         parallax_THW = None
         for number in range(PASSES):
             told, carried_THW = _evidence(frames_T3HW, parallax_HW, sure_HW, flow_T2HW.detach(), parallax_THW, number)
-            said = functional.pixel_shuffle(self.unet(torch.cat([functional.pixel_unshuffle(told, 2), _matches(frames_T3HW, flow_T2HW.detach())], 1)), 2).float()
+            said = functional.pixel_shuffle(
+                self.unet(
+                    torch.cat([functional.pixel_unshuffle(told, 2), _matches(frames_T3HW, flow_T2HW.detach())], 1)
+                ),
+                2,
+            ).float()
             flow_T2HW = flow_T2HW.detach() + FLOW_UNIT * said[:, :2]
             parallax_THW = (carried_THW if parallax_THW is None else parallax_THW.detach()) + PARALLAX_UNIT * said[:, 2]
             states.append(MotionState(flow_T2HW, parallax_THW, *said[:, 3:].unbind(1)))
         return states
 
 
-def _evidence(frames_T3HW: Tensor, parallax_HW: Tensor, sure_HW: Tensor, flow_T2HW: Tensor, parallax_THW: Tensor | None, number: int) -> tuple[Tensor, Tensor]:
+def _evidence(
+    frames_T3HW: Tensor,
+    parallax_HW: Tensor,
+    sure_HW: Tensor,
+    flow_T2HW: Tensor,
+    parallax_THW: Tensor | None,
+    number: int,
+) -> tuple[Tensor, Tensor]:
     """Channels [T, 28, H, W] told to the network, and the parallax of time 0 carried to each time [T, H, W]."""
     times, _, height, width = frames_T3HW.shape
     first_K = torch.cat([frames_T3HW[0], parallax_HW[None] / PARALLAX_UNIT, sure_HW[None]])
@@ -72,7 +86,9 @@ def _evidence(frames_T3HW: Tensor, parallax_HW: Tensor, sure_HW: Tensor, flow_T2
     middle = parallax_HW.median()
     stretch = torch.stack([_stretch(flow_T2HW, size) for size in (5, 9)], 1)
     change = functional.avg_pool2d((frames_T3HW - frames_T3HW[0]).abs().amax(1, keepdim=True), 5, 1, 2)
-    place = (pixel_centres(height, width) / torch.tensor([width, height]) * 2 - 1).movedim(-1, 0).expand(times, -1, -1, -1)
+    place = (
+        (pixel_centres(height, width) / torch.tensor([width, height]) * 2 - 1).movedim(-1, 0).expand(times, -1, -1, -1)
+    )
     when = torch.linspace(0, 1, times).view(-1, 1, 1, 1).expand(-1, 1, height, width)
     in_place = ((parallax_HW - middle) / PARALLAX_UNIT).expand(times, 1, -1, -1)
     parts = [
@@ -93,8 +109,14 @@ def warp(pictures_TKHW: Tensor, flow_T2HW: Tensor) -> Tensor:
 def _stretch(flow_T2HW: Tensor, size: int) -> Tensor:
     """[T, H, W]: log of how much larger things are at time t than at time 0, from the flow's slopes over a window."""
     smooth = functional.avg_pool2d(functional.pad(flow_T2HW, (size // 2,) * 4, mode="replicate"), size, 1)
-    dx = (functional.pad(smooth, (1, 1, 0, 0), mode="replicate")[..., 2:] - functional.pad(smooth, (1, 1, 0, 0), mode="replicate")[..., :-2]) / 2
-    dy = (functional.pad(smooth, (0, 0, 1, 1), mode="replicate")[..., 2:, :] - functional.pad(smooth, (0, 0, 1, 1), mode="replicate")[..., :-2, :]) / 2
+    dx = (
+        functional.pad(smooth, (1, 1, 0, 0), mode="replicate")[..., 2:]
+        - functional.pad(smooth, (1, 1, 0, 0), mode="replicate")[..., :-2]
+    ) / 2
+    dy = (
+        functional.pad(smooth, (0, 0, 1, 1), mode="replicate")[..., 2:, :]
+        - functional.pad(smooth, (0, 0, 1, 1), mode="replicate")[..., :-2, :]
+    ) / 2
     determinant = (1 + dx[:, 0]) * (1 + dy[:, 1]) - dx[:, 1] * dy[:, 0]
     return -0.5 * determinant.clamp(0.2, 5).log()
 
@@ -112,7 +134,9 @@ def _matches(frames_T3HW: Tensor, flow_T2HW: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def estimate_motion(network: MotionNetwork, frames_THW3: Tensor, parallax_HW: Tensor, sure_HW: Tensor, flow_THW2: Tensor | None = None) -> MotionState:
+def estimate_motion(
+    network: MotionNetwork, frames_THW3: Tensor, parallax_HW: Tensor, sure_HW: Tensor, flow_THW2: Tensor | None = None
+) -> MotionState:
     """The last state of the network for a fixed-view video. Frames float32 0..1 with even sides; flow: a guess of the flow to time 0."""
     flow_THW2 = flows_to_first(frames_THW3) if flow_THW2 is None else flow_THW2
     return network(frames_THW3.movedim(-1, 1), parallax_HW, sure_HW, flow_THW2.movedim(-1, 1))[-1]

@@ -31,7 +31,14 @@ class MoverNetwork(nn.Module):
         return said + 6 * told_BKHW[:, CARRIED] - 2 * told_BKHW[:, ARRIVED] - 1
 
 
-def mover_evidence(frame_HW3: Tensor, inverse_depth_HW: Tensor, sure_HW: Tensor, camera: Camera, first: tuple[Tensor, Tensor], first_camera: Camera) -> Tensor:
+def mover_evidence(
+    frame_HW3: Tensor,
+    inverse_depth_HW: Tensor,
+    sure_HW: Tensor,
+    camera: Camera,
+    first: tuple[Tensor, Tensor],
+    first_camera: Camera,
+) -> Tensor:
     """[K, H, W]: picture, depth and confidence of a view, and the label carried from view 0.
 
     first: inverse depth [H, W] and mover label 0..1 [H, W] of view 0. Inverse depths are told relative to a common one.
@@ -51,7 +58,13 @@ def mover_evidence(frame_HW3: Tensor, inverse_depth_HW: Tensor, sure_HW: Tensor,
 
 @torch.no_grad()
 def label_movers(
-    network: MoverNetwork, frames_VHW3: Tensor, inverse_depth_VHW: Tensor, sure_VHW: Tensor, cameras: list[Camera], mover_HW: Tensor, base: int = 0
+    network: MoverNetwork,
+    frames_VHW3: Tensor,
+    inverse_depth_VHW: Tensor,
+    sure_VHW: Tensor,
+    cameras: list[Camera],
+    mover_HW: Tensor,
+    base: int = 0,
 ) -> Tensor:
     """Probability [V, H, W] of belonging to something that moves; `mover_HW` is that of the base view and stays."""
     first = (inverse_depth_VHW[base], mover_HW)
@@ -60,6 +73,8 @@ def label_movers(
         if view == base:
             labels.append(mover_HW)
         else:
-            told = mover_evidence(frames_VHW3[view], inverse_depth_VHW[view], sure_VHW[view], camera, first, cameras[base])
+            told = mover_evidence(
+                frames_VHW3[view], inverse_depth_VHW[view], sure_VHW[view], camera, first, cameras[base]
+            )
             labels.append(network(told[None])[0].sigmoid())
     return torch.stack(labels)

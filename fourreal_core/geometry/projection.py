@@ -20,7 +20,14 @@ def pixel_centres(height: int, width: int) -> Tensor:
     return torch.stack([x_HW, y_HW], dim=-1)
 
 
-def transfer(positions: Tensor, inverse_depth: Tensor, world_to_camera_44: Tensor, intrinsics_33: Tensor, to_44: Tensor, to_33: Tensor) -> tuple[Tensor, Tensor]:
+def transfer(
+    positions: Tensor,
+    inverse_depth: Tensor,
+    world_to_camera_44: Tensor,
+    intrinsics_33: Tensor,
+    to_44: Tensor,
+    to_33: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Where pixels of one camera, at their inverse depth, are seen by another.
 
     positions [..., 2] in pixels, inverse_depth [...]. Returns positions [..., 2] in the other camera and the inverse depth there [...];
@@ -55,7 +62,9 @@ def project(points: Tensor, world_to_camera_44: Tensor, intrinsics_33: Tensor) -
     return pixels[..., :2] / safe[..., None], torch.where(ahead, 1 / safe, -torch.ones_like(depth))
 
 
-def parallax_gain(positions: Tensor, inverse_depth: Tensor, start: tuple[Tensor, Tensor], end: tuple[Tensor, Tensor], step: float) -> Tensor:
+def parallax_gain(
+    positions: Tensor, inverse_depth: Tensor, start: tuple[Tensor, Tensor], end: tuple[Tensor, Tensor], step: float
+) -> Tensor:
     """Pixels that a pixel moves in the camera `end` per unit of its inverse depth in `start`, [...]; by a difference of `step`."""
     near, _ = transfer(positions, inverse_depth + step, *start, *end)
     far, _ = transfer(positions, (inverse_depth - step).clamp_min(0), *start, *end)

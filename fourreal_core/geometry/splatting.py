@@ -58,7 +58,9 @@ def read_cubic(picture_HWC: Tensor, positions_HW2: Tensor) -> Tensor:
     """[h, w, C]: a picture read at positions (x, y; centres at +0.5) with a cubic kernel, kept within 0..1; the border is repeated."""
     height, width = picture_HWC.shape[:2]
     grid = positions_HW2 / torch.tensor([width, height], dtype=positions_HW2.dtype) * 2 - 1
-    read = functional.grid_sample(picture_HWC.movedim(-1, 0)[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)
+    read = functional.grid_sample(
+        picture_HWC.movedim(-1, 0)[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False
+    )
     return read[0].movedim(0, -1).clamp(0, 1)
 
 

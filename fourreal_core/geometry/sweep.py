@@ -36,18 +36,31 @@ def neighbours(view: int, views: int) -> list[list[int]]:
     return [near, middle, [far]]
 
 
-def sweep_costs(features_V5HW: Tensor, world_to_camera_V44: Tensor, intrinsics_V33: Tensor, view: int, planes_D: Tensor) -> Tensor:
+def sweep_costs(
+    features_V5HW: Tensor, world_to_camera_V44: Tensor, intrinsics_V33: Tensor, view: int, planes_D: Tensor
+) -> Tensor:
     """[G, D, H, W]: for each group of neighbours the least cost among its members, 0 where the colours agree, at most 0.5."""
     height, width = features_V5HW.shape[-2:]
     mine = features_V5HW[view]
     groups = []
     for group in neighbours(view, len(features_V5HW)):
-        costs = [_costs(mine, features_V5HW[other], _homographies(world_to_camera_V44, intrinsics_V33, view, other, planes_D), height, width) for other in group]
+        costs = [
+            _costs(
+                mine,
+                features_V5HW[other],
+                _homographies(world_to_camera_V44, intrinsics_V33, view, other, planes_D),
+                height,
+                width,
+            )
+            for other in group
+        ]
         groups.append(torch.stack(costs).amin(0))
     return torch.stack(groups)
 
 
-def _homographies(world_to_camera_V44: Tensor, intrinsics_V33: Tensor, view: int, other: int, planes_D: Tensor) -> Tensor:
+def _homographies(
+    world_to_camera_V44: Tensor, intrinsics_V33: Tensor, view: int, other: int, planes_D: Tensor
+) -> Tensor:
     """[D, 3, 3] from pixels of `view` to pixels of `other` through each plane."""
     relative = world_to_camera_V44[other].double() @ torch.linalg.inv(world_to_camera_V44[view].double())
     turn = intrinsics_V33[other].double() @ relative[:3, :3] @ torch.linalg.inv(intrinsics_V33[view].double())
@@ -62,7 +75,9 @@ def _costs(mine_5HW: Tensor, other_5HW: Tensor, homographies_D33: Tensor, height
     seen_DHW3 = torch.einsum("dij,hwj->dhwi", homographies_D33, centres)
     depth = seen_DHW3[..., 2:].clamp_min(1e-6)
     position = 2 * seen_DHW3[..., :2] / depth / torch.tensor([width, height]) - 1
-    warped = functional.grid_sample(other_5HW[None].expand(len(position), -1, -1, -1), position, padding_mode="border", align_corners=False)
+    warped = functional.grid_sample(
+        other_5HW[None].expand(len(position), -1, -1, -1), position, padding_mode="border", align_corners=False
+    )
     cost = (warped - mine_5HW).abs().sum(1).clamp_max(TRUNCATED)
     outside = (position.abs() > 1).any(-1) | (seen_DHW3[..., 2] <= 1e-6)
     cost = torch.where(outside, OUTSIDE, cost)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,11 +43,18 @@ class UNet(nn.Module):
     untrained network says 0 everywhere.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, ...] = (32, 48, 64, 96), *, mixes_times: bool = False):
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        widths: tuple[int, ...] = (32, 48, 64, 96),
+        *,
+        mixes_times: bool = False,
+    ):
         super().__init__()
         self.stem = nn.Conv2d(channels_in, widths[0], 3, padding=1)
         self.down = nn.ModuleList(Block(a, b) for a, b in zip((widths[0], *widths[:-1]), widths))
-        self.up = nn.ModuleList(Block(a + b, a) for a, b in zip(widths[:-1], widths[1:]))
+        self.up = nn.ModuleList(Block(a + b, a) for a, b in itertools.pairwise(widths))
         self.times = nn.ModuleList(TimeMix(width) if mixes_times else nn.Identity() for width in widths)
         self.head = nn.Conv2d(widths[0], channels_out, 3, padding=1)
         nn.init.zeros_(self.head.weight)

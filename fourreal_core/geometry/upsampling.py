@@ -50,6 +50,8 @@ class Upsampler:
         """[9, H, W]: squared distance from each pixel to the middle of each small pixel around it, in small pixels."""
         scale = torch.tensor([self.small[1] / self.size[1], self.small[0] / self.size[0]])
         place = pixel_centres(*self.size) * scale
-        middle = functional.interpolate(pixel_centres(*self.small).movedim(-1, 0)[None], size=self.size, mode="nearest")[0].movedim(0, -1)
+        middle = functional.interpolate(
+            pixel_centres(*self.small).movedim(-1, 0)[None], size=self.size, mode="nearest"
+        )[0].movedim(0, -1)
         steps = torch.tensor([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)], dtype=torch.float32)
         return (place - (middle + steps[:, None, None])).square().sum(-1)

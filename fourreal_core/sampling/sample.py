@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..geometry.fill import fill_grid
 from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
+from ..geometry.fill import fill_grid
 from ..grid import FrameGrid
 from ..model.condition import prepare
 from ..model.two_stream import GridModel
@@ -137,7 +137,9 @@ def fill_by_sampling(
     denoise = sampling.denoise
     if guess is None and denoise == 1 and not model.config.guess:
         guess = grid  # from pure noise it does not matter what it is mixed into, and this model needs no guess
-    condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or fill_grid(grid).predictions)
+    condition, start = prepare(
+        grid, model.config, guess, denoise, predict=lambda grid: predictions or fill_grid(grid).predictions
+    )
     device = next(model.parameters()).device
     condition, start = condition[None].to(device), to_model(start)[None].to(device)
     noise = cell_noise(sampling.seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
