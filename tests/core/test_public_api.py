@@ -16,7 +16,7 @@ FUNCTIONS = {
         "grid": REQUIRED,
         "sync": "soft",
         "strength": 1.0,
-        "steps": 16,
+        "steps": 4,
         "seed": 0,
         "sampler": "euler",
         "output": "mean",
