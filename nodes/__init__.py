@@ -11,6 +11,7 @@ from .budget import FourRealBudget
 from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
 from .encode_footage import FourRealEncodeFootage
+from .estimate_cameras import FourRealEstimateCameras
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
 from .grid_folder import FourRealLoadGridFolder, FourRealSaveGridFolder
 from .image_batch import FourRealGridToImages, FourRealImagesToGrid
@@ -40,6 +41,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealSaveGridFolder,
     FourRealGridToImages,
     FourRealImagesToGrid,
+    FourRealEstimateCameras,
     FourRealGridConditioning,
     FourRealLatentGridConditioning,
     FourRealGridDecode,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -107,9 +106,9 @@ def _normal_equations(scene: Scene, noise: float, zoom: float):
     by_point = np.einsum("oij,ojk->oik", slope, poses[:, :3, :3])
     weight = 1 / (noise**2 + (residual**2).sum(1))  # Cauchy's
     weighted = by_camera * weight[:, None, None]
+    each = np.arange(count)
     cameras = np.zeros((count, 7, count, 7))
-    places: Any = (scene.camera, slice(None), scene.camera)
-    np.add.at(cameras, places, np.einsum("oia,oib->oab", weighted, by_camera))
+    cameras[each, :, each] = _summed(np.einsum("oia,oib->oab", weighted, by_camera), scene.camera, count)
     points = _summed(np.einsum("oia,oib,o->oab", by_point, by_point, weight), scene.point, len(scene.points))
     both = np.zeros((count, len(scene.points), 7, 3))
     np.add.at(both, (scene.camera, scene.point), np.einsum("oia,oib->oab", weighted, by_point))

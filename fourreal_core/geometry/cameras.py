@@ -25,7 +25,7 @@ MOST_FRAMES = 32  # that are looked at, unless there are more views
 MOST_VIEWS = 96
 FEWEST_POINTS = 20
 STANDING = 0.004  # of the width: ways of matches below which the camera did not move
-FLAT = 0.9  # share of matches that one homography explains when there is no depth to be seen
+FLAT, RATHER_FLAT = 0.93, 0.8  # share of matches that one homography explains when there is no, or little depth
 A_TURN = 0.06  # how far from a turn a homography may be that is called one
 STEADY = 0.03  # a zoom is believed when it explains this share of the cost
 ZOOM_PER_VIEW, NO_ZOOM = 0.02, 1e-4
@@ -180,9 +180,8 @@ def _check_pairs(pairs: Sequence[Pair], frames: int) -> None:
             f"The camera does not move: from frame to frame, points move by at most "
             f"{max(pair.shift for pair in pairs):.2%} of the width."
         )
-    wide = sorted(pairs, key=lambda pair: pair.shift)[len(pairs) // 2 :]
-    if np.median([pair.flat for pair in wide]) > FLAT:
-        if np.median([pair.turn for pair in wide]) < A_TURN:
+    if _flatness(pairs) > FLAT:
+        if np.median([pair.turn for pair in pairs if pair.shift > STANDING]) < A_TURN:
             raise CamerasNotFound(
                 "The camera turns or zooms without moving: no point shows parallax, so neither places nor depth can be told."
             )
@@ -190,6 +189,14 @@ def _check_pairs(pairs: Sequence[Pair], frames: int) -> None:
             "Everything in sight lies in one plane or far away, so that the frames show no parallax: cameras cannot be "
             "told from it."
         )
+
+
+def _flatness(pairs: Sequence[Pair]) -> float:
+    """The share of matches that one homography explains, in those pairs that show the most depth: the tenth part of all.
+
+    Not in the median pair: where views lie far apart, often nothing but the ground or the distance is found again.
+    """
+    return float(np.quantile([pair.flat for pair in pairs if pair.shift > STANDING], 0.1))
 
 
 def _largest_group(pairs: Sequence[Pair], frames: int) -> int:
@@ -285,7 +292,15 @@ def _check_scene(scene: Scene, pairs, features, placed, width: int) -> None:
         )
 
 
-def _estimate(scene: Scene, placed, views, source: Sequence[int], size, fit: str, zoomed: bool) -> CameraEstimate:
+def _estimate(
+    scene: Scene,
+    placed: Sequence[int],
+    views: Sequence[int],
+    source: Sequence[int],
+    size: tuple[int, int] | None,
+    fit: str,
+    zoomed: bool,
+) -> CameraEstimate:
     """The scene in pixels of the cells and in our gauge; views that are missing are put between their neighbours."""
     height, width = source
     pixels = np.diag([width / (2 * scene.centre[0]), height / (2 * scene.centre[1]), 1.0])
@@ -348,7 +363,7 @@ def _notes(estimate: CameraEstimate, pairs: Sequence[Pair], looked_at: int) -> l
         notes.append(f"View {listed} (counted from 1) could not be placed; its camera was put between its neighbours.")
     if len(estimate.placed) == 2:
         notes.append("Only two frames were placed: the focal length is a guess, and so are sizes in depth.")
-    if np.median([pair.flat for pair in pairs]) > 0.8:
+    if _flatness(pairs) > RATHER_FLAT:
         notes.append("Nearly everything in sight lies in one plane or far away: the cameras are uncertain.")
     if len(estimate.points) < 5 * FEWEST_POINTS:
         notes.append(f"Only {len(estimate.points)} points carry the cameras: they are uncertain.")

@@ -6,6 +6,7 @@ Letters: V views, N cameras, P points. Poses are world-to-camera [N, 4, 4].
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,11 +45,9 @@ def arc_degrees(cameras: Cameras) -> float:
 
 def field_of_view(cameras: Cameras, height: int, width: int) -> tuple[float, float]:
     """(horizontal, vertical) field of view of the first view in degrees, for cells of this size."""
-    lens = cameras.intrinsics[0].double()
-    across, up = (
-        float(np.degrees(2 * np.arctan(0.5 * side / lens[axis, axis]))) for axis, side in ((0, width), (1, height))
-    )
-    return across, up
+    lens = cameras.intrinsics[0].tolist()
+    across, upright = (math.degrees(2 * math.atan(0.5 * side / lens[at][at])) for at, side in ((0, width), (1, height)))
+    return across, upright
 
 
 def between(poses: np.ndarray, lenses: np.ndarray, frames: Sequence[int], frame: int) -> tuple[np.ndarray, np.ndarray]:

@@ -80,7 +80,12 @@ def map_frames(
         _write_database(pycolmap, database, features, pairs, camera)
         options = _options(pycolmap, camera, attempt, seed)
         more = {"cancellation_token": token} if token is not None else {}
-        found = pycolmap.incremental_mapping(database, folder, folder, options, next_image_callback=placed, **more)
+        found = {}
+        try:
+            found = pycolmap.incremental_mapping(database, folder, folder, options, next_image_callback=placed, **more)
+        except InterruptedError:
+            if not raised:
+                raise
     if raised:
         raise raised[0]
     if not found:
