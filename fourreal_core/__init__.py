@@ -29,9 +29,17 @@ __all__ = [
     "diagonal",
     "ping_pong",
     "transport_fill",
+    "fill_grid",
+    "Filled",
 ]
 
-_LAZY = {"load_model": ".model.weights", "sample_grid": ".sampling", "transport_fill": ".transport"}
+_LAZY = {
+    "load_model": ".model.weights",
+    "sample_grid": ".sampling",
+    "transport_fill": ".transport",
+    "fill_grid": ".geometry.fill",
+    "Filled": ".geometry.fill",
+}
 
 keep_old_names()
 

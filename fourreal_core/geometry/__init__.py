@@ -1,1 +1,1 @@
-"""What the two videos say about the scene: cameras, depth, motion, and every cell as each source would show it. Start at fill.py."""
+"""Geometry of a scene: fill.py fills grids by it, cameras.py finds the cameras. Start at fill.py."""

@@ -13,12 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .projection import parallax_gain, pixel_centres
+from .scene import SceneUnknown
 from .sweep import PLANES, TRUNCATED, features, neighbours, sweep_costs
 from .unet import UNet
 
 WINDOW = 2  # planes to each side of the best one that its position is averaged over
 TRUST_UNIT = 5.0  # logits per unit of cost at trust 1
 BEYOND = 1.25  # the nearest plane stands this much nearer than the nearest triangulated pixels
+SAME = 0.002  # mean colour difference below which all views show one picture
+MOST_SAMPLES = 2**22  # triangulated pixels that quantiles are taken of
+NO_PARALLAX = (
+    "the views show no parallax that can be measured: the camera stands or turns without moving, the pictures show too little "
+    "detail, or the cameras are not those of the pictures."
+)
 
 
 class DepthNetwork(nn.Module):
@@ -57,8 +64,10 @@ def read_planes(logits_BDHW: Tensor) -> tuple[Tensor, Tensor]:
 def nearest_inverse_depth(frames_VHW3: Tensor, world_to_camera_V44: Tensor, intrinsics_V33: Tensor) -> float:
     """An inverse depth that nothing in the pictures exceeds: from optical flow between neighbouring views, triangulated.
 
-    Raises ValueError when hardly any pixel shows parallax.
+    Raises SceneUnknown when hardly any pixel shows parallax.
     """
+    if float((frames_VHW3 - frames_VHW3[:1]).abs().mean((1, 2, 3)).max()) < SAME:
+        raise SceneUnknown(NO_PARALLAX)
     grey = (frames_VHW3.mean(-1) * 255).round().to(torch.uint8).numpy()
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
@@ -82,10 +91,9 @@ def nearest_inverse_depth(frames_VHW3: Tensor, world_to_camera_V44: Tensor, intr
         found.append(_triangulated(positions_HW2, there, start, end)[sure])
     found = torch.cat(found)
     found = found[torch.isfinite(found)]
+    found = found[:: len(found) // MOST_SAMPLES + 1]
     if len(found) < 50 or float(found.quantile(0.95)) <= 0:
-        raise ValueError(
-            "expected views with parallax, found none that can be measured: the camera turns without moving, or the pictures show too little detail."
-        )
+        raise SceneUnknown(NO_PARALLAX)
     return BEYOND * float(found.float().quantile(0.985))
 
 
@@ -122,7 +130,7 @@ def estimate_depths(
 ) -> tuple[Tensor, Tensor, float]:
     """Inverse depths [V, H, W], confidences 0..1 [V, H, W], and the inverse depth of the nearest plane.
 
-    frames float32 0..1 of one instant, V >= 2; on_view(done, total) after each view. Raises ValueError when there is no parallax.
+    frames float32 0..1 of one instant, V >= 2; on_view(done, total) after each view. Raises SceneUnknown when there is no parallax.
     """
     views, height, width, _ = frames_VHW3.shape
     limit = nearest_inverse_depth(frames_VHW3, world_to_camera_V44, intrinsics_V33)

@@ -6,17 +6,21 @@ Shape suffixes: V views, T times, N maps, H W pixels, M nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ..grid import Cameras
 from .deformation import NodeMotion, moved_by, node_motion, solve_motion, spread_nodes
 from .depth import estimate_depths
-from .motion import MotionState, estimate_motion
+from .flow_search import flows_to_first
+from .motion import PASSES, MotionState, estimate_motion
 from .movers import label_movers
 from .networks import GeometryNetworks
 from .projection import Camera, parallax_gain, pixel_centres, project, unproject
@@ -40,6 +44,30 @@ class SceneSockets:
     flow: Tensor | None = None  # [T, h, w, 2]: pixels of its own size, from each fixed-view frame back to the base time
     moving: Tensor | None = None  # [T, h, w]: 0..1, what belongs to something that moves in the fixed-view frames
 
+    def check(self, views: int, times: int) -> None:
+        """Raises ValueError where a tensor has another shape than above or values that are not finite, negative or beyond 1."""
+        maps = f"one map per view ({views}), then one per other time ({times - 1})"
+        _check_maps("depth", self.depth, (views + times - 1, 0, 0), maps, "inverse depth", torch.inf)
+        _check_maps("moving", self.moving, (times, 0, 0), f"one per time ({times})", "values", 1.0)
+        _check_maps("flow", self.flow, (times, 0, 0, 2), f"one per time ({times})", None, torch.inf)
+
+
+def _check_maps(
+    name: str, maps: Tensor | None, shape: tuple[int, ...], count: str, what: str | None, largest: float
+) -> None:
+    """shape: 0 stands for any size; what: the name of values that must not be negative."""
+    if maps is None:
+        return
+    fits = maps.ndim == len(shape) and all(wanted in (0, got) for wanted, got in zip(shape, maps.shape))
+    if not fits or maps.numel() == 0:
+        wanted = ", ".join(str(side or letter) for side, letter in zip(shape, "?hw?"))
+        raise ValueError(f"expected {name} as [{wanted}], {count}; got {list(maps.shape)}.")
+    if not bool(torch.isfinite(maps).all()):
+        raise ValueError(f"expected finite numbers in {name}, got NaN or infinity.")
+    if what is not None and (float(maps.min()) < 0 or float(maps.max()) > largest):
+        upper = "0..1" if largest == 1 else "0 and above"
+        raise ValueError(f"expected {what} of {upper} in {name}, got {float(maps.min()):.3g}..{float(maps.max()):.3g}.")
+
 
 def estimate_scene(
     networks: GeometryNetworks,
@@ -53,48 +81,38 @@ def estimate_scene(
 ) -> SceneGeometry:
     """Geometry of a fixed-view and a freeze-time video that share the frame `base`; frames float32 0..1.
 
-    on_stage(name, share done 0..1) is called during the work; raising inside cancels. Raises ValueError where there is no parallax.
+    on_stage(name, share done 0..1) is called during the work; raising inside cancels. Raises SceneUnknown where there is no parallax.
     """
     tell = on_stage or (lambda name, share: None)
     size = tuple(fixed_THW3.shape[1:3])
     small = working_size(*size)
     fixed, freeze = (_resized(frames.movedim(-1, 1), small).movedim(1, -1) for frames in (fixed_THW3, freeze_VHW3))
+    cameras = _in_base_frame(cameras, base[0])
     pairs = _cameras_at(cameras, size, small)
-    tell("depth", 0.0)
-    matrices, intrinsics = (torch.stack(parts) for parts in zip(*pairs))
-    depth, sure, limit = estimate_depths(
-        networks.depth, freeze, matrices, intrinsics, on_view=lambda done, total: tell("depth", done / total)
-    )
-    if sockets.depth is not None:
-        given = _resized(sockets.depth[:, None].float(), small)[:, 0]
-        depth, sure = _aligned(given[: len(freeze)], depth, sure), torch.ones_like(sure)
+    given = None if sockets.depth is None else _resized(sockets.depth[:, None].float(), small)[:, 0]
+    depth, sure, limit = _view_depth(networks, freeze, pairs, given, partial(tell, "depth"))
     tell("motion", 0.0)
     gain = _pixels_per_depth(pairs, base[0], limit, small)
-    state = _motion(networks, fixed, base, depth[base[0]] * gain, sure[base[0]], sockets.flow)
+    state = _motion(networks, fixed, base, depth[base[0]] * gain, sure[base[0]], sockets.flow, partial(tell, "motion"))
     mover = (
         state.mover_THW.sigmoid() if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
     )
     time_depth = (state.parallax_THW / gain).clamp_min(0)
-    if sockets.depth is not None:
-        later = torch.stack([depth[base[0]], *given[len(freeze) :]])
-        later = torch.cat([later[1 : base[1] + 1], later[:1], later[base[1] + 1 :]])
+    if given is not None:
+        others = given[len(freeze) :]
+        later = torch.cat([others[: base[1]], depth[base[0]][None], others[base[1] :]])
         time_depth = _aligned(later, time_depth, 1 - 0.9 * mover)
     tell("labels", 0.0)
     view_mover = label_movers(networks.movers, freeze, depth, sure, pairs, mover[base[1]], base[0])
     tell("following", 0.0)
     nodes = _nodes(depth, view_mover, pairs)
-    flow = state.flow_T2HW.movedim(1, -1)
-    seen = state.seen_THW.sigmoid() * torch.exp(-state.flow_error_THW.clamp(-1, 3))
-    tracks = [_tracks(depth[base[0]], flow[t], mover[t], seen[t], pairs[base[0]]) for t in range(len(fixed))]
-    if sockets.depth is None:
-        motions = _solved(nodes, tracks, pairs[base[0]], base[1])
-        time_depth = torch.stack(
-            [_with_movers(*maps, pairs[base[0]], nodes) for maps in zip(time_depth, mover, tracks, motions)]
-        )
-    else:
-        motions = [_fitted(nodes, track, time_depth[t], pairs[base[0]]) for t, track in enumerate(tracks)]
+    solve = _followed if given is None else _fitted
+    motions, time_depth = solve(
+        nodes, state, depth[base[0]], mover, time_depth, pairs[base[0]], base[1], partial(tell, "following")
+    )
     of_views, of_times = Upsampler(freeze_VHW3, small), Upsampler(fixed_THW3, small)
     large_view_mover, large_mover = of_views(view_mover), of_times(mover)
+    flow = state.flow_T2HW.movedim(1, -1)
     return SceneGeometry(
         fixed_THW3=fixed_THW3,
         freeze_VHW3=freeze_VHW3,
@@ -112,6 +130,24 @@ def estimate_scene(
     )
 
 
+def _view_depth(
+    networks: GeometryNetworks,
+    freeze: Tensor,
+    pairs: list[Camera],
+    given: Tensor | None,
+    on_share: Callable[[float], None],
+) -> tuple[Tensor, Tensor, float]:
+    """Inverse depth of every view, confidence, and the inverse depth of the nearest plane; given maps win, at the scale of ours."""
+    on_share(0.0)
+    matrices, intrinsics = (torch.stack(parts) for parts in zip(*pairs))
+    depth, sure, limit = estimate_depths(
+        networks.depth, freeze, matrices, intrinsics, on_view=lambda done, total: on_share(done / total)
+    )
+    if given is None:
+        return depth, sure, limit
+    return _aligned(given[: len(freeze)], depth, sure), torch.ones_like(sure), limit
+
+
 def _motion(
     networks: GeometryNetworks,
     fixed: Tensor,
@@ -119,23 +155,43 @@ def _motion(
     parallax_HW: Tensor,
     sure_HW: Tensor,
     flow: Tensor | None,
+    on_share: Callable[[float], None],
 ) -> MotionState:
     """The motion network from the base time on, and from there backwards, as one state in the order of the times."""
     start, times = base[1], len(fixed)
     if flow is not None:
         scale = torch.tensor([fixed.shape[2] / flow.shape[2], fixed.shape[1] / flow.shape[1]])
         flow = _resized(flow.float().movedim(-1, 1), tuple(fixed.shape[1:3])).movedim(1, -1) * scale
+    orders = [order for order in ([*range(start, times)], [*range(start, -1, -1)]) if len(order) > 1 or times == 1]
     parts = []
-    for order in ([*range(start, times)], [*range(start, -1, -1)]):
-        if len(order) > 1 or times == 1:
-            given = None if flow is None else flow[order]
-            parts.append((order, estimate_motion(networks.motion, fixed[order], parallax_HW, sure_HW, given)))
+    for number, order in enumerate(orders):
+        tell = partial(_tell_part, on_share, number, 2 * len(orders))
+        first = flows_to_first(fixed[order], on_time=tell) if flow is None else flow[order]
+        tell = partial(_tell_part, on_share, number + len(orders), 2 * len(orders))
+        with _telling_layers(networks.motion, tell, PASSES):
+            parts.append((order, estimate_motion(networks.motion, fixed[order], parallax_HW, sure_HW, first)))
     place = {time: (state, index) for order, state in parts for index, time in enumerate(order)}
     names = [field.name for field in fields(MotionState)]
-    state = MotionState(
-        *(torch.stack([getattr(place[t][0], name)[place[t][1]] for t in range(times)]) for name in names)
-    )
+    states = {name: torch.stack([getattr(place[t][0], name)[place[t][1]] for t in range(times)]) for name in names}
+    state = MotionState(**states)
     return state if flow is None else replace(state, flow_T2HW=flow.movedim(-1, 1))
+
+
+def _tell_part(on_share: Callable[[float], None], part: int, parts: int, done: int, total: int) -> None:
+    on_share((part + done / total) / parts)
+
+
+@contextmanager
+def _telling_layers(network: nn.Module, tell: Callable[[int, int], None], passes: int) -> Iterator[None]:
+    """tell(done, total) before every convolution: one pass over a long video takes longer than a user waits for a cancel."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    done, total = itertools.count(), passes * len(layers)
+    hooks = [layer.register_forward_pre_hook(lambda *_: tell(min(next(done), total), total)) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _aligned(given_NHW: Tensor, own_NHW: Tensor, weight_NHW: Tensor) -> Tensor:
@@ -167,6 +223,20 @@ def _resized(pictures_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(pictures_NCHW, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
 
 
+def _in_base_frame(cameras: Cameras, base: int) -> Cameras:
+    """The same cameras in the frame of the base view, the farthest at distance 1: what is computed depends on no unit or place."""
+    poses = cameras.world_to_camera.double()
+    poses = poses @ torch.linalg.inv(poses[base])
+    farthest = _centres(poses).norm(dim=-1).max()
+    poses[:, :3, 3] /= farthest if farthest > 0 else 1.0
+    return Cameras(poses.float(), cameras.intrinsics)
+
+
+def _centres(poses_V44: Tensor) -> Tensor:
+    """[V, 3]: where the cameras stand."""
+    return -torch.einsum("vji,vj->vi", poses_V44[:, :3, :3], poses_V44[:, :3, 3])
+
+
 def _cameras_at(cameras: Cameras, size: tuple[int, int], small: tuple[int, int]) -> list[Camera]:
     scale = torch.tensor([[small[1] / size[1]], [small[0] / size[0]], [1.0]], dtype=cameras.intrinsics.dtype)
     return [(matrix, intrinsics * scale) for matrix, intrinsics in zip(cameras.world_to_camera, cameras.intrinsics)]
@@ -174,7 +244,7 @@ def _cameras_at(cameras: Cameras, size: tuple[int, int], small: tuple[int, int])
 
 def _pixels_per_depth(pairs: list[Camera], base: int, limit: float, size: tuple[int, int]) -> float:
     """Pixels that the picture's middle moves in the farthest view per unit of inverse depth in the base view."""
-    far = pairs[-1] if base < len(pairs) / 2 else pairs[0]
+    far = pairs[int(_centres(torch.stack([pose for pose, _ in pairs])).norm(dim=-1).argmax())]
     gain_HW = parallax_gain(pixel_centres(*size), torch.full(size, limit / 2), pairs[base], far, limit / PLANES)
     return float(gain_HW.median().clamp_min(1e-6))
 
@@ -215,26 +285,57 @@ def _tracks(first_HW: Tensor, flow_HW2: Tensor, mover_HW: Tensor, sure_HW: Tenso
     return _Tracks(tracked, now_N2, unproject(before_N2, depth_N.clamp_min(1e-6), *camera), sure_HW[tracked])
 
 
-def _solved(nodes_M3: Tensor, tracks: list[_Tracks], camera: Camera, start: int) -> list[NodeMotion]:
-    """The nodes' motion at every time, each solved from the time next to it on the way from the base time."""
+def _all_tracks(state: MotionState, first_HW: Tensor, mover: Tensor, camera: Camera) -> list[_Tracks]:
+    seen = state.seen_THW.sigmoid() * torch.exp(-state.flow_error_THW.clamp(-1, 3))
+    flow = state.flow_T2HW.movedim(1, -1)
+    return [_tracks(first_HW, *maps, camera) for maps in zip(flow, mover, seen)]
+
+
+def _followed(
+    nodes_M3: Tensor,
+    state: MotionState,
+    first_HW: Tensor,
+    mover: Tensor,
+    time_depth: Tensor,
+    camera: Camera,
+    start: int,
+    on_share: Callable[[float], None],
+) -> tuple[list[NodeMotion], Tensor]:
+    """The nodes' motion at every time, each solved from the time next to it on the way from the base time, and the depth that follows."""
+    tracks = _all_tracks(state, first_HW, mover, camera)
     still = NodeMotion.still(len(nodes_M3))
     motions = [still] * len(tracks)
     if not len(nodes_M3):
-        return motions
+        return motions, time_depth
+    done = itertools.count(1)
     for order in (range(start + 1, len(tracks)), range(start - 1, -1, -1)):
         before = still
         for time in order:
+            on_share(next(done) / len(tracks))
             track = tracks[time]
             before = motions[time] = solve_motion(nodes_M3, track.before_N3, track.now_N2, track.sure_N, camera, before)
-    return motions
+    depths = [_with_movers(*maps, camera, nodes_M3) for maps in zip(time_depth, mover, tracks, motions)]
+    return motions, torch.stack(depths)
 
 
-def _fitted(nodes_M3: Tensor, track: _Tracks, now_HW: Tensor, camera: Camera) -> NodeMotion:
-    """The nodes' motion where the depth at the time is given: rigid fits to tracked points in 3D."""
-    if not len(nodes_M3):
-        return NodeMotion.still(0)
-    after_N3 = unproject(track.now_N2, now_HW[track.tracked_HW].clamp_min(1e-6), *camera)
-    return node_motion(nodes_M3, track.before_N3, after_N3, track.sure_N)
+def _fitted(
+    nodes_M3: Tensor,
+    state: MotionState,
+    first_HW: Tensor,
+    mover: Tensor,
+    time_depth: Tensor,
+    camera: Camera,
+    start: int,
+    on_share: Callable[[float], None],
+) -> tuple[list[NodeMotion], Tensor]:
+    """The same where the depth is given at every time, and stays: rigid fits to points tracked in 3D."""
+    motions = []
+    for time, track in enumerate(_all_tracks(state, first_HW, mover, camera)):
+        on_share(time / len(time_depth))
+        after_N3 = unproject(track.now_N2, time_depth[time][track.tracked_HW].clamp_min(1e-6), *camera)
+        fit = node_motion(nodes_M3, track.before_N3, after_N3, track.sure_N) if len(nodes_M3) else NodeMotion.still(0)
+        motions.append(fit)
+    return motions, time_depth
 
 
 def _with_movers(

@@ -19,17 +19,20 @@ from torch.nn import functional
 from ..grid import Cameras, FrameGrid
 from ..transport import Predictions, transport
 from ..transport.confidence import TYPICAL_ERROR
-from .candidates import CellCandidates, cell_candidates, still_layer
+from .candidates import CellCandidates, carried_picture, cell_candidates, still_layer
 from .estimate import SceneSockets, estimate_scene, working_size
 from .fusion import fusion_inputs
 from .networks import GeometryNetworks, load_networks
-from .scene import SceneGeometry
+from .scene import SceneGeometry, SceneUnknown
 
+SMALLEST = 12  # pixels of the shorter side
+EXPLAINED = 0.8  # share of the frames' difference that a right depth leaves at most; 0.1 to 0.5 are usual
 METHODS = ("auto", "scene", "transport")
 Stage = Callable[[str, float], None]
+OnCell = Callable[[int, int, Tensor], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Filled:
     """A whole grid and how far to trust it."""
 
@@ -38,10 +41,6 @@ class Filled:
     report: str  # what was done and why, in sentences for the artist
     method: str  # "scene" or "transport"
     predictions: Predictions  # for a model that goes on from here
-
-
-class SceneUnknown(ValueError):
-    """The videos do not tell the scene's geometry; the message says why."""
 
 
 def fill_grid(
@@ -54,29 +53,39 @@ def fill_grid(
     moving: Tensor | None = None,
     networks: GeometryNetworks | None = None,
     on_stage: Stage | None = None,
+    on_cell: OnCell | None = None,
 ) -> Filled:
-    """Fill every unknown cell.
+    """Fill every unknown cell; known ones stay bit-exact, the grid is not written to, the same input gives the same result.
 
-    method: "scene" uses the geometry of the scene and raises where it cannot be had; "transport" never does; "auto" uses it where it
-    can be had and passes its own check. cameras: of all views (None: the grid's own, else estimated from its freeze-time video).
-    depth: inverse depth of the known cells of any scale, [V + T - 1, h, w], views first; flow: [T, h, w, 2], pixels from each time of
-    view 0 back to time 0; moving: [T, h, w], 1 where view 0 shows what moves. Each replaces what would be estimated; None estimates.
-    on_stage(name, share done): called during the work; raising inside cancels. Raises ValueError for an unknown method, a grid
-    without any known cell, inputs of wrong shapes, and with "scene" where geometry is not to be had.
+    method: "scene" uses the geometry of the scene and raises where it cannot be had; "transport" never does; "auto" uses it where
+    it can be had and passes its own check. cameras: of all views (None: the grid's own, else estimated from its freeze-time
+    frames, which needs pycolmap). depth: inverse depth of the known cells, [V + T - 1, h, w], the views at the base time first,
+    then the base view at its other times; each map has a scale and an offset of its own. flow: [T, h, w, 2], pixels of its own
+    size (x, y) from each time of the base view back to the base time. moving: [T, h, w], 0..1, 1 where the base view shows what
+    moves. h and w need not be those of the frames. Each replaces what would be estimated; None estimates. `base_cell` says which
+    view and time are the base. networks: None takes those that ship.
+    on_stage(name, share done 0..1) is called during the work, at least once a second or so; raising inside cancels.
+    on_cell(view, time, frame [H, W, 3]) is called with each cell filled by "scene".
+    Raises ValueError for an unknown method, a grid without any known cell, inputs of wrong shapes or values, and, as SceneUnknown,
+    with "scene" where geometry is not to be had.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}.")
     tell = on_stage or (lambda name, share: None)
+    sockets = SceneSockets(depth, flow, moving)
+    sockets.check(grid.views, grid.times)
+    if cameras is not None and len(cameras.world_to_camera) != grid.views:
+        raise ValueError(f"expected cameras of {grid.views} views, got {len(cameras.world_to_camera)}.")
+    if bool(grid.known.all()):
+        return _by_transport(grid, tell, "Every cell was known already.")
     if method == "transport":
         return _by_transport(grid, tell, "Filled by Transport, as asked.")
     try:
-        return _by_scene(
-            grid, cameras, SceneSockets(depth, flow, moving), networks or load_networks(), tell, check=method == "auto"
-        )
+        return _by_scene(grid, cameras, sockets, networks or load_networks(), tell, on_cell, check=method == "auto")
     except SceneUnknown as reason:
         if method == "scene":
             raise
-        return _by_transport(grid, tell, f"Filled by Transport, because {reason}")
+        return _by_transport(grid, tell, f"Filled by Transport, because the scene's geometry cannot be had: {reason}")
 
 
 def _by_transport(grid: FrameGrid, tell: Stage, report: str) -> Filled:
@@ -90,26 +99,26 @@ def _by_scene(
     sockets: SceneSockets,
     networks: GeometryNetworks,
     tell: Stage,
+    on_cell: OnCell | None,
     *,
     check: bool,
 ) -> Filled:
     base = base_cell(grid)
     cameras, words = _cameras(grid, base, cameras, tell)
     freeze, fixed = grid.frames[:, base[1]], grid.frames[base[0]]
-    try:
-        scene = estimate_scene(networks, fixed, freeze, cameras, base=base, sockets=sockets, on_stage=tell)
-    except ValueError as reason:
-        raise SceneUnknown(str(reason)) from reason
+    scene = estimate_scene(networks, fixed, freeze, cameras, base=base, sockets=sockets, on_stage=tell)
     if check:
         words += " " + self_check(scene)
     predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
-    frames, sure = fill_cells(networks, scene, grid.known, predictions, lambda share: tell("cells", share))
+    frames, sure = fill_cells(networks, scene, grid.known, predictions, lambda share: tell("cells", share), on_cell)
     filled = grid.replace(cameras=cameras).filled(frames)
     sure = torch.where(grid.known[..., None, None], torch.ones_like(sure), sure)
-    chosen = Predictions(
-        *(side._replace(frames=filled.frames, confidence=sure) for side in (predictions.time, predictions.view))
-    )
-    return Filled(filled, sure, f"Filled by the scene's geometry. {words}", "scene", chosen)
+    given = [name for name in ("depth", "flow", "moving") if getattr(sockets, name) is not None]
+    words += f" Given: {', '.join(given)}." if given else ""
+    report = f"Filled by the scene's geometry. {words}"
+    sides = (predictions.time, predictions.view)
+    chosen = Predictions(*(side._replace(frames=filled.frames, confidence=sure) for side in sides))
+    return Filled(filled, sure, report, "scene", chosen)
 
 
 def base_cell(grid: FrameGrid) -> tuple[int, int]:
@@ -119,6 +128,8 @@ def base_cell(grid: FrameGrid) -> tuple[int, int]:
     """
     if grid.views < 2:
         raise SceneUnknown("a single view has no depth: add a freeze-time video.")
+    if min(grid.height, grid.width) < SMALLEST:
+        raise SceneUnknown(f"frames of less than {SMALLEST} pixels a side show too little.")
     views, times = grid.known.all(1).nonzero(), grid.known.all(0).nonzero()
     if not len(views) or not len(times):
         raise SceneUnknown("it needs one view known at all times and one time known from all views.")
@@ -128,24 +139,29 @@ def base_cell(grid: FrameGrid) -> tuple[int, int]:
 def _cameras(grid: FrameGrid, base: tuple[int, int], given: Cameras | None, tell: Stage) -> tuple[Cameras, str]:
     """Given cameras win, then the grid's own, then those estimated from the freeze-time frames."""
     if given is not None:
-        if len(given.world_to_camera) != grid.views:
-            raise ValueError(f"expected cameras of {grid.views} views, got {len(given.world_to_camera)}.")
-        return given, "Cameras: given."
+        return _usable(given), "Cameras: given."
     if grid.cameras is not None:
-        return grid.cameras, "Cameras: the grid's own."
+        return _usable(grid.cameras), "Cameras: the grid's own."
     from .cameras import CamerasNotFound, PycolmapMissing, estimate_cameras
 
+    frames = grid.frames[:, base[1]]
     try:
-        estimate = estimate_cameras(
-            grid.frames[:, base[1]], on_progress=lambda done, total: tell("cameras", done / total)
-        )
+        estimate = estimate_cameras(frames, on_progress=lambda done, total: tell("cameras", done / total))
     except (CamerasNotFound, PycolmapMissing) as reason:
         raise SceneUnknown(str(reason)) from reason
-    words = [
-        f"Cameras: estimated from the {grid.views} views, reprojection error {estimate.error:.2f} pixels.",
-        *estimate.notes,
-    ]
-    return estimate.cameras, " ".join(words)
+    said = f"Cameras: estimated from the freeze-time frames, with {estimate.error:.2f} pixels of reprojection error."
+    return estimate.cameras, " ".join([said, *estimate.notes])
+
+
+def _usable(cameras: Cameras) -> Cameras:
+    """Raises ValueError where a matrix of lens or pose cannot be inverted, or a lens mirrors."""
+    turns, lenses = torch.linalg.det(cameras.world_to_camera[:, :3, :3]), cameras.intrinsics[:, [0, 1], [0, 1]]
+    if float((turns - 1).abs().max()) > 0.01 or float(lenses.min()) <= 0:
+        raise ValueError(
+            "expected cameras with rotations and positive focal lengths, got some with another determinant or focal length: "
+            "check where the cameras come from."
+        )
+    return cameras
 
 
 @torch.no_grad()
@@ -155,6 +171,7 @@ def fill_cells(
     known_VT: Tensor,
     predictions: Predictions,
     on_share: Callable[[float], None] | None = None,
+    on_cell: OnCell | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Frames [V, T, H, W, 3] and confidences [V, T, H, W] of the unknown cells; known ones stay 0.
 
@@ -175,6 +192,8 @@ def fill_cells(
             place = (abs(view - scene.base[0]) / max(views - 1, 1), abs(time - scene.base[1]) / max(times - 1, 1))
             frames[view, time], error = _chosen(networks, cell, predictions, (view, time), place)
         sure[view, time] = 1 / (1 + (error / TYPICAL_ERROR) ** 2)
+        if on_cell is not None:
+            on_cell(view, time, frames[view, time])
         if on_share is not None:
             on_share(done / len(todo))
     return frames, sure
@@ -188,9 +207,8 @@ def _chosen(
     place: tuple[float, float],
 ) -> tuple[Tensor, Tensor]:
     time, view = predictions.time, predictions.view
-    pictures, told = fusion_inputs(
-        cell, time.frames[at], view.frames[at], time.confidence[at], view.confidence[at], place
-    )
+    predicted = (time.frames[at], view.frames[at], time.confidence[at], view.confidence[at])
+    pictures, told = fusion_inputs(cell, *predicted, place)
     size = tuple(told.shape[-2:])
     small = working_size(*size)
     if small == size:
@@ -212,23 +230,23 @@ def disagreement(cell: CellCandidates) -> Tensor:
 def self_check(scene: SceneGeometry) -> str:
     """Predict known frames from the others: x[v0, t0] carried to each view by depth, what moves in it carried to each time.
 
-    Raises SceneUnknown when the prediction is no better than the frame as it is. Returns what was found, in a sentence.
+    Raises SceneUnknown when the prediction is hardly better than the frame as it is. Returns what was found, in a sentence.
     """
-    base, _start = scene.base
+    base, _ = scene.base
     views = [view for view in range(len(scene.cameras)) if view != base]
     depth_ratio = _median_ratio([_carried_error(scene, view) for view in views])
-    if depth_ratio > 1:
+    if depth_ratio > EXPLAINED:
         raise SceneUnknown("the depth found does not explain the freeze-time frames.")
     return f"Depth explains the freeze-time frames {1 / max(depth_ratio, 1e-3):.1f} times better than standing still."
 
 
 def _carried_error(scene: SceneGeometry, view: int) -> tuple[float, float]:
     """Mean colour error of the shared frame carried to a view by depth, and of the frame as it is, over the pixels that it reaches."""
-    from .candidates import carried_picture
-
-    base, _start = scene.base
+    base, _ = scene.base
     picture, reached = carried_picture(scene, scene.freeze_VHW3[base], scene.view_depth_VHW[base], base, view)
     truth = scene.freeze_VHW3[view]
+    if not bool(reached.any()):
+        return 1.0, 0.0
     return float((picture - truth).abs().mean(-1)[reached].mean()), float(
         (scene.freeze_VHW3[base] - truth).abs().mean(-1)[reached].mean()
     )

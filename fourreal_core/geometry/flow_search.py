@@ -6,7 +6,7 @@ several colour channels, from the flow of the time before and from nothing, seld
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -20,9 +20,17 @@ SPREAD = 2.5  # of the Gaussian window over which candidates are compared, in en
 STILL_BONUS = 0.002  # colour error by which moving must be better than standing still
 
 
-def flows_to_first(frames_THW3: Tensor) -> Tensor:
-    """[T, H, W, 2] pixels: where each pixel of time t was at time 0, zero at time 0. frames float32 0..1."""
-    return torch.from_numpy(np.stack(list(_flows(_Searcher(frames_THW3.numpy())))))
+def flows_to_first(frames_THW3: Tensor, *, on_time: Callable[[int, int], None] | None = None) -> Tensor:
+    """[T, H, W, 2] pixels: where each pixel of time t was at time 0, zero at time 0. frames float32 0..1.
+
+    on_time(done, total) is called after each time; raising inside cancels.
+    """
+    flows = []
+    for flow in _flows(_Searcher(frames_THW3.numpy())):
+        flows.append(flow)
+        if on_time is not None:
+            on_time(len(flows), len(frames_THW3))
+    return torch.from_numpy(np.stack(flows))
 
 
 def _flows(searcher: _Searcher) -> Iterator[np.ndarray]:

@@ -16,9 +16,13 @@ from .projection import Camera
 MOVES = 0.5  # probability from which a pixel belongs to what moves
 
 
+class SceneUnknown(ValueError):
+    """The videos do not tell the scene's geometry; the message says why, in words for the artist."""
+
+
 @dataclass(frozen=True)
 class SceneGeometry:
-    """Geometry of the known cells, at the size of the frames. Inverse depths in the units of the cameras."""
+    """Geometry of the known cells, at the size of the frames. Inverse depths in the units of these cameras."""
 
     fixed_THW3: Tensor  # the fixed-view video, 0..1
     freeze_VHW3: Tensor  # the freeze-time video, 0..1

@@ -70,9 +70,12 @@ def fill_holes(values_HWC: Tensor, known_HW: Tensor) -> Tensor:
 
 
 def _fill_level(values_1CHW: Tensor, known_11HW: Tensor) -> Tensor:
-    if min(known_11HW.shape[-2:]) < 2 or float(known_11HW.min()) >= 1:
+    if float(known_11HW.min()) >= 1:
         return values_1CHW
     weight = known_11HW + 1e-9
+    if min(known_11HW.shape[-2:]) < 2:
+        mean = (values_1CHW * weight).sum((2, 3), keepdim=True) / weight.sum()
+        return mean + known_11HW * (values_1CHW - mean)
     small_weight = functional.avg_pool2d(weight, 2, ceil_mode=True)
     small = functional.avg_pool2d(values_1CHW * weight, 2, ceil_mode=True) / small_weight
     small = _fill_level(small, (4 * functional.avg_pool2d(known_11HW, 2, ceil_mode=True)).clamp(0, 1))

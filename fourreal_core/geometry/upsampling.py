@@ -24,22 +24,28 @@ class Upsampler:
         self.same = self.size == small_size
         if self.same:
             return
-        pictures = frames_NHW3.movedim(-1, 1)
-        shrunk = functional.interpolate(pictures, size=small_size, mode="bilinear", align_corners=False, antialias=True)
-        colours = self._around(shrunk).view(len(pictures), 3, 9, *self.size)
-        different = (colours - pictures[:, :, None]).square().sum(1)
-        self.weights_NKHW = torch.exp(-0.5 * different / ALIKE**2 - 0.5 * self._apart() / CLOSE**2) + 1e-6
+        self.weights_9HW = [self._weights(frame_HW3) for frame_HW3 in frames_NHW3]
 
     def __call__(self, maps_Nhw: Tensor, labels_Nhw: Tensor | None = None, label_NHW: Tensor | None = None) -> Tensor:
         """[N, H, W]: each map at the size of its frame. With labels, small and large, only neighbours of a pixel's own label count."""
         if self.same:
             return maps_Nhw
-        around = self._around(maps_Nhw[:, None])
-        weights = self.weights_NKHW
-        if labels_Nhw is not None and label_NHW is not None:
-            alike = self._around(labels_Nhw[:, None].float()) == label_NHW[:, None].float()
-            weights = weights * (alike + 1e-4)
-        return (around * weights).sum(1) / weights.sum(1)
+        large = []
+        for number, (map_hw, weights_9HW) in enumerate(zip(maps_Nhw, self.weights_9HW)):
+            weights = weights_9HW.float()
+            if labels_Nhw is not None and label_NHW is not None:
+                alike = self._around(labels_Nhw[number][None, None].float())[0] == label_NHW[number].float()
+                weights = weights * (alike + 1e-4)
+            large.append((self._around(map_hw[None, None])[0] * weights).sum(0) / weights.sum(0))
+        return torch.stack(large)
+
+    def _weights(self, frame_HW3: Tensor) -> Tensor:
+        """[9, H, W] of one frame, in half precision: those of many large frames are kept at once."""
+        picture = frame_HW3.movedim(-1, 0)[None]
+        shrunk = functional.interpolate(picture, size=self.small, mode="bilinear", align_corners=False, antialias=True)
+        different = (self._around(shrunk).view(3, 9, *self.size) - picture[0, :, None]).square().sum(0)
+        weights = torch.exp(-0.5 * different / ALIKE**2 - 0.5 * self._apart() / CLOSE**2)
+        return (weights + 1e-6).half()
 
     def _around(self, maps_NChw: Tensor) -> Tensor:
         """[N, C * 9, H, W]: the nine small pixels around each pixel."""

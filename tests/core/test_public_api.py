@@ -33,6 +33,17 @@ FUNCTIONS = {
     "diagonal": {"grid_shape": REQUIRED},
     "ping_pong": {"grid_shape": REQUIRED},
     "transport_fill": {"grid": REQUIRED},
+    "fill_grid": {
+        "grid": REQUIRED,
+        "method": "auto",
+        "cameras": None,
+        "depth": None,
+        "flow": None,
+        "moving": None,
+        "networks": None,
+        "on_stage": None,
+        "on_cell": None,
+    },
 }
 CONSTRUCTORS = {
     "from_videos": {"fixed_view_THWC": REQUIRED, "freeze_time_VHWC": REQUIRED, "fps": 24.0},
@@ -60,7 +71,7 @@ def test_constructors_keep_their_parameters(name):
 
 
 def test_all_lists_exactly_the_public_names():
-    assert set(fourreal_core.__all__) == {"FrameGrid", *FUNCTIONS}
+    assert set(fourreal_core.__all__) == {"FrameGrid", "Filled", *FUNCTIONS}
     with pytest.raises(AttributeError, match="no attribute 'save_model'"):
         _ = fourreal_core.save_model
 
@@ -78,6 +89,11 @@ def test_grids_keep_their_fields():
         None,
         {},
     )
+
+
+def test_fills_keep_their_fields():
+    fields = list(inspect.signature(fourreal_core.Filled).parameters)
+    assert fields == ["grid", "confidence", "report", "method", "predictions"]
 
 
 def test_the_way_from_two_videos_to_a_path_through_the_grid(tmp_path):

@@ -1,0 +1,346 @@
+"""fill_grid: known cells untouched, any pattern, size and base, falls back with a reason, can be cancelled, uses what it is given."""
+
+import sys
+
+import pytest
+import torch
+from planes import PlaneScene, plane_scene
+
+from fourreal_core import FrameGrid, fill_grid, transport_fill
+from fourreal_core.geometry.fill import SMALLEST, Filled, base_cell
+from fourreal_core.geometry.networks import GeometryNetworks
+from fourreal_core.geometry.scene import SceneUnknown
+from fourreal_core.grid import Cameras
+
+V, T, H, W = 3, 5, 24, 40
+
+
+@pytest.fixture(scope="module")
+def scene() -> PlaneScene:
+    return plane_scene(V, T, H, W)
+
+
+@pytest.fixture(scope="module")
+def networks() -> GeometryNetworks:
+    """Untrained: depth is then the plane of least cost, flow the search's, and nothing is corrected."""
+    torch.manual_seed(0)
+    return GeometryNetworks().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def filled(scene, networks) -> Filled:
+    return fill_grid(scene.grid(), method="scene", networks=networks)
+
+
+def check_filled(filled: Filled, grid: FrameGrid, method: str) -> None:
+    """A whole grid with known cells bit-exact, and a confidence for each pixel."""
+    assert filled.method == method
+    assert torch.equal(filled.grid.frames[grid.known], grid.frames[grid.known])
+    assert torch.equal(filled.grid.known, grid.known) and filled.grid.fps == grid.fps
+    assert filled.grid.frames[~grid.known].flatten(1).std(1).min() > 0.01  # every cell shows something
+    assert filled.confidence.shape == grid.frames.shape[:4] and filled.confidence.isfinite().all()
+    assert filled.confidence.min() >= 0 and filled.confidence.max() <= 1
+    assert (filled.confidence[grid.known] == 1).all()
+
+
+def test_known_cells_come_back_bit_exact(scene, filled):
+    check_filled(filled, scene.grid(), "scene")
+    assert filled.report.startswith("Filled by the scene's geometry. Cameras: the grid's own.")
+    assert filled.grid.cameras is not None
+    assert torch.equal(filled.predictions.blend, filled.grid.frames)
+
+
+def test_the_scene_is_better_than_the_nearest_known_cells(scene, filled):
+    unknown = ~scene.grid().known
+    error = (filled.grid.frames - scene.frames_VTHW3).abs().mean((2, 3, 4))[unknown]
+    for copied in (scene.frames_VTHW3[:1], scene.frames_VTHW3[:, :1]):
+        assert error.mean() < 0.8 * (copied - scene.frames_VTHW3).abs().mean((2, 3, 4))[unknown].mean()
+
+
+def test_transport_is_transport_fill(scene, networks):
+    filled = fill_grid(scene.grid(), method="transport", networks=networks)
+    grid, confidence = transport_fill(scene.grid())
+    assert torch.equal(filled.grid.frames, grid.frames) and torch.equal(filled.confidence, confidence)
+    assert filled.report == "Filled by Transport, as asked." and filled.method == "transport"
+
+
+def test_the_same_input_gives_the_same_grid(scene, filled, networks):
+    again = fill_grid(scene.grid(), method="scene", networks=networks)
+    assert torch.equal(again.grid.frames, filled.grid.frames) and torch.equal(again.confidence, filled.confidence)
+
+
+def test_inputs_are_not_written_to(scene, networks):
+    grid = scene.grid()
+    given = {"depth": scene.depth(), "flow": scene.flow(), "moving": scene.moving()}
+    before = [tensor.clone() for tensor in (grid.frames, grid.known, *given.values())]
+    fill_grid(grid, method="scene", networks=networks, **given)
+    assert all(torch.equal(a, b) for a, b in zip(before, (grid.frames, grid.known, *given.values())))
+
+
+@pytest.mark.parametrize(
+    ("shape", "base"),
+    [
+        ((3, 5, 24, 40), (2, 2)),  # the last view, a time in the middle
+        ((3, 5, 24, 40), (1, 4)),
+        ((2, 2, 24, 40), (0, 0)),
+        ((2, 3, 25, 41), (1, 0)),
+        ((4, 2, 40, 24), (0, 1)),
+    ],
+)
+def test_any_base_and_size(shape, base, networks):
+    scene = plane_scene(*shape)
+    grid = scene.grid(base)
+    assert base_cell(grid) == base
+    check_filled(fill_grid(grid, method="scene", networks=networks), grid, "scene")
+    given = {"depth": scene.depth(base), "flow": scene.flow(base), "moving": scene.moving(base)}
+    informed = fill_grid(grid, method="scene", networks=networks, **given)
+    check_filled(informed, grid, "scene")
+    error = (informed.grid.frames - scene.frames_VTHW3).abs().mean(-1)[~grid.known]
+    assert error.median() < 0.05  # with exact geometry most pixels are right, whichever cell is the base
+
+
+@pytest.mark.slow
+def test_frames_of_512_by_288(networks):
+    scene = plane_scene(2, 2, 288, 512)
+    check_filled(fill_grid(scene.grid(), method="scene", networks=networks), scene.grid(), "scene")
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 8), (11, 200), (12, 12), (12, 200), (150, 13)])
+def test_tiny_and_narrow_frames_are_filled(height, width, networks):
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(2, 3, height, width, 3, generator=generator)
+    known = torch.tensor([[True, True, True], [True, False, False]])
+    grid = FrameGrid(frames, known, cameras=plane_scene(2, 1, height, width).cameras)
+    tiny = min(height, width) < SMALLEST
+    filled = fill_grid(grid, networks=networks)
+    assert torch.equal(filled.grid.frames[known], frames[known]) and filled.confidence.shape == (2, 3, height, width)
+    assert ("show too little" in filled.report) == tiny
+    if not tiny:
+        fill_grid(grid, method="scene", networks=networks)
+
+
+def test_more_known_cells_than_two_videos(scene, networks):
+    grid = scene.grid((1, 3))
+    known = grid.known | scene.grid((2, 3)).known
+    grid = scene.grid().replace(frames=torch.where(known[..., None, None, None], scene.frames_VTHW3, 0.0), known=known)
+    check_filled(fill_grid(grid, method="scene", networks=networks), grid, "scene")
+
+
+def test_a_whole_grid_stays_as_it_is(scene, networks):
+    grid = scene.grid().replace(frames=scene.frames_VTHW3, known=torch.ones(V, T, dtype=torch.bool))
+    filled = fill_grid(grid, networks=networks)
+    assert (
+        torch.equal(filled.grid.frames, grid.frames)
+        and filled.report == "Every cell was known already."
+        and (filled.confidence == 1).all()
+    )
+
+
+def one_view(scene):
+    return FrameGrid(scene.frames_VTHW3[:1], torch.tensor([[True, True, True, True, False]]))
+
+
+def identical_views(scene):
+    frames = scene.frames_VTHW3[:1].expand(V, -1, -1, -1, -1)
+    grid = scene.grid()
+    return grid.replace(frames=torch.where(grid.known[..., None, None, None], frames, 0.0))
+
+
+def standing_camera(scene):
+    cameras = scene.cameras
+    standing = Cameras(cameras.world_to_camera[:1].expand(V, 4, 4), cameras.intrinsics)
+    return identical_views(scene).replace(cameras=standing)
+
+
+def no_whole_time(scene):
+    known = scene.grid().known.clone()
+    known[2, 0] = False
+    return scene.grid().replace(known=known)
+
+
+def no_whole_view(scene):
+    known = scene.grid().known.clone()
+    known[0, 4] = False
+    return scene.grid().replace(known=known)
+
+
+def wrong_cameras(scene):
+    """Cameras that move up instead of aside: no depth explains the views."""
+    poses = scene.cameras.world_to_camera.clone()
+    poses[:, :3] = torch.eye(4)[:3]
+    poses[:, 1, 3] = torch.arange(V) * 0.4
+    return scene.grid().replace(cameras=Cameras(poses, scene.cameras.intrinsics))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (one_view, "a single view has no depth"),
+        (identical_views, "no parallax"),
+        (standing_camera, "no parallax"),
+        (no_whole_time, "one view known at all times and one time known from all views"),
+        (no_whole_view, "one view known at all times and one time known from all views"),
+    ],
+)
+def test_where_geometry_cannot_be_had(scene, networks, make, reason):
+    grid = make(scene)
+    filled = fill_grid(grid, networks=networks)
+    assert (
+        filled.method == "transport"
+        and filled.report.startswith("Filled by Transport, because")
+        and reason in filled.report
+    )
+    assert torch.equal(filled.grid.frames, transport_fill(grid)[0].frames)
+    with pytest.raises(SceneUnknown, match=reason):
+        fill_grid(grid, method="scene", networks=networks)
+
+
+def test_auto_checks_the_depth_that_it_found(scene, networks):
+    filled = fill_grid(wrong_cameras(scene), networks=networks)
+    assert filled.method == "transport" and filled.report.startswith("Filled by Transport, because")
+
+
+def test_without_pycolmap_cameras_must_be_given(scene, networks, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycolmap", None)
+    grid = scene.grid(cameras=False)
+    filled = fill_grid(grid, networks=networks)
+    assert filled.method == "transport" and "pycolmap" in filled.report
+    with pytest.raises(SceneUnknown, match="pip install pycolmap"):
+        fill_grid(grid, method="scene", networks=networks)
+    given = fill_grid(grid, method="scene", networks=networks, cameras=scene.cameras)
+    check_filled(given, grid, "scene")
+    assert "Cameras: given." in given.report
+    assert torch.equal(given.grid.cameras.world_to_camera, scene.cameras.world_to_camera)
+
+
+class Cancelled(BaseException):
+    """As ComfyUI's own: no Exception."""
+
+
+@pytest.mark.parametrize("method", ["scene", "transport"])
+def test_raising_in_any_stage_cancels(scene, networks, method):
+    said: list[str] = []
+    fill_grid(scene.grid(), method=method, networks=networks, on_stage=lambda name, share: said.append(name))
+    stages = list(dict.fromkeys(said))
+    assert stages == (
+        ["depth", "motion", "labels", "following", "transport", "cells"] if method == "scene" else ["transport"]
+    )
+    for stage in stages:
+
+        def cancel(name, share, stage=stage):
+            if name == stage:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            fill_grid(scene.grid(), method=method, networks=networks, on_stage=cancel)
+    hooks = [module._forward_pre_hooks for module in networks.modules()]
+    assert not any(hooks)  # nothing of a cancelled run is left on the networks
+
+
+def test_shares_of_each_stage_grow_to_one(scene, networks):
+    shares: dict[str, list[float]] = {}
+    fill_grid(
+        scene.grid((0, 2)), method="scene", networks=networks, on_stage=lambda n, s: shares.setdefault(n, []).append(s)
+    )
+    for name in ("depth", "motion", "transport", "cells"):
+        assert shares[name][-1] > 0.95 and all(0 <= share <= 1 for share in shares[name]), name
+    for name in ("depth", "transport", "cells"):
+        assert shares[name] == sorted(shares[name])
+
+
+def test_each_cell_is_shown_as_it_is_filled(scene, networks):
+    seen = {}
+    grid = scene.grid()
+    filled = fill_grid(
+        grid, method="scene", networks=networks, on_cell=lambda v, t, frame: seen.__setitem__((v, t), frame.clone())
+    )
+    assert set(seen) == {tuple(cell) for cell in (~grid.known).nonzero().tolist()}
+    assert all(torch.equal(frame, filled.grid.frames[cell]) for cell, frame in seen.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"method": "magic"}, "expected one of auto, scene, transport"),
+        ({"depth": torch.rand(V + T, H, W)}, r"expected depth as \[7, h, w\].*per view \(3\).*other time \(4\)"),
+        ({"depth": torch.rand(V + T - 1, H, W, 3)}, "expected depth as"),
+        ({"depth": -torch.rand(V + T - 1, H, W)}, "0 and above in depth"),
+        ({"moving": torch.rand(T + 1, H, W)}, r"expected moving as \[5, h, w\]"),
+        ({"moving": torch.full((T, H, W), 255.0)}, "0..1 in moving"),
+        ({"flow": torch.rand(T, 2, H, W)}, r"expected flow as \[5, h, w, 2\]"),
+        ({"flow": torch.full((T, H, W, 2), torch.nan)}, "NaN or infinity"),
+        ({"cameras": Cameras(torch.eye(4)[None], torch.eye(3)[None])}, "cameras of 3 views, got 1"),
+        ({"cameras": Cameras(torch.eye(4).expand(3, 4, 4), torch.zeros(3, 3, 3) + torch.diag(torch.tensor([0, 0, 1.0])))}, "focal"),
+    ],
+)  # fmt: skip
+def test_bad_inputs_are_refused_and_never_fallen_back_from(scene, networks, changes, reason):
+    with pytest.raises(ValueError, match=reason) as raised:
+        fill_grid(scene.grid(), networks=networks, **changes)
+    assert not isinstance(raised.value, SceneUnknown)
+
+
+def test_a_grid_without_known_cells_is_refused(scene, networks):
+    with pytest.raises(ValueError, match="at least one known cell"):
+        fill_grid(scene.grid().replace(known=torch.zeros(V, T, dtype=torch.bool)), networks=networks)
+
+
+def test_maps_of_any_size_and_scale_are_taken(scene, networks):
+    """Depth of twice the size with a scale and an offset per map is as good as the exact one."""
+    larger = plane_scene(V, T, 2 * H, 2 * W)
+    factor = torch.linspace(0.5, 3, V + T - 1)[:, None, None]
+    exact = {"flow": scene.flow(), "moving": scene.moving()}
+    fills = [
+        fill_grid(scene.grid(), method="scene", networks=networks, depth=depth, **exact).grid.frames
+        for depth in (scene.depth(), factor * larger.depth() + 0.2)
+    ]
+    truth = scene.frames_VTHW3
+    errors = [float((frames - truth).abs().mean()) for frames in fills]
+    assert errors[1] < 1.15 * errors[0]
+    flow = {"depth": scene.depth(), "moving": larger.moving(), "flow": larger.flow()}
+    third = fill_grid(scene.grid(), method="scene", networks=networks, **flow).grid.frames
+    assert float((third - truth).abs().mean()) < 1.15 * errors[0]
+
+
+@pytest.mark.parametrize(("unit", "shift"), [(1e-4, 0.0), (1e4, 0.0), (1.0, 3000.0)])
+def test_units_and_places_of_cameras_do_not_matter(scene, networks, filled, unit, shift):
+    poses = scene.cameras.world_to_camera.double().clone()
+    poses[:, :3, 3] = unit * (poses[:, :3, 3] + poses[:, :3, :3] @ torch.full((3,), shift, dtype=torch.float64))
+    grid = scene.grid().replace(cameras=Cameras(poses.float(), scene.cameras.intrinsics))
+    again = fill_grid(grid, method="scene", networks=networks)
+    assert torch.equal(again.grid.cameras.world_to_camera, grid.cameras.world_to_camera)
+    assert float((again.grid.frames - filled.grid.frames).abs().mean()) < 0.005
+
+
+def test_a_camera_that_comes_back_is_no_standing_camera(networks):
+    """View 3 stands where view 0 stands, as at the end of a full orbit."""
+    scene = plane_scene(3, 3, H, W)
+    views = [0, 1, 2, 0]
+    cameras = Cameras(scene.cameras.world_to_camera[views], scene.cameras.intrinsics[views])
+    orbit = PlaneScene(scene.frames_VTHW3[views], cameras, scene.inverse_depth_VTHW[views], scene.moving_VTHW[views])
+    filled = fill_grid(orbit.grid(), method="scene", networks=networks, moving=orbit.moving())
+    error = (filled.grid.frames - orbit.frames_VTHW3).abs().mean((2, 3, 4))
+    assert error[3, 1:].max() < 1.2 * error[1:3, 1:].max()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_masks_of_nothing_and_of_everything(scene, networks, value):
+    filled = fill_grid(scene.grid(), method="scene", networks=networks, moving=torch.full((T, H, W), value))
+    check_filled(filled, scene.grid(), "scene")
+
+
+@pytest.mark.slow
+def test_exact_geometry_does_not_make_the_networks_that_ship_worse():
+    scene = plane_scene(3, 4, 54, 96)
+    unknown = ~scene.grid().known
+    moving = scene.moving_VTHW[unknown]
+
+    def errors(**given) -> tuple[float, float]:
+        """Mean colour error of all pixels and of moving ones."""
+        made = fill_grid(scene.grid(), method="scene", **given).grid.frames[unknown]
+        error = (made - scene.frames_VTHW3[unknown]).abs().mean(-1)
+        return float(error.mean()), float(error[moving].mean())
+
+    own = errors()
+    exact = errors(depth=scene.depth(), flow=scene.flow(), moving=scene.moving())
+    assert exact[0] <= own[0] and exact[1] <= own[1]
+    assert errors(depth=scene.depth())[0] <= 1.05 * own[0]

@@ -1,0 +1,96 @@
+"""Points carried to pixels with a depth buffer: identity, shares, what hides what, and what fills the holes."""
+
+import torch
+
+from fourreal_core.geometry.projection import pixel_centres
+from fourreal_core.geometry.splatting import fill_holes, read_cubic, splat
+
+H, W = 5, 8
+
+
+def everywhere(shift=(0.0, 0.0), inverse: float = 0.5):
+    """Each pixel of a picture at its own place, moved; its values are its coordinates."""
+    centres = pixel_centres(H, W).view(-1, 2)
+    return centres + torch.tensor(shift), torch.full((H * W,), inverse), centres
+
+
+def test_pixels_that_stay_keep_their_values():
+    arrived = splat(*everywhere(), H, W)
+    assert torch.allclose(arrived.values_HWC, pixel_centres(H, W)) and torch.allclose(
+        arrived.cover_HW, torch.ones(H, W)
+    )
+    assert torch.allclose(arrived.inverse_depth_HW, torch.full((H, W), 0.5)) and bool(arrived.hit_HW.all())
+
+
+def test_whole_steps_shift_and_leave_holes():
+    arrived = splat(*everywhere((2.0, -1.0)), H, W)
+    assert torch.allclose(arrived.values_HWC[:-1, 2:], pixel_centres(H, W)[1:, :-2])
+    assert not arrived.hit_HW[-1].any() and not arrived.hit_HW[:, :2].any()
+    assert (arrived.values_HWC[~arrived.hit_HW] == 0).all() and (arrived.inverse_depth_HW[~arrived.hit_HW] == 0).all()
+
+
+def test_half_steps_share_between_neighbours():
+    arrived = splat(*everywhere((0.5, 0.0)), H, W)
+    wanted = pixel_centres(H, W)[:, 1:] - torch.tensor([0.5, 0.0])
+    assert torch.allclose(arrived.values_HWC[:, 1:], wanted) and torch.allclose(
+        arrived.cover_HW[:, 1:], torch.ones(H, W - 1)
+    )
+    assert torch.allclose(arrived.cover_HW[:, 0], torch.full((H,), 0.5))
+
+
+def test_the_nearer_surface_hides_the_farther_in_any_order():
+    far, near = everywhere(inverse=0.2), (torch.tensor([[3.5, 2.5]]), torch.tensor([0.4]), torch.tensor([[9.0, 9.0]]))
+    for first, second in ((far, near), (near, far)):
+        arrived = splat(*(torch.cat(parts) for parts in zip(first, second)), H, W)
+        assert arrived.values_HWC[2, 3].tolist() == [9, 9] and abs(float(arrived.inverse_depth_HW[2, 3]) - 0.4) < 1e-6
+        assert arrived.values_HWC[2, 4].tolist() == [4.5, 2.5]
+
+
+def test_one_surface_is_averaged():
+    positions = torch.tensor([[3.5, 2.5], [3.5, 2.5]])
+    arrived = splat(positions, torch.tensor([0.400, 0.399]), torch.tensor([[1.0], [3.0]]), H, W)
+    assert abs(float(arrived.values_HWC[2, 3, 0]) - 2) < 1e-6 and float(arrived.cover_HW[2, 3]) == 2
+
+
+def test_what_is_behind_the_camera_or_outside_does_not_arrive():
+    positions = torch.tensor([[3.5, 2.5], [-4.0, 2.5], [3.5, 400.0], [1e9, 1.0]])
+    arrived = splat(positions, torch.tensor([-1.0, 0.5, 0.5, 0.5]), torch.ones(4, 1), H, W)
+    assert float(arrived.cover_HW.sum()) == 0
+    nothing = splat(torch.zeros(0, 2), torch.zeros(0), torch.zeros(0, 3), H, W)
+    assert nothing.values_HWC.shape == (H, W, 3) and float(nothing.cover_HW.sum()) == 0
+
+
+def test_infinitely_far_points_arrive_behind_all_others():
+    positions = torch.tensor([[3.5, 2.5], [3.5, 2.5], [5.5, 2.5]])
+    arrived = splat(positions, torch.tensor([0.0, 0.1, 0.0]), torch.tensor([[1.0], [2.0], [3.0]]), H, W)
+    assert arrived.values_HWC[2, [3, 5], 0].tolist() == [2, 3]
+
+
+def test_cubic_reading_gives_pixels_and_straight_lines_exactly():
+    picture = torch.rand(H, W, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(read_cubic(picture, pixel_centres(H, W)), picture, atol=1e-6)
+    ramp = (torch.arange(W) / W).expand(H, W)[..., None]
+    read = read_cubic(ramp, pixel_centres(H, W) + torch.tensor([0.5, 0.0]))
+    assert torch.allclose(read[:, 2:-3], ramp[:, 2:-3] + 0.5 / W, atol=1e-5)
+
+
+def test_cubic_reading_stays_within_colours():
+    edge = (torch.arange(W) >= 4).float().expand(H, W)[..., None]
+    read = read_cubic(edge, pixel_centres(H, W) + torch.tensor([0.5, 0.0]))
+    assert read.min() >= 0 and read.max() <= 1
+
+
+def test_holes_get_their_surroundings_and_known_pixels_stay():
+    known = torch.ones(H, W)
+    known[1:4, 2:6] = 0
+    values = torch.rand(H, W, 2, generator=torch.Generator().manual_seed(0)) * known[..., None]
+    filled = fill_holes(values, known)
+    assert torch.allclose(filled[known > 0], values[known > 0])
+    inside = filled[known == 0]
+    assert inside.min() >= values[known > 0].min() - 1e-6 and inside.max() <= values[known > 0].max() + 1e-6
+
+
+def test_holes_of_a_plain_picture_are_plain():
+    known = torch.zeros(7, 13)
+    known[3, 4] = 1
+    assert torch.allclose(fill_holes(0.7 * known[..., None], known), torch.full((7, 13, 1), 0.7), atol=1e-4)
