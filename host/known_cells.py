@@ -120,7 +120,7 @@ def redo_strength(grid: FrameGrid, confidence: torch.Tensor | None, hold_back: f
     if tuple(confidence.shape[:3]) != expected:
         raise ValueError(
             f"expected one confidence image per cell, {expected[0]} of {grid.width}x{grid.height} pixels, got {confidence.shape[0]} "
-            f"of {confidence.shape[2]}x{confidence.shape[1]}: connect the confidence of a 4Real Transport Fill of this grid"
+            f"of {confidence.shape[2]}x{confidence.shape[1]}: connect the confidence of a 4Real Fill of this grid"
         )
     sure_VTHW = confidence.float().mean(-1).clamp(0, 1).unflatten(0, (grid.views, grid.times))
     return redo_VTHW * (1 - hold_back * sure_VTHW)

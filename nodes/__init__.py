@@ -12,6 +12,7 @@ from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
 from .encode_footage import FourRealEncodeFootage
 from .estimate_cameras import FourRealEstimateCameras
+from .fill import FourRealTransportFill
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
 from .grid_folder import FourRealLoadGridFolder, FourRealSaveGridFolder
 from .image_batch import FourRealGridToImages, FourRealImagesToGrid
@@ -25,7 +26,6 @@ from .sample import FourRealSampler
 from .slice import FourRealContactSheet, FourRealGridToVideo
 from .stereo import FourRealStereo
 from .train_sync import FourRealTrainSync
-from .transport import FourRealTransportFill
 from .two_stream import FourRealTwoStream
 
 NODES: list[type[io.ComfyNode]] = [

@@ -39,9 +39,9 @@ NODE_TOOLTIPS = {
     "unknown cells alike; 1 leaves perfectly sure places alone. Use ComfyUI's Differential Diffusion "
     "on the model for a clean effect.",
     "vace_strength": "Weight of VACE's own layers, for VACE models only. 1 is the trained strength.",
-    "guess": "A grid of the same size, for example from 4Real Transport Fill, that unknown cells start from. Needed when the "
+    "guess": "A grid of the same size, for example from 4Real Fill, that unknown cells start from. Needed when the "
     "sampler's denoise is below 1, without effect at 1.",
-    "confidence": "How sure the guess is: one image per cell, from 4Real Transport Fill. See hold_back.",
+    "confidence": "How sure the guess is: one image per cell, from 4Real Fill. See hold_back.",
     "positive_view": "Another positive prompt for the view stream, for example 'a frozen moment, the camera orbits'.",
     "negative_view": "Another negative prompt for the view stream.",
     "clip_vision_output": "From the shared first frame, for Wan 2.1 image-to-video models, which need it.",
@@ -104,7 +104,7 @@ class FourRealLatentGridConditioning(io.ComfyNode):
         check_guess(grid, guess if guess is None else expect_grid(guess, "guess"))
         if confidence is not None and guess is None:
             raise ValueError(
-                "expected the guess that the confidence is about, got none: connect both from one 4Real Transport Fill"
+                "expected the guess that the confidence is about, got none: connect both from one 4Real Fill"
             )
         latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, patch_of(model)))
         check_model_and_grid(model, latents.codec, grid)

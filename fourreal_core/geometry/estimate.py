@@ -84,7 +84,7 @@ def estimate_scene(
     on_stage(name, share done 0..1) is called during the work; raising inside cancels. Raises SceneUnknown where there is no parallax.
     """
     tell = on_stage or (lambda name, share: None)
-    size = tuple(fixed_THW3.shape[1:3])
+    size = fixed_THW3.shape[1], fixed_THW3.shape[2]
     small = working_size(*size)
     fixed, freeze = (_resized(frames.movedim(-1, 1), small).movedim(1, -1) for frames in (fixed_THW3, freeze_VHW3))
     cameras = _in_base_frame(cameras, base[0])
@@ -161,7 +161,7 @@ def _motion(
     start, times = base[1], len(fixed)
     if flow is not None:
         scale = torch.tensor([fixed.shape[2] / flow.shape[2], fixed.shape[1] / flow.shape[1]])
-        flow = _resized(flow.float().movedim(-1, 1), tuple(fixed.shape[1:3])).movedim(1, -1) * scale
+        flow = _resized(flow.float().movedim(-1, 1), (fixed.shape[1], fixed.shape[2])).movedim(1, -1) * scale
     orders = [order for order in ([*range(start, times)], [*range(start, -1, -1)]) if len(order) > 1 or times == 1]
     parts = []
     for number, order in enumerate(orders):
@@ -213,7 +213,7 @@ def _aligned(given_NHW: Tensor, own_NHW: Tensor, weight_NHW: Tensor) -> Tensor:
 def working_size(height: int, width: int) -> tuple[int, int]:
     """Even sides of at most about WORKING_SIDE pixels in the frame's aspect; small frames stay near their size."""
     scale = min(1.0, WORKING_SIDE / max(height, width))
-    return tuple(max(8, 2 * round(side * scale / 2)) for side in (height, width))
+    return max(8, 2 * round(height * scale / 2)), max(8, 2 * round(width * scale / 2))
 
 
 def _resized(pictures_NCHW: Tensor, size: tuple[int, int]) -> Tensor:

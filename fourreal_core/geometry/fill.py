@@ -183,7 +183,7 @@ def fill_cells(
     todo = [(view, time) for view in range(views) for time in range(times) if not known_VT[view, time]]
     still, still_view = None, -1
     for done, (view, time) in enumerate(todo, start=1):
-        if view != still_view:
+        if still is None or view != still_view:
             still, still_view = still_layer(scene, view), view
         cell = cell_candidates(scene, still, view, time)
         if networks is None:

@@ -101,7 +101,7 @@ def test_a_guess_at_half_denoise_stays_nearer_than_at_full(comfy_inside, wan, co
 def test_confidence_sets_how_strongly_each_cell_is_redone(comfy_inside, wan, condition, sample, grid):
     from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
 
-    guess, _ = comfy_inside.call("FourRealTransportFill", grid=grid)
+    guess = comfy_inside.call("FourRealTransportFill", grid=grid)[0]
     confidence = torch.zeros(15, 16, 32, 3)
     confidence.unflatten(0, (3, 5))[1], confidence.unflatten(0, (3, 5))[2, :, :8] = 0.5, 1.0
     conditioned = condition(wan, guess=guess, confidence=confidence)
@@ -192,7 +192,7 @@ def test_sides_that_are_no_whole_latents_are_padded_and_cropped(
 
 
 def test_inputs_are_not_written_to(comfy_inside, wan_i2v, vae, text, grid, condition, sample):
-    guess, confidence = comfy_inside.call("FourRealTransportFill", grid=grid)
+    guess, confidence, _ = comfy_inside.call("FourRealTransportFill", grid=grid)
     given = {"guess": guess, "confidence": confidence, "positive_view": text["view"]}
     frames, sure = (grid.frames.clone(), guess.frames.clone()), confidence.clone()
     first = condition(wan_i2v, **given)
@@ -305,7 +305,7 @@ def test_inputs_that_do_not_belong_together_get_one_clear_sentence(
     assert "5 times of 32x16 pixels, got 2 views" in refused(condition, wan, guess=other)
     sure = torch.ones(14, 16, 32, 3)
     assert "one confidence image per cell, 15 of 32x16" in refused(condition, wan, guess=grid, confidence=sure)
-    assert "connect both from one 4Real Transport Fill" in refused(condition, wan, confidence=sure)
+    assert "connect both from one 4Real Fill" in refused(condition, wan, confidence=sure)
     assert "connect it to guess and a 4Real Empty Grid" in refused(condition, wan, grid=other)
     three = text["view"] * 3
     assert "one entry, or 1 as the other has, got 3" in refused(condition, wan, positive_view=three)

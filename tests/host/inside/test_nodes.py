@@ -225,7 +225,7 @@ def test_contact_sheet_holds_every_cell(comfy_inside, grid):
 
 
 def test_transport_fill_keeps_known_cells_and_gives_one_confidence_per_cell(comfy_inside, grid):
-    filled, confidence = comfy_inside.call("FourRealTransportFill", grid=grid)
+    filled, confidence, _ = comfy_inside.call("FourRealTransportFill", grid=grid)
     assert torch.equal(filled.frames[grid.known], grid.frames[grid.known])
     assert confidence.shape == (V * T, H, W, 3) and 0 <= confidence.min() and confidence.max() <= 1
 
