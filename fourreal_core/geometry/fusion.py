@@ -23,6 +23,8 @@ EVIDENCE = 16
 CORRECTION = 0.08  # most that a colour may be changed after the choice
 COMMON_ERROR = 0.05  # colour error that an untrained network expects
 CONTRAST = 0.7  # weight of the size of gradients in the training loss
+# factor on the logits once trained: sharper (0.77 of the truth's contrast in moving things instead of 0.72), 0.15 dB less
+DECISIVE = 1.5
 HEADSTART = 3.0  # logits by which the composition leads before training
 
 
@@ -39,7 +41,7 @@ class FusionNetwork(nn.Module):
     def forward(self, pictures_BN3HW: Tensor, evidence_BKHW: Tensor) -> Choice:
         """What to take from where. pictures 0..1; evidence as `fusion_inputs` gives it."""
         said = self.unet(torch.cat([pictures_BN3HW.flatten(1, 2) * 2 - 1, evidence_BKHW], 1)).float()
-        weights = said[:, :CANDIDATES].softmax(1)
+        weights = (said[:, :CANDIDATES] * (1.0 if self.training else DECISIVE)).softmax(1)
         return Choice(weights, CORRECTION * torch.tanh(said[:, CANDIDATES:-1]), said[:, -1].clamp(-7, 0))
 
 
