@@ -185,7 +185,7 @@ class Renderer:
         self._shadow_target.use()
         self._shadow_target.clear(depth=1.0)
         self.context.enable_only(self.context.DEPTH_TEST)
-        self._cast["to_light"].write(_matrix_bytes(light_44))
+        self._cast["to_light"].write(matrix_bytes(light_44))
         for _, cast, *_ in meshes:
             cast.render()
 
@@ -203,17 +203,17 @@ class Renderer:
         to_clip = projection_44 @ w2c_44
         eye = -w2c_44[:3, :3].T @ w2c_44[:3, 3]
         self.context.enable_only(self.context.NOTHING)
-        self._sky["to_world"].write(_matrix_bytes(np.linalg.inv(projection_44[[0, 1, 3]][:, :3] @ w2c_44[:3, :3])))
+        self._sky["to_world"].write(matrix_bytes(np.linalg.inv(projection_44[[0, 1, 3]][:, :3] @ w2c_44[:3, :3])))
         self._sky_quad.render(self.context.TRIANGLE_STRIP)
         self.context.enable_only(self.context.DEPTH_TEST)
         self._shadow.use(location=1)
         for program in (self._surface, self._ground):
-            program["to_clip"].write(_matrix_bytes(to_clip))
-            program["to_light"].write(_matrix_bytes(light_44))
+            program["to_clip"].write(matrix_bytes(to_clip))
+            program["to_light"].write(matrix_bytes(light_44))
         self._surface["eye"].value = tuple(eye)
         for surface, (shaded, *_) in zip(surfaces, meshes, strict=True):
             self._texture_of(surface.texture).use(location=0)
-            self._surface["tint"].write(_matrix_bytes(surface.tint_33))
+            self._surface["tint"].write(matrix_bytes(surface.tint_33))
             self._surface["gloss"].value = surface.gloss
             shaded.render()
         self._texture_of(stage.ground).use(location=0)
@@ -316,6 +316,6 @@ def _light_matrix(stage: Stage) -> np.ndarray:
     return scale @ matrix
 
 
-def _matrix_bytes(matrix: np.ndarray) -> bytes:
+def matrix_bytes(matrix: np.ndarray) -> bytes:
     """A matrix as OpenGL reads it: transposed."""
     return np.ascontiguousarray(matrix.T, dtype="f4").tobytes()
