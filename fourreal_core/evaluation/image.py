@@ -47,6 +47,21 @@ def moving_pixels(truth_VTHWC: Tensor, threshold: float = MOVING_THRESHOLD) -> T
     return (truth_VTHWC - truth_VTHWC[:, :1]).abs().amax(-1) > threshold
 
 
+def sharpness(prediction_NHWC: Tensor, truth_NHWC: Tensor, mask_NHW: Tensor) -> float:
+    """How much fine detail the masked pixels have, relative to the truth: 1 where equal, less where blurred, more where noisy.
+
+    The mean size of the Laplacian of the grey frames. NaN when the mask selects nothing, or the truth is flat there.
+    """
+    detail, wanted = (float(_laplacian(frames)[mask_NHW].mean()) for frames in (prediction_NHWC, truth_NHWC))
+    return detail / wanted if wanted else math.nan
+
+
+def _laplacian(frames_NHWC: Tensor) -> Tensor:
+    """[N, H, W]: its size; borders repeated."""
+    grey = F.pad(frames_NHWC.mean(-1)[:, None], (1, 1, 1, 1), mode="replicate")
+    return F.conv2d(grey, grey.new_tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None])[:, 0].abs()
+
+
 def ssim(prediction_NHWC: Tensor, truth_NHWC: Tensor) -> float:
     """Mean structural similarity of the luma of frames in 0..1: 1 where equal, around 0 where unrelated.
 

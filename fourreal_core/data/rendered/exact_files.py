@@ -1,7 +1,7 @@
 """Exact scenes on disk, one safetensors file each, and rendering many of them: stopped at any time, it goes on where it was.
 
-A file holds the tensors of `ExactScene` and `ExactGeometry` under their names; 3D motion only of pixels that ever move; the header has
-"format", "fps" and "about" (JSON).
+A file holds the tensors of `ExactScene` and `ExactGeometry` under their names, of a whole grid not the two videos that are part of it, and
+3D motion only of pixels that ever move. Its header has "format", "fps" and "about" (JSON).
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from .scenes import random_scene
 from .triangles import TrianglePass
 
 FORMAT = "fourreal-exact-scene-1"
-PICTURES = ("fixed_THW3", "freeze_VHW3", "frames_VTHW3", "world_to_camera_V44", "intrinsics_V33")
+VIDEOS, GRID, CAMERAS = ("fixed_THW3", "freeze_VHW3"), ("frames_VTHW3",), ("world_to_camera_V44", "intrinsics_V33")
 GEOMETRY = tuple(field.name for field in fields(ExactGeometry) if field.name != "motion_VTHW3")
 MOTION = "motion_NT3"  # of the N pixels of view_mover_VHW
 
 
 def save_exact(scene: ExactScene, path: Path) -> None:
     """Writes a scene, bit for bit; the file appears under its name only when complete."""
-    tensors = {name: value for name in PICTURES if (value := getattr(scene, name)) is not None}
+    pictures = GRID if scene.frames_VTHW3 is not None else VIDEOS
+    tensors = {name: getattr(scene, name) for name in pictures + CAMERAS}
     tensors |= {name: getattr(scene.geometry, name) for name in GEOMETRY}
     tensors[MOTION] = scene.geometry.motion_VTHW3.movedim(1, 3)[scene.geometry.view_mover_VHW]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,11 +45,20 @@ def load_exact(path: Path) -> ExactScene:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read ({error}): delete it and render it again.") from error
-    if header.get("format") != FORMAT or not {*PICTURES, *GEOMETRY, MOTION} - {"frames_VTHW3"} <= tensors.keys():
+    pictures = GRID if GRID[0] in tensors else VIDEOS
+    if header.get("format") != FORMAT or tensors.keys() != {*pictures, *CAMERAS, *GEOMETRY, MOTION}:
         raise ValueError(f"{path.name} is no exact scene: expected a file of `train_geometry.py render`.")
-    pictures = {name: tensors.get(name) for name in PICTURES}
-    geometry = ExactGeometry(**{name: tensors[name] for name in GEOMETRY}, motion_VTHW3=_unpacked(tensors))
-    return ExactScene(**pictures, fps=float(header["fps"]), geometry=geometry, about=json.loads(header["about"]))  # pyright: ignore[reportArgumentType]
+    frames = tensors.get(GRID[0])
+    return ExactScene(
+        fixed_THW3=tensors["fixed_THW3"] if frames is None else frames[0],
+        freeze_VHW3=tensors["freeze_VHW3"] if frames is None else frames[:, 0],
+        frames_VTHW3=frames,
+        world_to_camera_V44=tensors["world_to_camera_V44"],
+        intrinsics_V33=tensors["intrinsics_V33"],
+        fps=float(header["fps"]),
+        geometry=ExactGeometry(**{name: tensors[name] for name in GEOMETRY}, motion_VTHW3=_unpacked(tensors)),
+        about=json.loads(header["about"]),
+    )
 
 
 def _unpacked(tensors: dict[str, Tensor]) -> Tensor:
@@ -65,6 +75,12 @@ def exact_files(folder: Path) -> list[Path]:
     if not files:
         raise ValueError(f"expected rendered scenes (scene_*.safetensors) in {folder}, found none: render some first.")
     return files
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a scene has its whole grid; reads the file's table of contents only."""
+    with safe_open(path, framework="pt") as file:
+        return GRID[0] in file.keys()
 
 
 def render_folder(
