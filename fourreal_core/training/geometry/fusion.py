@@ -60,22 +60,16 @@ class FusionTask(Task[list[CellExample]]):
             scene = estimate_scene(self.networks, task.frames[0], task.frames[:, 0], exact.cameras)
         except ValueError:
             return None
-        guess = transport(task)
+        predictions = transport(task)
         unknown = (~task.known).nonzero()
         chosen = unknown[torch.randperm(len(unknown), generator=generator)[:count]].tolist()
         examples = []
         for view, time in chosen:
             cell = cell_candidates(scene, still_layer(scene, view), view, time)
-            place = (view / (truth.views - 1), time / (truth.times - 1))
-            at = (view, time)
-            pictures, told = fusion_inputs(
-                cell,
-                guess.along_time[at],
-                guess.along_view[at],
-                guess.confidence_time[at],
-                guess.confidence_view[at],
-                place,
-            )
+            at, place = (view, time), (view / (truth.views - 1), time / (truth.times - 1))
+            along_time, along_view = predictions.time, predictions.view
+            sure = along_time.confidence[at], along_view.confidence[at]
+            pictures, told = fusion_inputs(cell, along_time.frames[at], along_view.frames[at], *sure, place)
             examples.append(
                 CellExample(
                     pictures_N3HW=_bytes(pictures),
@@ -91,8 +85,8 @@ class FusionTask(Task[list[CellExample]]):
         cells = [cells[int(torch.randint(len(cells), (), generator=generator))] for cells in examples]
         batch = [_changed(cell, generator) for cell in cells]
         pictures, told, truth, moving = (torch.stack(parts) for parts in zip(*batch))
-        made, log_error = self.network(pictures, told)
-        return fusion_loss(made, log_error, truth, moving)
+        choice = self.network(pictures, told)
+        return fusion_loss(choice.carried_out(pictures), choice.log_error_BHW, truth, moving)
 
     @torch.no_grad()
     def scores(self) -> dict[str, float]:
@@ -101,7 +95,8 @@ class FusionTask(Task[list[CellExample]]):
         for path in self.held_out:
             for cell in self._cells(path, CELLS, Generator().manual_seed(0)) or []:
                 pictures_N3HW = cell.pictures_N3HW.float() / 255
-                made = self.network(pictures_N3HW[None], cell.told_KHW[None].float())[0][0].movedim(0, -1)
+                choice = self.network(pictures_N3HW[None], cell.told_KHW[None].float())
+                made = choice.carried_out(pictures_N3HW[None])[0].movedim(0, -1)
                 composed, truth = pictures_N3HW[0].movedim(0, -1), cell.truth_3HW.float().movedim(0, -1) / 255
                 score = {"all dB": psnr(made, truth), "composed, all dB": psnr(composed, truth)}
                 if (moving := cell.moving_HW).sum() > LEAST_MOVERS:
