@@ -296,6 +296,7 @@ def measure_all(
     A scene without cameras or parallax is left out whole, with a warning.
     """
     rungs = RUNGS if estimate is not None else RUNGS[1:]
+    kind = f"{'estimated' if estimate else 'given'} cameras, {'fusion' if with_fusion else 'composition'}"
     done = _read(results)
     rises = []
     for name, exact in scenes:
@@ -303,7 +304,7 @@ def measure_all(
         try:
             of_scene = []
             for swapped in ways_up(rungs):
-                key = f"{name}: {', '.join(rung for rung in RUNGS if rung in swapped)}"
+                key = f"{name}, {kind}: {', '.join(rung for rung in RUNGS if rung in swapped)}"
                 if key not in done:
                     predictions = predictions or transport(hide(exact.grid()))
                     done[key] = climb(networks, exact, swapped, predictions, with_fusion=with_fusion, estimate=estimate)
