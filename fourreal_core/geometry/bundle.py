@@ -39,6 +39,19 @@ class Scene:
         """[O]: distance of every observation's point in front of its camera, in units of the scene."""
         return self._in_camera()[:, 2]
 
+    def angles(self) -> np.ndarray:
+        """[P]: degrees between the rays to every point from the first and from the last camera that sees it."""
+        poses = self.world_to_camera
+        places = -np.einsum("nji,nj->ni", poses[:, :3, :3], poses[:, :3, 3])
+        ends = [np.full(len(self.points), start) for start in (len(poses), -1)]
+        np.minimum.at(ends[0], self.point, self.camera)
+        np.maximum.at(ends[1], self.point, self.camera)
+        first, last = (self.points - places[end] for end in ends)
+        cosines = (first * last).sum(1) / np.maximum(
+            np.linalg.norm(first, axis=1) * np.linalg.norm(last, axis=1), 1e-12
+        )
+        return np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+
     def without(self, dropped: np.ndarray) -> Scene:
         """The scene without these observations [O] bool and without points that fewer than two cameras are left to see."""
         kept = ~dropped

@@ -21,7 +21,7 @@ from .gauge import between, in_gauge, path_error
 from .mapping import ATTEMPTS, import_pycolmap, map_frames, simple_camera
 from .matches import Features, Pair, choose_pairs, find_features, match_pair, working_frame, working_scale
 
-MOST_FRAMES = 32  # that are looked at, unless there are more views
+MOST_FRAMES = 24  # that are looked at, unless there are more views
 MOST_VIEWS = 96
 FEWEST_POINTS = 20
 STANDING = 0.004  # of the width: ways of matches below which the camera did not move
@@ -30,6 +30,7 @@ A_TURN = 0.06  # how far from a turn a homography may be that is called one
 STEADY = 0.03  # a zoom is believed when it explains this share of the cost
 ZOOM_PER_VIEW, NO_ZOOM = 0.02, 1e-4
 LARGEST_ERROR = 1 / 64  # of the width: mean reprojection error above which nothing was understood
+PARALLAX = 35  # angles under which points are seen over the errors of the frames, below which the camera may just turn
 CONSISTENT = 0.25  # share of the matches that must fit one camera motion
 SMOOTH = 0.05  # error of guessed views over the way between their neighbours, up to which guesses are made
 MOST_GUESSED = 0.25  # share of the views
@@ -180,14 +181,10 @@ def _check_pairs(pairs: Sequence[Pair], frames: int) -> None:
             f"The camera does not move: from frame to frame, points move by at most "
             f"{max(pair.shift for pair in pairs):.2%} of the width."
         )
-    if _flatness(pairs) > FLAT:
-        if np.median([pair.turn for pair in pairs if pair.shift > STANDING]) < A_TURN:
-            raise CamerasNotFound(
-                "The camera turns or zooms without moving: no point shows parallax, so neither places nor depth can be told."
-            )
+    wide = sorted(pairs, key=lambda pair: pair.shift)[len(pairs) // 2 :]
+    if _flatness(pairs) > FLAT and np.median([pair.turn for pair in wide]) < A_TURN:
         raise CamerasNotFound(
-            "Everything in sight lies in one plane or far away, so that the frames show no parallax: cameras cannot be "
-            "told from it."
+            "The camera turns or zooms without moving: no point shows parallax, so neither places nor depth can be told."
         )
 
 
@@ -284,6 +281,12 @@ def _check_scene(scene: Scene, pairs, features, placed, width: int) -> None:
             f"The points that were found are missed by {error / width:.1%} of the width on average: the scene moves "
             "between the frames, or they contradict one another."
         )
+    angle = float(np.median(scene.angles()))
+    if angle < PARALLAX * np.degrees(error / scene.focals.mean()):
+        raise CamerasNotFound(
+            f"The camera hardly moves, or turns and zooms only: points are seen under angles of {angle:.2g} degrees, which the "
+            "frames' own errors explain as well."
+        )
     share = _consistent(scene, pairs, features, placed, width)
     if share < CONSISTENT:
         raise CamerasNotFound(
@@ -364,7 +367,7 @@ def _notes(estimate: CameraEstimate, pairs: Sequence[Pair], looked_at: int) -> l
     if len(estimate.placed) == 2:
         notes.append("Only two frames were placed: the focal length is a guess, and so are sizes in depth.")
     if _flatness(pairs) > RATHER_FLAT:
-        notes.append("Nearly everything in sight lies in one plane or far away: the cameras are uncertain.")
+        notes.append("Nearly everything in sight lies in one plane: the focal length and the path are less certain.")
     if len(estimate.points) < 5 * FEWEST_POINTS:
         notes.append(f"Only {len(estimate.points)} points carry the cameras: they are uncertain.")
     return notes

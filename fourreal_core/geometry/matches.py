@@ -80,7 +80,7 @@ def find_features(grey: np.ndarray) -> Features:
 
 def choose_pairs(frames: int) -> list[tuple[int, int]]:
     """Which of `frames` consecutive frames are compared: all while they are few, else neighbours at growing distances."""
-    gaps = range(1, frames) if frames <= 16 else [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48]
+    gaps = range(1, frames) if frames <= 16 else [1, 2, 3, 5, 8, 13, 21, 34, 55]
     return [(first, first + gap) for gap in gaps for first in range(frames - gap)]
 
 
