@@ -46,20 +46,27 @@ def main() -> int:
     return 0
 
 
-def provide_inputs(base: Path) -> None:
-    """A filled grid of the example videos, the same grid as the folder of a camera rig, and the name of trained layers."""
+def example_grid():
+    """The FrameGrid of the example videos, 8 x 8 cells of 256x144, filled without a model."""
     sys.path.insert(0, str(PACK))
     from fourreal_core.files.recording import read_video
-    from fourreal_core.files.video import fit_frames, pick_frames, write_video
+    from fourreal_core.files.video import fit_frames, pick_frames
     from fourreal_core.grid import FrameGrid
-    from fourreal_core.grid_file import save_grid
     from fourreal_core.transport import transport_fill
 
     fixed_view, fps = read_video(PACK / "example_inputs" / "fixed_view.mp4")
     freeze_time, _ = read_video(PACK / "example_inputs" / "freeze_time.mp4")
     fixed_view = fit_frames(pick_frames(fixed_view, TIMES), HEIGHT, WIDTH)
     freeze_time = fit_frames(pick_frames(freeze_time, VIEWS), HEIGHT, WIDTH)
-    grid, _ = transport_fill(FrameGrid.from_videos(fixed_view, freeze_time, fps=fps / 2))
+    return transport_fill(FrameGrid.from_videos(fixed_view, freeze_time, fps=fps / 2))[0]
+
+
+def provide_inputs(base: Path) -> None:
+    """A filled grid of the example videos, the same grid as the folder of a camera rig, and the name of trained layers."""
+    grid = example_grid()
+    from fourreal_core.files.video import write_video
+    from fourreal_core.grid_file import save_grid
+
     save_grid(grid, base / "input" / "fox.grid.safetensors")
     (base / "input" / "fox_rig").mkdir(exist_ok=True)
     for view in range(VIEWS):

@@ -1,9 +1,10 @@
-"""Makes the pictures of the workflows that run without downloads anew, each from a real run of that workflow in a real ComfyUI.
+"""Makes the pictures of the workflows anew.
 
-    python scripts/thumbnails.py                   all of them
-    python scripts/thumbnails.py transport_only    some of them
+    python scripts/thumbnails.py                                    all of them
+    python scripts/thumbnails.py 03_instant_fill_without_a_model    some of them
 
-Each shows 4 x 4 cells of the grid that the workflow's player gets, known cells framed, and the path of its video.
+A workflow that needs no download is run in a real ComfyUI; its picture shows 4 x 4 cells of the grid that its player gets, known cells framed, and the
+path of its video. Of the others the picture shows the idea, drawn with the example videos, and says so.
 """
 
 import argparse
@@ -20,13 +21,22 @@ PICKED = 4  # views and times
 CELL = (160, 90)
 KNOWN, LINE, EDGE = (255, 184, 38), (92, 190, 255), (12, 12, 12)
 QUALITY = 85
+UNKNOWN = 0.4  # brightness of cells that are to be made, in the picture of an idea
+# Workflows with downloads: what is given ("videos", "picture" or nothing), and what the picture says.
+IDEAS = {
+    "05_instant_fill_refined_by_wan": ("videos", "Filled in seconds,", "then refined by Wan"),
+    "06_two_videos_wan_vace": ("videos", "Two videos,", "completed by Wan VACE"),
+    "07_two_videos_ltxv": ("videos", "Two videos,", "completed by LTX-Video"),
+    "08_image_to_4d_wan22_14b": ("picture", "One picture", "to every view and time"),
+    "09_text_to_4d_wan22_5b": ("", "Two prompts, two videos,", "every view and time"),
+    "10_text_to_4d_in_one_pass_wan21": ("", "Two prompts, one pass,", "every view and time"),
+    "11_train_sync_layers_for_wan": ("videos", "Train layers for Wan", "on your own footage"),
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "workflows", nargs="*", metavar="NAME", help="names of workflows (default: all that need no download)"
-    )
+    parser.add_argument("workflows", nargs="*", metavar="NAME", help="names of workflows (default: all)")
     arguments = parser.parse_args()
     try:
         environment = enter(TOOLS)
@@ -35,23 +45,24 @@ def main() -> int:
         return 3
     sys.path.insert(0, str(PACK))
     from comfyui import HostProblem, RunProblem, running_host
+    from pictures import example_grid
 
+    names = arguments.workflows or [file.stem for file in sorted(WORKFLOWS.glob("*.json"))]
+    ideas = [name for name in names if name in IDEAS]
+    if ideas:
+        grid = example_grid()
+        for name in ideas:
+            keep(idea(grid, *IDEAS[name]), WORKFLOWS / f"{name}.jpg")
+    if len(ideas) == len(names):
+        return 0
     try:
         with running_host(environment) as host:
-            for name in arguments.workflows or [
-                file.stem for file in sorted(WORKFLOWS.glob("*.json")) if needs_nothing(file)
-            ]:
+            for name in sorted(set(names) - set(ideas)):
                 keep(picture(*run(host, name)), WORKFLOWS / f"{name}.jpg")
     except (HostProblem, RunProblem) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0
-
-
-def needs_nothing(file: Path) -> bool:
-    nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]
-    has_player = any(node["type"] == "FourRealGridPlayer" for node in nodes)
-    return has_player and not any(node["properties"].get("models") for node in nodes)
 
 
 def run(host, name: str) -> tuple:
@@ -85,6 +96,20 @@ def positions(of_kind: dict, shape: tuple[int, int]):
 
 def picture(grid, path):
     """A PIL image of `PICKED` x `PICKED` cells, evenly picked, with the path, a list of [view, time], drawn over it."""
+    sheet, draw = cells(grid, lambda view, time: bool(grid.known[view, time]), 1.0)
+    width, height = CELL
+    share = [(time / (grid.times - 1), view / (grid.views - 1)) for view, time in path]
+    points = [((x * (PICKED - 1) + 0.5) * width, (y * (PICKED - 1) + 0.5) * height) for x, y in share]
+    draw.line(points, fill=EDGE, width=10, joint="curve")
+    draw.line(points, fill=LINE, width=5, joint="curve")
+    end = points[-1] if points[-1] != points[0] else max(points, key=sum)  # where a path that comes back turns
+    for (x, y), color in ((points[0], LINE), (end, "white")):
+        draw.ellipse((x - 9, y - 9, x + 9, y + 9), fill=color, outline=EDGE, width=3)
+    return sheet
+
+
+def cells(grid, given, brightness: float):
+    """(a PIL image of `PICKED` x `PICKED` cells, its ImageDraw): those for which given(view, time) is true are framed, the others are dimmed."""
     from PIL import Image, ImageDraw
 
     (width, height), shape = CELL, (grid.views, grid.times)
@@ -93,19 +118,30 @@ def picture(grid, path):
     for v in range(PICKED):
         for t in range(PICKED):
             view, time = (round(index * (count - 1) / (PICKED - 1)) for index, count in zip((v, t), shape))
-            cell = Image.fromarray((grid.frames[view, time] * 255).round().byte().numpy()).resize(
-                CELL, Image.Resampling.LANCZOS
-            )
+            known = given(view, time)
+            frame = grid.frames[view, time] * (1.0 if known else brightness)
+            cell = Image.fromarray((frame * 255).round().byte().numpy()).resize(CELL, Image.Resampling.LANCZOS)
             sheet.paste(cell, (t * width, v * height))
             box = (t * width, v * height, (t + 1) * width - 1, (v + 1) * height - 1)
-            draw.rectangle(box, outline=KNOWN if grid.known[view, time] else EDGE, width=2)
-    share = [(time / (grid.times - 1), view / (grid.views - 1)) for view, time in path]
-    points = [((x * (PICKED - 1) + 0.5) * width, (y * (PICKED - 1) + 0.5) * height) for x, y in share]
-    draw.line(points, fill=EDGE, width=10, joint="curve")
-    draw.line(points, fill=LINE, width=5, joint="curve")
-    end = points[-1] if points[-1] != points[0] else max(points, key=sum)  # where a path that comes back turns
-    for (x, y), color in ((points[0], LINE), (end, "white")):
-        draw.ellipse((x - 9, y - 9, x + 9, y + 9), fill=color, outline=EDGE, width=3)
+            draw.rectangle(box, outline=KNOWN if known else EDGE, width=2)
+    return sheet, draw
+
+
+def idea(grid, given: str, first: str, second: str):
+    """A PIL image of what goes in (bright) and what comes out (dimmed cells of the example grid), with two lines of text."""
+    from PIL import ImageFont
+
+    bright = {"videos": lambda view, time: view == 0 or time == 0, "picture": lambda view, time: view == time == 0}
+    sheet, draw = cells(grid, bright.get(given, lambda view, time: False), UNKNOWN)
+    left, top = CELL[0] + 22, sheet.height // 2 - 34
+    draw.text((left, top), first, fill=KNOWN, font=ImageFont.load_default(34))
+    draw.text((left, top + 46), second, fill="white", font=ImageFont.load_default(34))
+    draw.text(
+        (left, sheet.height - 30),
+        "idea, drawn with the example videos",
+        fill="#bbbbbb",
+        font=ImageFont.load_default(15),
+    )
     return sheet
 
 

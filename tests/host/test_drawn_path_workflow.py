@@ -1,4 +1,4 @@
-"""The workflow two_videos_drawn_path in the real host: its video follows the path that is drawn in it, and its second sampler makes marked cells again."""
+"""The workflow 02_draw_your_own_camera_path in the real host: its video follows the path that is drawn in it, and its second sampler makes marked cells again."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from fourreal_core.paths.drawn import DrawnPath, positions_along
 from fourreal_core.paths.drawn_text import parse_drawn_path
 from fourreal_core.paths.presets import slice_grid
 
-FILE = PACK / "workflows" / "two_videos_drawn_path.json"
+FILE = PACK / "workflows" / "02_draw_your_own_camera_path.json"
 V, T = 3, 5
 FIRST, AGAIN = "6", "8"  # the two samplers; the second is bypassed as the workflow comes
 MARKED = [[1, 2], [2, 3]]  # [view, time]

@@ -113,7 +113,7 @@ def test_every_prompt_is_valid_in_process_and_one_runs_there(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()  # an empty file is enough to be on the list
     answer = run_in_process(
-        environment, tmp_path, {"validate": prompts, "run": small(prompts["two_videos_to_bullet_time"])}
+        environment, tmp_path, {"validate": prompts, "run": small(prompts["01_two_videos_to_bullet_time"])}
     )
     assert answer["nodes"] == [name for name in object_info if name.startswith("FourReal")]
     assert {name: text for name, text in answer["problems"].items() if text} == {}

@@ -32,7 +32,7 @@ async function note(grid, player) {
 }
 
 test("a run that is cancelled leaves the player as it was, and the next run works", async () => {
-  const bulletTime = workflowsToVisit().find(({ name }) => name === "two_videos_to_bullet_time");
+  const bulletTime = workflowsToVisit().find(({ name }) => name === "01_two_videos_to_bullet_time");
   await visit.openTemplate(bulletTime);
   await visit.change("FourRealSampler", "seed", 12345);
   await visit.pressRun();

@@ -1,4 +1,4 @@
-// Every bundled workflow in the real editor, in both renderers: all nodes known, links and values kept, nothing covers anything.
+// Every bundled workflow in the real editor, in both renderers: it opens readable, all nodes known, links and values kept, nothing covers anything.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -8,11 +8,12 @@ import { openEditor } from "../harness.mjs";
 
 const FOLDER = new URL("../../../workflows/", import.meta.url);
 const FILES = readdirSync(FOLDER).filter((name) => name.endsWith(".json"));
+const READABLE = 0.57; // the scale below which the classic renderer draws nodes as empty boxes
 const MARGIN = 2; // pixels of the graph
 const FAR = 0.1; // a scale at which the largest workflow is in sight, so that the renderer draws all of it
 
 let editor;
-before(async () => (editor = await openEditor()));
+before(async () => (editor = await openEditor({ size: { width: 1600, height: 950 } })));
 after(() => editor?.close());
 
 const endsOf = (links) => links.map(([, ...ends]) => JSON.stringify(ends)).sort();
@@ -23,7 +24,10 @@ function drawnNodes() {
     const { graph, canvas } = window.app;
     const place = (node) => {
       const element = document.querySelector(`.lg-node[data-node-id="${node.id}"]`);
-      if (!element) return [node.pos[0], node.pos[1] - 30, node.pos[0] + node.size[0], node.pos[1] + node.size[1]]; // 30: the title
+      if (!element) {
+        const [x, y, width, height] = node.getBounding();
+        return [x, y, x + width, y + height];
+      }
       const { left, top, right, bottom } = element.getBoundingClientRect();
       return [left, top, right, bottom].map((side) => side / canvas.ds.scale);
     };
@@ -31,14 +35,39 @@ function drawnNodes() {
   });
 }
 
+/** Open a workflow as from the Templates browser; its scale then, and the nodes that the minimap covers. */
+function openAsTemplate(workflow, name) {
+  return editor.page.evaluate(
+    async ([given, title]) => {
+      await window.app.loadGraphData(given, true, true, title, { openSource: "template" });
+      await new Promise((done) => setTimeout(done, 500));
+      const { graph, canvas } = window.app;
+      const map = document.querySelector(".litegraph-minimap").getBoundingClientRect();
+      const page = canvas.canvas.getBoundingClientRect();
+      const { scale, offset } = canvas.ds;
+      const under = graph.nodes.filter((node) => {
+        const [x, y, width, height] = node.getBounding();
+        const right = page.x + (x + width + offset[0]) * scale;
+        const bottom = page.y + (y + height + offset[1]) * scale;
+        return right > map.x && bottom > map.y;
+      });
+      return { scale, under: under.map(({ id, type }) => `${id} ${type}`) };
+    },
+    [workflow, name],
+  );
+}
+
 const covers = ([left, top, right, bottom], other) =>
   left + MARGIN < other[2] && other[0] + MARGIN < right && top + MARGIN < other[3] && other[1] + MARGIN < bottom;
 
 for (const [renderer, vueNodes] of [["classic", false], ["Vue nodes", true]]) {
   for (const file of FILES) {
-    test(`${renderer}: ${file} opens whole, and nothing covers anything`, async () => {
+    test(`${renderer}: ${file} opens readable and whole, and nothing covers anything`, async () => {
       const workflow = JSON.parse(readFileSync(new URL(file, FOLDER)));
       await editor.set("Comfy.VueNodes.Enabled", vueNodes);
+      const { scale, under } = await openAsTemplate(workflow, file);
+      assert.ok(scale >= READABLE, `it opens at ${scale}`);
+      assert.deepEqual(under, [], "under the minimap");
       await editor.load(workflow, { scale: FAR });
       await editor.page.waitForFunction((wanted) => document.querySelectorAll(".lg-node").length === wanted, vueNodes ? workflow.nodes.length : 0);
       await editor.settle();
