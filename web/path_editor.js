@@ -15,6 +15,7 @@ function addEditor(node) {
   const editor = new PathView({
     loadPicture: pictureLoader(api),
     readPath: () => path.value,
+    hasGrid: () => node.inputs.some(({ name, link }) => name === "grid" && link !== null && link !== undefined),
     writePath: (text) => {
       app.canvas.emitBeforeChange(); // one step of undo
       writeWidget(app, node, path, text);

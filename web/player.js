@@ -18,6 +18,8 @@ function addPlayer(node) {
     readMarks: () => marks.value,
     writeMarks: (text) => writeWidget(app, node, marks, text),
     readSettings: () => node.properties[SETTINGS],
+    beginChange: () => app.canvas.emitBeforeChange(),
+    endChange: () => app.canvas.emitAfterChange(),
     writeSettings: (settings) => (node.properties[SETTINGS] = settings),
   });
   addView(app, node, player, PLACE);

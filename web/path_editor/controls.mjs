@@ -169,6 +169,7 @@ class Pointer {
 /** Handled keys stay here: the host would delete the node, or start something, on some of them. */
 function key(editor, event, pointer) {
   if (event.ctrlKey || event.metaKey) return;
+  if (event.target.tagName === "INPUT" && event.key === "Enter") editor.element.focus(); // what was typed counts, and undo is ComfyUI's again
   if (["INPUT", "SELECT"].includes(event.target.tagName)) return event.stopPropagation(); // their own keys
   if (event.target !== editor.element && (event.key === " " || event.key === "Enter")) return; // a button's own keys
   if (event.altKey || !keyDone(editor, event, pointer)) return;

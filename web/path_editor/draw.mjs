@@ -1,7 +1,7 @@
 // Draws the path editor's canvas: the plane with the path, the preview, the graph over time. Knows a 2D context and nothing else of the page.
 //
 // A scene is {shape, path, line, shown, frame, selected, hovered, pen, areas, colors, pixelRatio, thumbnails, grid, picture, sharp, allFit}: `line` is what
-// timeline() of camera_path.mjs gives, `pen` the points of a freehand line, `grid` null before the first run; the rest as for the player.
+// timeline() of camera_path.mjs gives, `pen` the points of a freehand line, `grid` null before the first run, `connected` whether the node has one to run with; the rest as for the player.
 
 import { drawCell } from "../shared/cells.mjs";
 import { blendedCells } from "./blend.mjs";
@@ -11,6 +11,8 @@ const GRADIENT = [[38, 208, 255], [139, 108, 255], [255, 79, 154]]; // from the 
 const DARK = "rgba(6, 8, 14, 0.75)";
 const AXES = { dark: { time: "#4db8ff", view: "#ffab40" }, light: { time: "#0a66b5", view: "#a85400" } };
 const axisColor = (name, { light }) => AXES[light ? "light" : "dark"][name];
+const NOT_CONNECTED = "Connect a grid to see the video here.";
+const NOT_RUN = "The grid is connected: press Run to see the video here.";
 const FONT = "system-ui, sans-serif";
 const LEAST_LABEL = 26; // pixels between the numbers of an axis
 const LEAST_DOT = 3.2; // pixels between the dots of two frames
@@ -45,7 +47,7 @@ function drawAxes(ctx, { shape, areas, colors }) {
       ctx.textAlign = "center";
       ctx.fillStyle = index === 0 ? axisColor(name, colors) : colors.text;
       ctx.globalAlpha = index === 0 ? 1 : 0.55;
-      ctx.fillText(index === 0 ? name : String(index), 0, 0);
+      ctx.fillText(index === 0 ? name : String(index + 1), 0, 0);
       ctx.restore();
     }
   }
@@ -238,7 +240,7 @@ function drawPreview(ctx, scene) {
   return full;
 }
 
-function drawNoPreview(ctx, { areas, colors, line, frame }) {
+function drawNoPreview(ctx, { areas, colors, line, frame, connected }) {
   const { x, y, width, height } = areas.preview;
   ctx.fillStyle = colors.well;
   ctx.fillRect(x, y, width, height);
@@ -247,10 +249,10 @@ function drawNoPreview(ctx, { areas, colors, line, frame }) {
   ctx.textBaseline = "middle";
   ctx.fillStyle = colors.text;
   ctx.font = `600 15px ${FONT}`;
-  ctx.fillText(`view ${view.toFixed(1)}   time ${time.toFixed(1)}`, x + width / 2, y + height / 2 - 10);
+  ctx.fillText(`view ${(view + 1).toFixed(1)}   time ${(time + 1).toFixed(1)}`, x + width / 2, y + height / 2 - 10);
   ctx.font = `11px ${FONT}`;
   ctx.globalAlpha = 0.7;
-  ctx.fillText("connect a grid and queue to see the video here", x + width / 2, y + height / 2 + 12, width - 8);
+  ctx.fillText(connected ? NOT_RUN : NOT_CONNECTED, x + width / 2, y + height / 2 + 12, width - 8);
   ctx.globalAlpha = 1;
   return false;
 }

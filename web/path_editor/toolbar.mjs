@@ -16,13 +16,13 @@ function group(...parts) {
   return element;
 }
 
-/** A number with its name. onChange(text) is called when it was typed, and onLeave() when it is left. */
-function field({ name, label, title, step }, signal, onChange, onLeave) {
+/** A number with its name; `first` is what 0 is shown as. onChange(text) is called when it was typed, and onLeave() when it is left. */
+function field({ name, label, title, step, first = 0 }, signal, onChange, onLeave) {
   const element = document.createElement("label");
   const input = document.createElement("input");
   Object.assign(input, { type: "number", step, title });
-  input.dataset.number = name;
-  input.addEventListener("change", () => onChange(input.value), { signal });
+  Object.assign(input.dataset, { number: name, first });
+  input.addEventListener("change", () => onChange(input.value && String(Number(input.value) - first)), { signal });
   input.addEventListener("blur", onLeave, { signal });
   element.append(label, input);
   return { element, input };
@@ -86,10 +86,10 @@ function makeVideoBar(editor, signal) {
 
 function makePointBar(editor, signal) {
   const element = bar("fourreal-path-point");
-  const number = (name, label, title, step) => numberOf(editor, signal, { name, label, title, step }, true);
+  const number = (name, label, title, step, first = 0) => numberOf(editor, signal, { name, label, title, step, first }, true);
   const fields = [
-    number("view", "view", "View of the point, counted from 0", "any"),
-    number("time", "time", "Time of the point, counted from 0", "any"),
+    number("view", "view", "View of the point, counted from 1", "any", 1),
+    number("time", "time", "Time of the point, counted from 1", "any", 1),
     number("hold", "hold", "Frames that the video stays here (H, Shift-H)", 1),
     number("rounding", "round", "How round the way is here: 0 a corner, 1 as round as can be (R)", 0.1),
     number("speed", "then speed", "Speed on the way to the next point, relative to the others", 0.1),
@@ -125,7 +125,7 @@ function makePointBar(editor, signal) {
 function showNumbers(fields, values) {
   for (const { input } of fields) {
     input.disabled = !values;
-    const text = values ? String(Number(values[input.dataset.number].toFixed(3))) : "";
+    const text = values ? String(Number((values[input.dataset.number] + Number(input.dataset.first)).toFixed(3))) : "";
     if (document.activeElement !== input && input.value !== text) input.value = text;
   }
 }

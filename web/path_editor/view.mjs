@@ -17,7 +17,7 @@ const LABEL = "Path editor: Page Up and Page Down choose a point, arrows move it
 const EMPTY_ASPECT = 16 / 9; // of a cell before there is a grid
 
 export class PathView extends GridView {
-  /** host: loadPicture(file, grid, signal) -> Promise of a picture; readPath() -> text; writePath(text): one step of the host's undo. */
+  /** host: loadPicture(file, grid, signal) -> Promise of a picture; readPath() -> text; writePath(text): one step of the host's undo; hasGrid(): whether one is connected. */
   constructor(host) {
     super(host, { name: "path", label: LABEL });
     this.path = this.draft = this.line = null;
@@ -177,7 +177,7 @@ export class PathView extends GridView {
     if (!ready) return;
     const { shape, line, cells, frame, selected, hovered, pen, grid, thumbnails, allFit } = this;
     const full = drawEditor(ready.ctx, {
-      shape, line, frame, selected, hovered, pen, grid, thumbnails, allFit, path: this.shown, shown: cells, areas: this.areas(), pixelRatio: ready.pixelRatio,
+      shape, line, frame, selected, hovered, pen, grid, thumbnails, allFit, path: this.shown, shown: cells, areas: this.areas(), pixelRatio: ready.pixelRatio, connected: this.host.hasGrid(),
       colors: themeColors(this.element), picture: (file, want) => this.pictures.get(file, want), sharp: this.sharp || (Boolean(this.playing) && allFit),
     });
     const small = grid && line && this.pictures.get(grid.overview.file, false);
@@ -187,7 +187,8 @@ export class PathView extends GridView {
   showText() {
     const { line, frame, grid } = this;
     const place = line?.positions[frame];
-    const text = place ? `frame ${frame}/${line.positions.length - 1}  view ${Number(place.view.toFixed(2))}  time ${Number(place.time.toFixed(2))}` : "";
+    const count = (value) => Number((value + 1).toFixed(2)); // artists count from 1
+    const text = place ? `frame ${frame + 1}/${line.positions.length}  view ${count(place.view)}  time ${count(place.time)}` : "";
     if (place) Object.assign(this.element.dataset, { frame, view: place.view, time: place.time });
     this.element.dataset.state = this.draft || this.pen ? "drag" : this.playing ? "play" : "rest";
     const message = this.problem || this.trouble;

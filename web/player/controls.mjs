@@ -3,11 +3,13 @@
 import { axes, contains, fitted } from "../shared/areas.mjs";
 import { viewTiles } from "./draw.mjs";
 import { isMarked, withMark } from "./marks.mjs";
-import { dragged, keyCell, releaseSpeed } from "./motion.mjs";
+import { dragged, keyCell, nextCell, releaseSpeed } from "./motion.mjs";
 import { cellUnder, partUnder } from "./stage.mjs";
 
 const CLICK_PIXELS = 4;
 const LAYOUT_KEYS = { 1: "one", 2: "views", 3: "cells" };
+const SHUTTLE_KEYS = { j: -1, l: 1 }; // play backwards, forwards
+const STEP_KEYS = { ",": -1, ".": 1 };
 const SWITCH_KEYS = { p: "pingPong", s: "strips", h: "hover", x: "swap" };
 
 /** Listen until `signal` aborts. */
@@ -40,6 +42,7 @@ class Pointer {
     const start = this.player.surface.point(event);
     const kind = this.kindOf(event, start);
     this.use = { id: event.pointerId, kind, start, at: start, from: { ...player.position }, samples: [], adding: null };
+    if (kind === "mark") player.host.beginChange(); // however many cells are dragged over: one step of undo
     player.dragging = true;
     player.movingSlit = kind === "slit";
     player.canvas.classList.add("dragging");
@@ -138,6 +141,7 @@ class Pointer {
   }
 
   end() {
+    if (this.use.kind === "mark") this.player.host.endChange();
     this.use = null;
     this.player.dragging = this.player.movingSlit = false;
     this.player.canvas.classList.remove("dragging");
@@ -161,6 +165,9 @@ function keyDone(player, name) {
   const to = keyCell(name, cell, grid, settings.swap);
   if (to) player.moveTo(to);
   else if (name === " ") player.togglePlay();
+  else if (SHUTTLE_KEYS[letter]) player.play(SHUTTLE_KEYS[letter]);
+  else if (letter === "k") player.moveTo(cell);
+  else if (STEP_KEYS[name]) player.moveTo(nextCell(cell, STEP_KEYS[name], settings.play, settings.pingPong, grid));
   else if (letter === "m") player.setMarks(withMark(player.marks, cell, !isMarked(player.marks, cell)));
   else if (name === "Delete" || name === "Backspace") player.setMarks(withMark(player.marks, cell, false));
   else if (letter === "f") player.toggleFullscreen();

@@ -76,13 +76,18 @@ export function played(start, steps, count, pingPong) {
   return index < count ? index : period - index;
 }
 
-/** The cell after playing for some milliseconds. along: "time", "view" or "both". */
+/** The cell after playing for some milliseconds, backwards where fps is negative. along: "time", "view" or "both". */
 export function playedCell(start, elapsed, along, pingPong, fps, shape) {
-  const steps = Math.floor((elapsed / 1000) * fps + 1e-6);
+  const steps = Math.sign(fps) * Math.floor((elapsed / 1000) * Math.abs(fps) + 1e-6);
   return {
     view: along === "time" ? start.view : played(start.view, steps, shape.views, pingPong),
     time: along === "view" ? start.time : played(start.time, steps, shape.times, pingPong),
   };
+}
+
+/** The next cell in the order of playing, forwards (1) or backwards (-1). */
+export function nextCell(cell, step, along, pingPong, shape) {
+  return playedCell(cell, 1000, along, pingPong, step, shape);
 }
 
 /** The cell that a key leads to, or null. Arrows follow the picture's axes. */

@@ -19,7 +19,7 @@ let understood = false; // once a player of this page was used, none says how
 export class PlayerView extends GridView {
   /**
    * host: loadPicture(file, grid, signal) -> Promise of a picture; readMarks() -> text; writeMarks(text); readSettings() -> object;
-   * writeSettings(object).
+   * writeSettings(object); beginChange() and endChange() around what is one step of its undo.
    */
   constructor(host) {
     super(host, { name: "player", label: LABEL });
@@ -88,7 +88,11 @@ export class PlayerView extends GridView {
 
   setMarks(marks) {
     const text = marksText(marks);
-    if (text !== this.host.readMarks()) this.host.writeMarks(text);
+    if (text !== this.host.readMarks()) {
+      this.host.beginChange();
+      this.host.writeMarks(text);
+      this.host.endChange();
+    }
     this.drawSoon();
   }
 
@@ -100,11 +104,11 @@ export class PlayerView extends GridView {
 
   /** Change a setting; without a value a switch is turned over. */
   set(name, value = !this.settings[name]) {
-    const moving = this.playing;
+    const moving = this.playing && this.motion.direction;
     if (moving) this.rested();
     this.settings = parseSettings({ ...this.settings, [name]: value });
     this.host.writeSettings(this.settings);
-    if (moving) this.play();
+    if (moving) this.play(moving);
     this.rested();
   }
 
@@ -118,9 +122,10 @@ export class PlayerView extends GridView {
     else this.play();
   }
 
-  play() {
+  /** Play from here, forwards or backwards. */
+  play(direction = 1) {
     if (!this.grid) return;
-    this.moving({ kind: "play", from: this.cell });
+    this.moving({ kind: "play", from: this.cell, direction });
   }
 
   /** Go to a position at once. */
@@ -156,7 +161,8 @@ export class PlayerView extends GridView {
     const elapsed = Math.max(now - this.motion.since, 0);
     if (this.motion.kind === "play") {
       const { play, pingPong, speed } = this.settings;
-      this.position = playedCell(this.motion.from, elapsed, play, pingPong, this.grid.fps * speed, this.grid);
+      const fps = this.grid.fps * speed * this.motion.direction;
+      this.position = playedCell(this.motion.from, elapsed, play, pingPong, fps, this.grid);
       return;
     }
     const { position, done } = glided(this.motion, elapsed);
@@ -207,7 +213,7 @@ export class PlayerView extends GridView {
   showText() {
     const { view, time } = this.cell;
     const { grid, settings, playing, marking } = this;
-    const text = grid ? `view ${view}/${grid.views - 1}  time ${time}/${grid.times - 1}` : "";
+    const text = grid ? `view ${view + 1}/${grid.views}  time ${time + 1}/${grid.times}` : ""; // artists count from 1
     if (grid) Object.assign(this.element.dataset, { view, time });
     this.hint.textContent = grid && !understood ? HINTS[settings.swap] : "";
     this.element.dataset.state = this.dragging ? "drag" : (this.motion?.kind ?? "rest");

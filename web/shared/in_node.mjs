@@ -64,7 +64,7 @@ export function writeWidget(app, node, widget, text) {
 
 /** Tell the view what happens to its node. */
 function follow(app, node, view, output) {
-  const { onAdded, onExecuted, onConfigure, onRemoved } = node;
+  const { onAdded, onExecuted, onConfigure, onConnectionsChange, onRemoved } = node;
   node.onAdded = function () {
     onAdded?.apply(this, arguments);
     views.set(this, view);
@@ -78,6 +78,10 @@ function follow(app, node, view, output) {
     takeOver(this, view);
     view.restore(); // the widget and the properties have their saved values from here on
     showOutput(this, app.nodeOutputs?.[place(this)], output);
+  };
+  node.onConnectionsChange = function () {
+    onConnectionsChange?.apply(this, arguments);
+    view.drawSoon();
   };
   node.onRemoved = function () {
     onRemoved?.apply(this, arguments);
