@@ -186,6 +186,40 @@ test("playing runs through the times and stops on a cell", async () => {
   await player.waitShown("any");
 });
 
+test("J, K, L and , . shuttle and step, counted from 1, and none of them reaches the graph", async () => {
+  const player = await shown();
+  await editor.page.evaluate(() => {
+    window.leaked = [];
+    document.addEventListener("keydown", ({ key }) => window.leaked.push(key));
+  });
+  await player.press(".", ".", ",");
+  await expectCell(player, 0, 1);
+  assert.equal(await player.inElement((element) => element.querySelector("output").textContent), `view 1/${VIEWS}  time 2/${TIMES}`);
+  await player.press("j");
+  assert.equal(await player.inElement(({ dataset }) => dataset.state), "play");
+  await player.press("k");
+  await player.waitShown("any");
+  await player.press("l");
+  assert.equal(await player.inElement(({ dataset }) => dataset.state), "play");
+  await player.press("k");
+  await player.waitShown("any");
+  assert.deepEqual(await editor.page.evaluate(() => window.leaked), []);
+});
+
+test("marks are one step of undo, without a click elsewhere", async () => {
+  const player = await shown();
+  await player.button("mark");
+  const { map } = await player.areas();
+  await player.drag(map(0.1, 0.2), map(0.9, 0.2));
+  const marked = await player.marks();
+  assert.ok(JSON.parse(marked).length >= 3, marked);
+  await editor.page.keyboard.press("Control+z");
+  await editor.page.waitForFunction(() => {
+    const node = window.app.graph.getNodeById(2);
+    return !window.app.extensionManager.workflow.activeWorkflow.changeTracker._restoringState && node?.widgets.find(({ name }) => name === "marked_cells").value === "[]";
+  });
+});
+
 test("exchanged directions: sideways through views", async () => {
   const player = await shown();
   await player.press("x", "ArrowRight");

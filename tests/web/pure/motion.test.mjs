@@ -17,6 +17,17 @@ test("dragging across the whole picture runs through all times, down it through 
   assert.equal(motion.cellsPerPixel(33, 320), 0.1);
 });
 
+test("playing backwards runs the same cells the other way, round or to and fro", () => {
+  const at = (ms, pingPong, fps) => motion.playedCell({ view: 1, time: 2 }, ms, "time", pingPong, fps, SHAPE).time;
+  assert.deepEqual([0, 999, 1000, 2000, 3000].map((ms) => at(ms, false, -1)), [2, 2, 1, 0, 10]);
+  assert.deepEqual([1000, 2000, 3000].map((ms) => at(ms, true, -1)), [1, 0, 1]);
+});
+
+test("one step in the order of playing", () => {
+  assert.deepEqual(motion.nextCell({ view: 1, time: 10 }, 1, "time", false, SHAPE), { view: 1, time: 0 });
+  assert.deepEqual(motion.nextCell({ view: 1, time: 10 }, -1, "both", false, SHAPE), { view: 0, time: 9 });
+});
+
 test("swapped, views run across and times down", () => {
   const moved = motion.dragged({ view: 0, time: 0 }, { x: 64, y: 0 }, SIZE, SHAPE, true);
   assert.deepEqual(moved, { view: 1, time: 0 });
