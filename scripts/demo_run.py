@@ -22,7 +22,7 @@ from fourreal_core.files.video import write_video
 from fourreal_core.grid_file import load_grid
 from fourreal_core.paths.presets import fixed_view, slice_grid
 
-WORKFLOW = PACK / "workflows" / "two_videos_to_bullet_time.json"
+WORKFLOW = PACK / "workflows" / "01_two_videos_to_bullet_time.json"
 LARGEST = 1920  # pixels on the longer side of images that become a video
 RESULTS = {".png": "contact_sheet.png", ".mp4": "bullet_time.mp4", ".safetensors": "grid.grid.safetensors"}
 
