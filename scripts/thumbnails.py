@@ -1,7 +1,7 @@
 """Makes the pictures of the workflows anew.
 
     python scripts/thumbnails.py                                    all of them
-    python scripts/thumbnails.py 03_instant_fill_without_a_model    some of them
+    python scripts/thumbnails.py 03_fill_without_a_video_model    some of them
 
 A workflow that needs no download is run in a real ComfyUI; its picture shows 4 x 4 cells of the grid that its player gets, known cells framed, and the
 path of its video. Of the others the picture shows the idea, drawn with the example videos, and says so.
@@ -24,7 +24,7 @@ QUALITY = 85
 UNKNOWN = 0.4  # brightness of cells that are to be made, in the picture of an idea
 # Workflows with downloads: what is given ("videos", "picture" or nothing), and what the picture says.
 IDEAS = {
-    "05_instant_fill_refined_by_wan": ("videos", "Filled in seconds,", "then refined by Wan"),
+    "05_fill_refined_by_wan": ("videos", "Filled first,", "then refined by Wan"),
     "06_two_videos_wan_vace": ("videos", "Two videos,", "completed by Wan VACE"),
     "07_two_videos_ltxv": ("videos", "Two videos,", "completed by LTX-Video"),
     "08_image_to_4d_wan22_14b": ("picture", "One picture", "to every view and time"),
