@@ -102,7 +102,8 @@ def picture(grid, path):
     points = [((x * (PICKED - 1) + 0.5) * width, (y * (PICKED - 1) + 0.5) * height) for x, y in share]
     draw.line(points, fill=EDGE, width=10, joint="curve")
     draw.line(points, fill=LINE, width=5, joint="curve")
-    end = points[-1] if points[-1] != points[0] else max(points, key=sum)  # where a path that comes back turns
+    near = max(abs(a - b) for a, b in zip(points[0], points[-1])) < width
+    end = max(points, key=sum) if near else points[-1]  # where a path that comes back turns
     for (x, y), color in ((points[0], LINE), (end, "white")):
         draw.ellipse((x - 9, y - 9, x + 9, y + 9), fill=color, outline=EDGE, width=3)
     return sheet
