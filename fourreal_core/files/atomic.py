@@ -111,7 +111,7 @@ def write_tensors(
 
 def tensor_bytes(tensor: Tensor) -> memoryview:
     """The tensor's numbers as they lie in memory, row by row."""
-    return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def checksum(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -34,7 +34,8 @@ class DepthNetwork(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96)):
         super().__init__()
         self.unet = UNet(3 * PLANES + 4, PLANES + 3, widths)
-        nn.init.constant_(self.unet.head.bias[PLANES:], 3.0)
+        with torch.no_grad():
+            self.unet.head_bias[PLANES:] = 3.0
 
     def forward(self, costs_BGDHW: Tensor, frames_B3HW: Tensor, gain_BHW: Tensor) -> Tensor:
         """Logits [B, D, H, W]: what the surroundings say about each plane, less the costs times how far each group is trusted here.
@@ -69,7 +70,7 @@ def nearest_inverse_depth(frames_VHW3: Tensor, world_to_camera_V44: Tensor, intr
     if float((frames_VHW3 - frames_VHW3[:1]).abs().mean((1, 2, 3)).max()) < SAME:
         raise SceneUnknown(NO_PARALLAX)
     grey = (frames_VHW3.mean(-1) * 255).round().to(torch.uint8).numpy()
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
     positions_HW2 = pixel_centres(*grey.shape[1:])
     found = []
@@ -120,8 +121,8 @@ def plane_gain(
     far = neighbours(view, len(world_to_camera_V44))[2][0]
     step = limit / (PLANES - 1)
     middle = torch.full((height, width), limit / 2)
-    cameras = [(world_to_camera_V44[v], intrinsics_V33[v]) for v in (view, far)]
-    return parallax_gain(pixel_centres(height, width), middle, *cameras, step).mul(step).clamp(0, 50)
+    here, there = ((world_to_camera_V44[v], intrinsics_V33[v]) for v in (view, far))
+    return parallax_gain(pixel_centres(height, width), middle, here, there, step).mul(step).clamp(0, 50)
 
 
 @torch.no_grad()

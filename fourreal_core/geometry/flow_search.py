@@ -17,6 +17,7 @@ ENLARGED = 2  # small frames are matched at twice their size
 MARGIN = 16  # replicated border, in enlarged pixels
 TRUNCATED = 0.15  # colour error that counts at most
 SPREAD = 2.5  # of the Gaussian window over which candidates are compared, in enlarged pixels
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
 STILL_BONUS = 0.002  # colour error by which moving must be better than standing still
 
 
@@ -64,16 +65,14 @@ class _Searcher:
     def __init__(self, frames_THW3: np.ndarray):
         self.height, self.width = frames_THW3.shape[1:3]
         size = (self.width * ENLARGED, self.height * ENLARGED)
-        border = (MARGIN,) * 4
         self.pictures = [
-            cv2.copyMakeBorder(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), *border, cv2.BORDER_REPLICATE)
-            for frame in frames_THW3
+            _bordered(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC)) for frame in frames_THW3
         ]
         self.channels = [
-            [_bytes(picture @ np.float32([0.299, 0.587, 0.114])), _bytes(picture[..., 0]), _bytes(picture[..., 2])]
+            [_bytes(picture @ GREY), _bytes(picture[..., 0]), _bytes(picture[..., 2])]
             for picture in self.pictures
         ]
-        self.dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self.dis.setFinestScale(0)
         self.dis.setVariationalRefinementIterations(5)
 
@@ -96,6 +95,10 @@ class _Searcher:
     def frame_sized(self, flow_hw2: np.ndarray) -> np.ndarray:
         inner = np.ascontiguousarray(flow_hw2[MARGIN:-MARGIN, MARGIN:-MARGIN])
         return cv2.resize(inner, (self.width, self.height), interpolation=cv2.INTER_AREA) / np.float32(ENLARGED)
+
+
+def _bordered(picture_hw3: np.ndarray) -> np.ndarray:
+    return cv2.copyMakeBorder(picture_hw3, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
 
 
 def _bytes(channel_hw: np.ndarray) -> np.ndarray:

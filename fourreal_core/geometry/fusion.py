@@ -35,8 +35,8 @@ class FusionNetwork(nn.Module):
         super().__init__()
         self.unet = UNet(3 * CANDIDATES + EVIDENCE, CANDIDATES + 4, widths)
         with torch.no_grad():
-            self.unet.head.bias[0] = HEADSTART
-            self.unet.head.bias[-1] = math.log(COMMON_ERROR)
+            self.unet.head_bias[0] = HEADSTART
+            self.unet.head_bias[-1] = math.log(COMMON_ERROR)
 
     def forward(self, pictures_BN3HW: Tensor, evidence_BKHW: Tensor) -> Choice:
         """What to take from where. pictures 0..1; evidence as `fusion_inputs` gives it."""

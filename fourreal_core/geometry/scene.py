@@ -40,7 +40,7 @@ class SceneGeometry:
 
     @property
     def size(self) -> tuple[int, int]:
-        return tuple(self.fixed_THW3.shape[1:3])
+        return self.fixed_THW3.shape[1], self.fixed_THW3.shape[2]
 
     def moved(self, points_P3: Tensor, time: int) -> Tensor:
         """[P, 3]: where moving points of the base time are at another time."""

@@ -9,6 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+def silence(layer: nn.Module) -> None:
+    """The layer says 0 until it is trained."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class Block(nn.Module):
     """Two 3x3 convolutions with a short cut."""
 
@@ -28,8 +34,7 @@ class TimeMix(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.mix = nn.Conv2d(2 * channels, channels, 1)
-        nn.init.zeros_(self.mix.weight)
-        nn.init.zeros_(self.mix.bias)
+        silence(self.mix)
 
     def forward(self, x_TCHW: Tensor) -> Tensor:
         around = torch.cat([x_TCHW[:1], x_TCHW, x_TCHW[-1:]])
@@ -57,8 +62,13 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(Block(a + b, a) for a, b in itertools.pairwise(widths))
         self.times = nn.ModuleList(TimeMix(width) if mixes_times else nn.Identity() for width in widths)
         self.head = nn.Conv2d(widths[0], channels_out, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        silence(self.head)
+
+    @property
+    def head_bias(self) -> Tensor:
+        """[channels_out]: what the network says where it sees nothing."""
+        assert self.head.bias is not None
+        return self.head.bias
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x = self.stem(x_BCHW)
