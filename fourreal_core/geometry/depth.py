@@ -76,7 +76,8 @@ def nearest_inverse_depth(frames_VHW3: Tensor, world_to_camera_V44: Tensor, intr
     found = []
     for view, other in zip(range(len(grey) - 1), range(1, len(grey))):
         there, back = (
-            torch.from_numpy(search.calc(a, b, None)) for a, b in ((grey[view], grey[other]), (grey[other], grey[view]))
+            torch.from_numpy(search.calc(a, b, None))  # pyright: ignore[reportCallIssue, reportArgumentType]
+            for a, b in ((grey[view], grey[other]), (grey[other], grey[view]))
         )
         returned = cv2.remap(
             back.numpy(),

@@ -65,21 +65,18 @@ class _Searcher:
     def __init__(self, frames_THW3: np.ndarray):
         self.height, self.width = frames_THW3.shape[1:3]
         size = (self.width * ENLARGED, self.height * ENLARGED)
-        self.pictures = [
-            _bordered(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC)) for frame in frames_THW3
-        ]
+        self.pictures = [_bordered(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC)) for frame in frames_THW3]
         self.channels = [
-            [_bytes(picture @ GREY), _bytes(picture[..., 0]), _bytes(picture[..., 2])]
-            for picture in self.pictures
+            [_bytes(picture @ GREY), _bytes(picture[..., 0]), _bytes(picture[..., 2])] for picture in self.pictures
         ]
         self.dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self.dis.setFinestScale(0)
         self.dis.setVariationalRefinementIterations(5)
 
     def search(self, start: int, end: int, channel: int = 0, flow_hw2: np.ndarray | None = None) -> np.ndarray:
-        return self.dis.calc(
-            self.channels[start][channel], self.channels[end][channel], None if flow_hw2 is None else flow_hw2.copy()
-        )
+        guess = None if flow_hw2 is None else flow_hw2.copy()
+        first, second = self.channels[start][channel], self.channels[end][channel]
+        return self.dis.calc(first, second, guess)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     def best(self, time: int, candidates: list[np.ndarray]) -> np.ndarray:
         """Per pixel the candidate under which time 0 looks most like `time`, then a median."""
