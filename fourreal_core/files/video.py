@@ -6,6 +6,7 @@ Shape suffixes: N frames, H W pixels, C = 3 colour channels (RGB).
 from __future__ import annotations
 
 import math
+import warnings
 from fractions import Fraction
 from pathlib import Path
 
@@ -243,3 +244,17 @@ def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool) -> N
                 stream.encode(av.VideoFrame.from_ndarray(bytes_HWC.cpu().contiguous().numpy(), format="rgb24"))
             )
         container.mux(stream.encode())
+
+
+def __getattr__(name: str):
+    """`read_video` under the name of the module that it left, for one version."""
+    if name != "read_video":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .recording import read_video
+
+    warnings.warn(
+        "read_video is now in fourreal_core.files.recording: the old name goes in version 0.3",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return read_video

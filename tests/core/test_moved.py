@@ -74,3 +74,10 @@ def test_what_transport_gives_has_its_old_parts_too():
         with pytest.warns(DeprecationWarning, match=f"{name} is now {direction}.{part}"):
             assert getattr(predictions, name) is getattr(getattr(predictions, direction), part)
     assert not hasattr(predictions, "sources")
+
+
+def test_reading_a_video_is_found_under_its_old_name():
+    from fourreal_core.files import recording, video
+
+    with pytest.warns(DeprecationWarning, match=r"files\.recording"):
+        assert video.read_video is recording.read_video

@@ -94,7 +94,7 @@ def test_it_runs_from_its_loaders_to_a_sliced_video_and_a_player(comfy_inside, n
     assert (grid.views, grid.times) == (V, T) and int(grid.known.sum()) == (V + T - 1 if given else 0)
     assert torch.isfinite(grid.frames).all() and (grid.frames[~grid.known].flatten(1).std(1) > 0).all()
     last_video = saved_by(prompt, outputs, "SaveVideo", comfy_inside.base)[-1]
-    frames_NHWC, _ = comfy_inside.core("files.video").read_video(last_video)
+    frames_NHWC, _ = comfy_inside.core("files.recording").read_video(last_video)
     assert frames_NHWC.shape == (V + T - 1, H, W, 3)
     reports = [output["text"][0] for key, output in outputs.items() if prompt[key]["class_type"] == "FourRealBudget"]
     assert all(f"{V} views x {T} times of {W}x{H}" in report for report in reports)
