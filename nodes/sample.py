@@ -52,7 +52,7 @@ class FourRealSampler(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "steps",
-                    default=16,
+                    default=4,
                     min=1,
                     max=1000,
                     tooltip="Sampling steps; more take longer. With the bundled model 4 are as good as 16.",
