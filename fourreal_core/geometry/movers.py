@@ -1,7 +1,7 @@
 """Which pixels of the other views belong to what moves, from the label of view 0 carried over by depth, and a small network for the rest.
 
 What view 0 shows is labelled by its motion (motion.py). A view from the side also shows the far flank of a moving thing, and background that
-view 0 does not see: the network tells the two apart by picture and depth. Next to read: follow.py. Shape suffixes: V views, H W pixels.
+view 0 does not see: the network tells the two apart by picture and depth. Next to read: deformation.py. Shape suffixes: V views, H W pixels.
 """
 
 from __future__ import annotations
