@@ -12,7 +12,7 @@ from ..grid import MAX_LENGTH
 from ..moved import renamed
 from .drawn import BETWEENS, EASES, LOOPS, MAX_FRAMES, MAX_POINTS, MAX_TEXT, ControlPoint, DrawnPath
 
-REMEDY = "correct it, or choose a preset in 4Real Path to start anew."
+REMEDY = "correct it, or choose a preset in 4Real Path to start over."
 PATH_NAMES = ("version", "views", "times", "frames", "fps", "loop", "between", "points")
 POINT_NAMES = ("view", "time", "hold", "speed", "ease", "rounding")
 
@@ -31,22 +31,20 @@ def parse_drawn_path(text: str) -> DrawnPath:
         data = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"expected the path as JSON that the path editor wrote, got text that is no JSON: {REMEDY}"
+            f"expected the path as JSON from the path editor, got text that is not valid JSON: {REMEDY}"
         ) from error
     _expect_object(data, "the path", PATH_NAMES)
-    _check(
-        data.get("version") == 1 and not isinstance(data["version"], bool), "version of the path", "1", data, "version"
-    )
-    views = _whole(data, "views", "of the path", 1, MAX_LENGTH)
-    times = _whole(data, "times", "of the path", 1, MAX_LENGTH)
-    frames = _whole(data, "frames", "of the path", 1, MAX_FRAMES)
-    fps = _number(data, "fps", "of the path", 1, 240)
-    loop = _one_of(data, "loop", "of the path", LOOPS, "no")
-    blending = _one_of(data, "between", "of the path", BETWEENS, "blend")
+    _check(data.get("version") == 1 and not isinstance(data["version"], bool), "path.version", "1", data, "version")
+    views = _whole(data, "views", "path", 1, MAX_LENGTH)
+    times = _whole(data, "times", "path", 1, MAX_LENGTH)
+    frames = _whole(data, "frames", "path", 1, MAX_FRAMES)
+    fps = _number(data, "fps", "path", 1, 240)
+    loop = _one_of(data, "loop", "path", LOOPS, "no")
+    blending = _one_of(data, "between", "path", BETWEENS, "blend")
     points = data.get("points")
     _check(
         isinstance(points, list) and 1 <= len(points) <= MAX_POINTS,
-        "points of the path",
+        "path.points",
         f"a list of 1 to {MAX_POINTS} points",
         data,
         "points",
@@ -84,8 +82,8 @@ def _plain(value):
 
 
 def _point(data, index: int, views: int, times: int) -> ControlPoint:
-    where = f"of point {index}"
-    _expect_object(data, f"point {index} of the path", POINT_NAMES)
+    where = f"path.points[{index}]"
+    _expect_object(data, where, POINT_NAMES)
     return ControlPoint(
         view=_number(data, "view", where, 0, views - 1),
         time=_number(data, "time", where, 0, times - 1),
@@ -102,7 +100,7 @@ def _check_holds(path: DrawnPath) -> None:
     held = sum(point.hold for point in path.points) + sum(point.hold for point in twice)
     if held and held > path.frames - 2:
         raise ValueError(
-            f"expected the holds of the path to leave at least 2 of its {path.frames} frames, got holds of {held} frames: "
+            f"expected the holds to leave at least 2 of the path's {path.frames} frames, got {held} held frames: "
             "make the video longer or the holds shorter."
         )
 
@@ -112,25 +110,27 @@ def _expect_object(data, what: str, names: tuple[str, ...]) -> None:
         raise ValueError(f"expected {what} to be a JSON object, got {_shown(data)}: {REMEDY}")
     unknown = next((name for name in data if name not in names), None)
     if unknown is not None:
-        raise ValueError(f"expected {what} to have {', '.join(names)}, got {_shown(unknown)}: {REMEDY}")
+        raise ValueError(f"expected {what} to contain only {', '.join(names)}, got {_shown(unknown)}: {REMEDY}")
 
 
 def _whole(data: dict, name: str, where: str, least: int, most: int, default: int | None = None) -> int:
     value = data.get(name, default)
     fits = _is_number(value) and least <= value <= most and value == int(value)
-    _check(fits, f"{name} {where}", f"a whole number in {least}..{most}", data, name)
+    _check(fits, f"{where}.{name}", f"a whole number from {least} to {most}", data, name)
     return int(value)
 
 
 def _number(data: dict, name: str, where: str, least: float, most: float, default: float | None = None) -> float:
     value = data.get(name, default)
-    _check(_is_number(value) and least <= value <= most, f"{name} {where}", f"a number in {least}..{most}", data, name)
+    _check(
+        _is_number(value) and least <= value <= most, f"{where}.{name}", f"a number from {least} to {most}", data, name
+    )
     return float(value)
 
 
 def _one_of(data: dict, name: str, where: str, allowed: tuple[str, ...], default: str) -> str:
     value = data.get(name, default)
-    _check(isinstance(value, str) and value in allowed, f"{name} {where}", f"one of {', '.join(allowed)}", data, name)
+    _check(isinstance(value, str) and value in allowed, f"{where}.{name}", f"one of {', '.join(allowed)}", data, name)
     return value
 
 
@@ -150,7 +150,7 @@ def _is_number(value) -> bool:
 
 
 def _refuse(constant: str):
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 __getattr__ = renamed(__name__, {"parse_camera_path": "parse_drawn_path", "camera_path_text": "drawn_path_text"})

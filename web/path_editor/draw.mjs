@@ -11,8 +11,8 @@ const GRADIENT = [[38, 208, 255], [139, 108, 255], [255, 79, 154]]; // from the 
 const DARK = "rgba(6, 8, 14, 0.75)";
 const AXES = { dark: { time: "#4db8ff", view: "#ffab40" }, light: { time: "#0a66b5", view: "#a85400" } };
 const axisColor = (name, { light }) => AXES[light ? "light" : "dark"][name];
-const NOT_CONNECTED = "Connect a grid to see the video here.";
-const NOT_RUN = "The grid is connected: press Run to see the video here.";
+const NOT_CONNECTED = "Connect a grid to preview the video here.";
+const NOT_RUN = "Run the workflow to preview the video here.";
 const FONT = "system-ui, sans-serif";
 const LEAST_LABEL = 26; // pixels between the numbers of an axis
 const LEAST_DOT = 3.2; // pixels between the dots of two frames

@@ -1,32 +1,32 @@
-// A drawn path from the JSON text in the node's widget, checked, and back. The same rules and sentences as fourreal_core/paths/drawn_text.py. Pure.
+// A drawn path from the JSON text in the node's widget, checked, and back. The same rules and messages as fourreal_core/paths/drawn_text.py. Pure.
 
 import { BETWEENS, EASES, LOOPS } from "./camera_path.mjs";
 
 export const MAX = { text: 200_000, points: 200, frames: 10_000, side: 1024, fps: 240, speed: 20 };
 export const LEAST_SPEED = 0.05;
 
-const REMEDY = "correct it, or choose a preset in 4Real Path to start anew.";
+const REMEDY = "correct it, or choose a preset in 4Real Path to start over.";
 const PATH_NAMES = ["version", "views", "times", "frames", "fps", "loop", "between", "points"];
 const POINT_NAMES = ["view", "time", "hold", "speed", "ease", "rounding"];
 const DEFAULTS = { hold: 0, speed: 1, ease: "linear", rounding: 0 };
 const DIGITS = 10_000; // places are written in whole multiples of 1 / DIGITS cell
 
-/** The path in a text: {views, times, frames, fps, loop, between, points}. Throws an Error with one sentence on anything else. */
+/** The path in a text: {views, times, frames, fps, loop, between, points}. Throws an Error that says what is wrong. */
 export function parsePath(text) {
   if (text.length > MAX.text) throw new Error(`expected the path as a JSON text of at most ${MAX.text} characters, got ${text.length}: ${REMEDY}`);
   const data = parseJson(text);
   expectObject(data, "the path", PATH_NAMES);
-  check(data.version === 1, "version of the path", "1", data, "version");
+  check(data.version === 1, "path.version", "1", data, "version");
   const path = {
-    views: whole(data, "views", "of the path", 1, MAX.side),
-    times: whole(data, "times", "of the path", 1, MAX.side),
-    frames: whole(data, "frames", "of the path", 1, MAX.frames),
-    fps: number(data, "fps", "of the path", 1, MAX.fps),
-    loop: oneOf(data, "loop", "of the path", LOOPS, "no"),
-    between: oneOf(data, "between", "of the path", BETWEENS, "blend"),
+    views: whole(data, "views", "path", 1, MAX.side),
+    times: whole(data, "times", "path", 1, MAX.side),
+    frames: whole(data, "frames", "path", 1, MAX.frames),
+    fps: number(data, "fps", "path", 1, MAX.fps),
+    loop: oneOf(data, "loop", "path", LOOPS, "no"),
+    between: oneOf(data, "between", "path", BETWEENS, "blend"),
   };
   const { points } = data;
-  check(Array.isArray(points) && points.length >= 1 && points.length <= MAX.points, "points of the path", `a list of 1 to ${MAX.points} points`, data, "points");
+  check(Array.isArray(points) && points.length >= 1 && points.length <= MAX.points, "path.points", `a list of 1 to ${MAX.points} points`, data, "points");
   const checked = { ...path, points: points.map((point, index) => parsePoint(point, index, path)) };
   checkHolds(checked);
   return checked;
@@ -51,13 +51,13 @@ function parseJson(text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Error(`expected the path as JSON that the path editor wrote, got text that is no JSON: ${REMEDY}`);
+    throw new Error(`expected the path as JSON from the path editor, got text that is not valid JSON: ${REMEDY}`);
   }
 }
 
 function parsePoint(data, index, { views, times }) {
-  const where = `of point ${index}`;
-  expectObject(data, `point ${index} of the path`, POINT_NAMES);
+  const where = `path.points[${index}]`;
+  expectObject(data, where, POINT_NAMES);
   return {
     view: number(data, "view", where, 0, views - 1),
     time: number(data, "time", where, 0, times - 1),
@@ -77,7 +77,7 @@ export function heldFrames({ points, loop }) {
 function checkHolds(path) {
   const held = heldFrames(path);
   if (held && held > path.frames - 2) {
-    const left = `expected the holds of the path to leave at least 2 of its ${path.frames} frames, got holds of ${held} frames`;
+    const left = `expected the holds to leave at least 2 of the path's ${path.frames} frames, got ${held} held frames`;
     throw new Error(`${left}: make the video longer or the holds shorter.`);
   }
 }
@@ -85,24 +85,24 @@ function checkHolds(path) {
 function expectObject(data, what, names) {
   if (typeof data !== "object" || data === null || Array.isArray(data)) throw new Error(`expected ${what} to be a JSON object, got ${shown(data)}: ${REMEDY}`);
   const unknown = Object.keys(data).find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new Error(`expected ${what} to have ${names.join(", ")}, got ${shown(unknown)}: ${REMEDY}`);
+  if (unknown !== undefined) throw new Error(`expected ${what} to contain only ${names.join(", ")}, got ${shown(unknown)}: ${REMEDY}`);
 }
 
 function whole(data, name, where, least, most, otherwise) {
   const value = name in data ? data[name] : otherwise;
-  check(Number.isInteger(value) && value >= least && value <= most, `${name} ${where}`, `a whole number in ${least}..${most}`, data, name);
+  check(Number.isInteger(value) && value >= least && value <= most, `${where}.${name}`, `a whole number from ${least} to ${most}`, data, name);
   return value;
 }
 
 function number(data, name, where, least, most, otherwise) {
   const value = name in data ? data[name] : otherwise;
-  check(typeof value === "number" && value >= least && value <= most, `${name} ${where}`, `a number in ${least}..${most}`, data, name);
+  check(typeof value === "number" && value >= least && value <= most, `${where}.${name}`, `a number from ${least} to ${most}`, data, name);
   return value;
 }
 
 function oneOf(data, name, where, allowed, otherwise) {
   const value = name in data ? data[name] : otherwise;
-  check(allowed.includes(value), `${name} ${where}`, `one of ${allowed.join(", ")}`, data, name);
+  check(allowed.includes(value), `${where}.${name}`, `one of ${allowed.join(", ")}`, data, name);
   return value;
 }
 

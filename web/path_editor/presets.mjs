@@ -16,7 +16,7 @@ const PRESETS = {
   "fixed view": (view, time) => ({ points: [[0, 0], [0, time]] }),
   "freeze time": (view, time) => ({ points: [[0, middle(time)], [view, middle(time)]] }),
   diagonal: (view, time) => ({ points: [[0, 0], [view, time]] }),
-  "there and back": (view, time) => ({ points: [[0, 0, { ease: "in-out" }], [view, time]], loop: "back" }),
+  "ping-pong": (view, time) => ({ points: [[0, 0, { ease: "in-out" }], [view, time]], loop: "back" }),
   ring: (view, time) => ({ points: [[0, 0, { rounding: 1 }], [0, time, { rounding: 1 }], [view, time, { rounding: 1 }], [view, 0, { rounding: 1 }]], loop: "round" }),
   wave: (view, time) => ({ points: [0, 1, 2, 3, 4].map((step) => [step % 2 ? view : 0, (time * step) / 4, { rounding: 1 }]) }),
 };

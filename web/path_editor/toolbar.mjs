@@ -4,10 +4,10 @@ import { button, choice, playButton } from "../shared/buttons.mjs";
 import { insert } from "./controls.mjs";
 import { PRESET_NAMES } from "./presets.mjs";
 
-const LOOPS = [["no", "no loop"], ["round", "loop round"], ["back", "there and back"]];
+const LOOPS = [["no", "no loop"], ["round", "loop"], ["back", "ping-pong"]];
 const BETWEENS = [["blend", "blend cells"], ["nearest", "nearest cell"], ["once", "each cell once"]];
-const EASES = [["linear", "even"], ["in", "ease in"], ["out", "ease out"], ["in-out", "ease in and out"]];
-const HINT = "Click the plane to add a point, drag points, pull the line. Pencil: draw by hand. Right click removes a point.";
+const EASES = [["linear", "linear"], ["in", "ease in"], ["out", "ease out"], ["in-out", "ease in and out"]];
+const HINT = "Click to add a point, drag to move it, drag the line to insert one. Right-click removes a point. Pencil: draw freehand.";
 
 function group(...parts) {
   const element = document.createElement("span");
@@ -54,16 +54,16 @@ export function makeToolbar(editor, signal) {
 function makeVideoBar(editor, signal) {
   const element = bar("fourreal-path-video");
   const play = playButton(signal, () => editor.togglePlay());
-  const pencil = button("pencil", "Draw a new path by hand (D)", signal, () => editor.setDrawing(!editor.drawing));
-  const presets = choice("preset", [["", "preset …"], ...PRESET_NAMES.map((name) => [name, name])], "Start from a path", signal, (name) => name && editor.preset(name));
+  const pencil = button("pencil", "Draw a new path freehand (D)", signal, () => editor.setDrawing(!editor.drawing));
+  const presets = choice("preset", [["", "preset …"], ...PRESET_NAMES.map((name) => [name, name])], "Replace the path with a preset", signal, (name) => name && editor.preset(name));
   const number = (name, label, title, step) => numberOf(editor, signal, { name, label, title, step }, false);
   const frames = number("frames", "frames", "Length of the video in frames", 1);
-  const fps = number("fps", "fps", "Frames per second", "any");
-  const views = number("views", "views", "Views of the empty plane; a grid brings its own", 1);
-  const times = number("times", "times", "Times of the empty plane; a grid brings its own", 1);
+  const fps = number("fps", "fps", "Frame rate in frames per second", "any");
+  const views = number("views", "views", "Number of views, until a grid is connected and has run", 1);
+  const times = number("times", "times", "Number of times, until a grid is connected and has run", 1);
   const choices = [
-    choice("loop", LOOPS, "At the end: stop, go on to the first point, or go back the same way (L)", signal, (value) => editor.setChoice("loop", value)),
-    choice("between", BETWEENS, "Between cells: blend them, take the nearest, or show each cell on the way once, for frame interpolation", signal, (value) => editor.setChoice("between", value)),
+    choice("loop", LOOPS, "At the end: stop, return to the first point, or play the same path backwards (L)", signal, (value) => editor.setChoice("loop", value)),
+    choice("between", BETWEENS, "Frames between cells: blend the neighbours, use the nearest cell, or output each cell on the path once, for frame interpolation", signal, (value) => editor.setChoice("between", value)),
   ];
   const plane = group(views.element, times.element);
   const where = document.createElement("output");
@@ -88,15 +88,15 @@ function makePointBar(editor, signal) {
   const element = bar("fourreal-path-point");
   const number = (name, label, title, step, first = 0) => numberOf(editor, signal, { name, label, title, step, first }, true);
   const fields = [
-    number("view", "view", "View of the point, counted from 1", "any", 1),
-    number("time", "time", "Time of the point, counted from 1", "any", 1),
-    number("hold", "hold", "Frames that the video stays here (H, Shift-H)", 1),
-    number("rounding", "round", "How round the way is here: 0 a corner, 1 as round as can be (R)", 0.1),
-    number("speed", "then speed", "Speed on the way to the next point, relative to the others", 0.1),
+    number("view", "view", "View of this point, counted from 1", "any", 1),
+    number("time", "time", "Time of this point, counted from 1", "any", 1),
+    number("hold", "hold", "Frames to hold here (H, Shift-H)", 1),
+    number("rounding", "rounding", "Corner rounding: 0 is a sharp corner, 1 the widest curve (R)", 0.1),
+    number("speed", "speed", "Speed to the next point, relative to the rest of the path", 0.1),
   ];
-  const ease = choice("ease", EASES, "Easing on the way to the next point (E)", signal, (value) => editor.setChoice("ease", value));
+  const ease = choice("ease", EASES, "Easing to the next point (E)", signal, (value) => editor.setChoice("ease", value));
   const name = document.createElement("strong");
-  const add = button("plus", "Insert a point behind this one (Insert)", signal, () => insert(editor));
+  const add = button("plus", "Insert a point after this one (Insert)", signal, () => insert(editor));
   const remove = button("clear", "Remove this point (Delete)", signal, () => editor.remove());
   add.dataset.action = "insert";
   remove.dataset.action = "remove";

@@ -13,7 +13,7 @@ import { FIRST, presetPath } from "./presets.mjs";
 import { Thumbnails } from "./thumbnails.mjs";
 import { makeToolbar } from "./toolbar.mjs";
 
-const LABEL = "Path editor: Page Up and Page Down choose a point, arrows move it, Insert and Delete add and remove points, space plays";
+const LABEL = "Path editor: Page Up and Page Down select a point, arrow keys move it, Insert and Delete add and remove points, space plays";
 const EMPTY_ASPECT = 16 / 9; // of a cell before there is a grid
 
 export class PathView extends GridView {

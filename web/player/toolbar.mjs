@@ -4,10 +4,10 @@ import { button, choice, playButton } from "../shared/buttons.mjs";
 import { LAYOUTS, PLAYS, SPEEDS } from "./settings.mjs";
 
 const TOGGLES = {
-  pingPong: ["pingPong", "Turn round at the ends instead of starting again (P)"],
-  strips: ["strips", "Slit-scan strips: the same slit of every cell side by side. Bars are flicker, broken lines are jumps. Shift-drag moves the slit (S)"],
-  hover: ["hover", "Move through the grid by pointing, without pressing a button (H)"],
-  swap: ["swap", "Exchange the directions: views across, times down (X)"],
+  pingPong: ["pingPong", "Ping-pong: play back and forth instead of starting over (P)"],
+  strips: ["strips", "Slit-scan strips: one slit across all times (bottom) and all views (right). Bars are flicker, broken lines are jumps. Shift-drag moves the slit (S)"],
+  hover: ["hover", "Scrub on hover: move the pointer without pressing a button (H)"],
+  swap: ["swap", "Swap axes: views across, times down (X)"],
 };
 
 /** {element, show(state)}: the toolbar, and a function that brings it up to date with {settings, playing, marking, marked, where}. */
@@ -16,16 +16,16 @@ export function makeToolbar({ signal, onSetting, onPlay, onMarking, onClear, onF
   element.className = "fourreal-view-bar";
   const play = playButton(signal, onPlay);
   const choices = [
-    choice("play", Object.entries(PLAYS), "What to play along", signal, (value) => onSetting("play", value)),
-    choice("speed", SPEEDS.map((speed) => [speed, `${speed}×`]), "Speed, of the grid's own", signal, (value) => onSetting("speed", Number(value))),
-    choice("layout", Object.entries(LAYOUTS), "One cell, all views at this time, or the whole grid (1, 2, 3)", signal, (value) => onSetting("layout", value)),
+    choice("play", Object.entries(PLAYS), "Play along time, views or both", signal, (value) => onSetting("play", value)),
+    choice("speed", SPEEDS.map((speed) => [speed, `${speed}×`]), "Playback speed", signal, (value) => onSetting("speed", Number(value))),
+    choice("layout", Object.entries(LAYOUTS), "Layout: one cell, all views at this time, or the whole grid (1, 2, 3)", signal, (value) => onSetting("layout", value)),
   ];
   const toggles = Object.entries(TOGGLES).map(([name, [picture, title]]) => [name, button(picture, title, signal, () => onSetting(name))]);
-  const mark = button("mark", "Mark cells to be made again: click or drag over them. M marks the cell that is shown", signal, onMarking);
-  const clear = button("clear", "Remove all marks", signal, onClear);
+  const mark = button("mark", "Mark cells to regenerate: click them or drag over them. M marks the current cell", signal, onMarking);
+  const clear = button("clear", "Clear all marks", signal, onClear);
   const count = document.createElement("span");
   const where = document.createElement("output");
-  const full = button("fullscreen", "Fill the screen (F)", signal, onFullscreen);
+  const full = button("fullscreen", "Full screen (F)", signal, onFullscreen);
   mark.dataset.action = "mark";
   clear.dataset.action = "clear";
   full.dataset.action = "fullscreen";

@@ -10,8 +10,8 @@ import { parseSettings } from "./settings.mjs";
 import { pictureAspect, stageAreas } from "./stage.mjs";
 import { makeToolbar } from "./toolbar.mjs";
 
-const LABEL = "Grid player: arrows move through times and views, space plays";
-const EMPTY = "Queue the workflow to see the grid here.";
+const LABEL = "Grid player: arrow keys move through times and views, space plays";
+const EMPTY = "Run the workflow to see the grid here.";
 const HINTS = { false: "Drag ↔ through time, ↕ through views", true: "Drag ↔ through views, ↕ through time" }; // by `swap`
 
 let understood = false; // once a player of this page was used, none says how

@@ -4,7 +4,7 @@ import { parseGrid, stripBytes } from "./payload.mjs";
 import { Pictures } from "./pictures.mjs";
 import { Surface } from "./surface.mjs";
 
-const GONE = "The grid's pictures are gone from the server: queue the workflow again.";
+const GONE = "The grid's pictures are no longer on the server: run the workflow again.";
 const SHARPEN_MS = 120; // full-size pictures are loaded when nothing has moved for this long
 
 /** A subclass has step(now), which goes on with what moves and tells whether something still does, draw() and tell(text), which shows a message. */

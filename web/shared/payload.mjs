@@ -7,8 +7,8 @@
  */
 export function parseGrid(sent) {
   const counts = [sent?.views, sent?.times, sent?.width, sent?.height];
-  if (!counts.every((count) => Number.isInteger(count) && count > 0)) throw new Error("the grid has no size: queue it again");
-  if (sent.known?.length !== sent.views || sent.strips?.files?.length !== sent.views) throw new Error("the grid is incomplete: queue it again");
+  if (!counts.every((count) => Number.isInteger(count) && count > 0)) throw new Error("the grid has no size: run the workflow again");
+  if (sent.known?.length !== sent.views || sent.strips?.files?.length !== sent.views) throw new Error("the grid is incomplete: run the workflow again");
   const known = sent.known.map((line) => Array.from({ length: sent.times }, (_, time) => line[time] === "1"));
   return Object.freeze({ ...sent, fps: sent.fps > 0 ? sent.fps : 24, known });
 }

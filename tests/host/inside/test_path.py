@@ -87,7 +87,7 @@ def test_a_new_node_starts_with_a_path_that_can_be_read(comfy_inside):
 
 def test_a_text_that_is_no_path_gets_one_sentence(comfy_inside):
     with pytest.raises(
-        ValueError, match="got text that is no JSON: correct it, or choose a preset in 4Real Path to start anew"
+        ValueError, match="got text that is not valid JSON: correct it, or choose a preset in 4Real Path to start over"
     ):
         draw(comfy_inside, "[[0, 0")
 

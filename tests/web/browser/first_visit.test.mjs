@@ -39,7 +39,7 @@ test("a run that is cancelled leaves the player as it was, and the next run work
   await visit.pressCancel();
   assert.equal(await visit.over(), "execution_interrupted");
   const player = new Player(editor, await visit.player());
-  assert.deepEqual(await player.inElement((element) => [element.dataset.shown ?? "", element.querySelector(".fourreal-player-message").textContent]), ["", "Queue the workflow to see the grid here."]);
+  assert.deepEqual(await player.inElement((element) => [element.dataset.shown ?? "", element.querySelector(".fourreal-player-message").textContent]), ["", "Run the workflow to see the grid here."]);
   await visit.change("FourRealSampler", "steps", 1);
   await visit.pressRun();
   assert.equal(await visit.over(), "execution_success");

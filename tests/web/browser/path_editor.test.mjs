@@ -312,8 +312,8 @@ test("a text that cannot be read is told, and a preset starts anew", async () =>
   await editor.load(pathWorkflow(FILE, '{"version":1,"views":3'));
   const path = new PathEditor(editor);
   await editor.settle();
-  assert.match(await path.message(), /^expected the path as JSON that the path editor wrote, got text that is no JSON: .* choose a preset/);
-  await assert.rejects(() => editor.run(), /got text that is no JSON/);
+  assert.match(await path.message(), /^expected the path as JSON from the path editor, got text that is not valid JSON: .* choose a preset/);
+  await assert.rejects(() => editor.run(), /got text that is not valid JSON/);
   await path.choose("preset", "diagonal");
   assert.equal(await path.message(), "");
   await editor.run();
@@ -333,6 +333,6 @@ test("in light and dark the empty parts take the theme's colours", async () => {
 });
 
 test("nothing went wrong on the page in all this", () => {
-  const told = /got text that is no JSON/; // by the server, about the text that cannot be read
+  const told = /got text that is not valid JSON/; // by the server, about the text that cannot be read
   assert.deepEqual(editor.problems.filter((problem) => !told.test(problem)), []);
 });
