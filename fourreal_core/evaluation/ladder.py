@@ -21,8 +21,7 @@ from ..data.rendered.exact import ExactScene
 from ..geometry.candidates import cell_candidates, still_layer
 from ..geometry.deformation import NodeMotion
 from ..geometry.depth import nearest_inverse_depth
-from ..geometry.estimate import SceneSockets, estimate_scene, working_size
-from ..geometry.estimate import _pixels_per_depth as pixels_per_depth
+from ..geometry.estimate import SceneSockets, estimate_scene, pixels_per_depth, working_size
 from ..geometry.fusion import fusion_inputs
 from ..geometry.networks import GeometryNetworks
 from ..geometry.projection import pixel_centres, project, transfer, unproject

@@ -92,7 +92,7 @@ def estimate_scene(
     given = None if sockets.depth is None else _resized(sockets.depth[:, None].float(), small)[:, 0]
     depth, sure, limit = _view_depth(networks, freeze, pairs, given, partial(tell, "depth"))
     tell("motion", 0.0)
-    gain = _pixels_per_depth(pairs, base[0], limit, small)
+    gain = pixels_per_depth(pairs, base[0], limit, small)
     state = _motion(networks, fixed, base, depth[base[0]] * gain, sure[base[0]], sockets.flow, partial(tell, "motion"))
     mover = (
         state.mover_THW.sigmoid() if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
@@ -106,10 +106,11 @@ def estimate_scene(
     view_mover = label_movers(networks.movers, freeze, depth, sure, pairs, mover[base[1]], base[0])
     tell("following", 0.0)
     nodes = _nodes(depth, view_mover, pairs)
-    solve = _followed if given is None else _fitted
-    motions, time_depth = solve(
-        nodes, state, depth[base[0]], mover, time_depth, pairs[base[0]], base[1], partial(tell, "following")
-    )
+    tracks, follow = _all_tracks(state, depth[base[0]], mover, pairs[base[0]]), partial(tell, "following")
+    if given is None:
+        motions, time_depth = _followed(nodes, tracks, mover, time_depth, pairs[base[0]], base[1], follow)
+    else:
+        motions = _fitted(nodes, tracks, time_depth, pairs[base[0]], follow)
     of_views, of_times = Upsampler(freeze_VHW3, small), Upsampler(fixed_THW3, small)
     large_view_mover, large_mover = of_views(view_mover), of_times(mover)
     flow = state.flow_T2HW.movedim(1, -1)
@@ -242,8 +243,17 @@ def _cameras_at(cameras: Cameras, size: tuple[int, int], small: tuple[int, int])
     return [(matrix, intrinsics * scale) for matrix, intrinsics in zip(cameras.world_to_camera, cameras.intrinsics)]
 
 
-def _pixels_per_depth(pairs: list[Camera], base: int, limit: float, size: tuple[int, int]) -> float:
-    """Pixels that the picture's middle moves in the farthest view per unit of inverse depth in the base view."""
+def pixels_per_depth(pairs: list[Camera], base: int, limit: float, size: tuple[int, int]) -> float:
+    """How far a typical pixel of the base view moves in the farthest view, per unit of inverse depth there.
+
+    Turns the inverse depth of the base view, whose unit depends on the scene's scale, into the pixels of parallax that
+    MotionNetwork reads and gives.
+
+    pairs: one camera per view, in the base view's frame or one with the same origin, with intrinsics for pictures of `size`;
+    the farthest is the one that stands farthest from the origin. base: the view, counted from 0. limit: the largest inverse
+    depth (in 1 over the cameras' unit, > 0); the gain is measured at half of it. size: (height, width) in pixels.
+    Returns pixels per unit of inverse depth, the median over the picture, at least 1e-6.
+    """
     far = pairs[int(_centres(torch.stack([pose for pose, _ in pairs])).norm(dim=-1).argmax())]
     gain_HW = parallax_gain(pixel_centres(*size), torch.full(size, limit / 2), pairs[base], far, limit / PLANES)
     return float(gain_HW.median().clamp_min(1e-6))
@@ -293,8 +303,7 @@ def _all_tracks(state: MotionState, first_HW: Tensor, mover: Tensor, camera: Cam
 
 def _followed(
     nodes_M3: Tensor,
-    state: MotionState,
-    first_HW: Tensor,
+    tracks: list[_Tracks],
     mover: Tensor,
     time_depth: Tensor,
     camera: Camera,
@@ -302,7 +311,6 @@ def _followed(
     on_share: Callable[[float], None],
 ) -> tuple[list[NodeMotion], Tensor]:
     """The nodes' motion at every time, each solved from the time next to it on the way from the base time, and the depth that follows."""
-    tracks = _all_tracks(state, first_HW, mover, camera)
     still = NodeMotion.still(len(nodes_M3))
     motions = [still] * len(tracks)
     if not len(nodes_M3):
@@ -319,23 +327,16 @@ def _followed(
 
 
 def _fitted(
-    nodes_M3: Tensor,
-    state: MotionState,
-    first_HW: Tensor,
-    mover: Tensor,
-    time_depth: Tensor,
-    camera: Camera,
-    start: int,
-    on_share: Callable[[float], None],
-) -> tuple[list[NodeMotion], Tensor]:
+    nodes_M3: Tensor, tracks: list[_Tracks], time_depth: Tensor, camera: Camera, on_share: Callable[[float], None]
+) -> list[NodeMotion]:
     """The same where the depth is given at every time, and stays: rigid fits to points tracked in 3D."""
     motions = []
-    for time, track in enumerate(_all_tracks(state, first_HW, mover, camera)):
+    for time, track in enumerate(tracks):
         on_share(time / len(time_depth))
         after_N3 = unproject(track.now_N2, time_depth[time][track.tracked_HW].clamp_min(1e-6), *camera)
         fit = node_motion(nodes_M3, track.before_N3, after_N3, track.sure_N) if len(nodes_M3) else NodeMotion.still(0)
         motions.append(fit)
-    return motions, time_depth
+    return motions
 
 
 def _with_movers(

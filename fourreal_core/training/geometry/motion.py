@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from ...geometry.depth import DepthNetwork, nearest_inverse_depth
-from ...geometry.estimate import _pixels_per_depth as pixels_per_depth
+from ...geometry.estimate import pixels_per_depth
 from ...geometry.flow_search import flows_to_first
 from ...geometry.motion import MotionNetwork, MotionState, warp
 from .loop import GeometryPlan, Task
