@@ -10,9 +10,9 @@ from ..fourreal_core.exchange.folders import IMAGE_KINDS, write_images, write_ti
 from ..fourreal_core.exchange.nerfstudio import write_nerfstudio
 from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
 from ..host.choices import known_choice
-from ..host.clips import FITS
 from ..host.places import folder_problem, output_place, rig_folders
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
+from .inputs import fit_input, fps_input
 
 CATEGORY = "4Real/grid"
 EVERY = -1  # all times
@@ -69,12 +69,7 @@ class FourRealLoadGridFolder(io.ComfyNode):
                 io.Int.Input(
                     "height", default=0, min=0, max=8192, tooltip="Height of every cell. 0: follows width, or view 0."
                 ),
-                io.Combo.Input(
-                    "fit",
-                    options=FITS,
-                    default="crop",
-                    tooltip="If the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
-                ),
+                fit_input(),
                 io.String.Input(
                     "offsets",
                     default="",
@@ -82,14 +77,10 @@ class FourRealLoadGridFolder(io.ComfyNode):
                     tooltip="For cameras that were not started together: how many frames later each recording shows the same moment, in "
                     "the order of the names, such as 0, 3, -2. Empty: all started together.",
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=0.0,
-                    min=0.0,
-                    max=1000.0,
-                    step=0.01,
+                fps_input(
+                    "Frames per second along time. 0: the videos' own, divided by the stride (24 for images).",
+                    most=1000.0,
                     advanced=True,
-                    tooltip="Frames per second along time. 0: the videos' own, divided by the stride (24 for images).",
                 ),
             ],
             outputs=[Grid.Output("grid", tooltip="The grid, all cells known.")],

@@ -25,6 +25,9 @@ SYNC_TOOLTIP = (
 STRENGTH_TOOLTIP = (
     "How much synchronization to apply: 0 is the same as off, 1 is full. Has no effect with fused and sequential."
 )
+FIT_TOOLTIP = (
+    "If the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts."
+)
 
 
 def video_or_images(name: str, tooltip: str) -> io.MultiType.Input:
@@ -49,12 +52,7 @@ def shape_inputs() -> list[io.Input]:
             max=8192,
             tooltip="Height of every cell in pixels. 0: follows width, or the source.",
         ),
-        io.Combo.Input(
-            "fit",
-            options=FITS,
-            default="crop",
-            tooltip="If the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts.",
-        ),
+        fit_input(),
         io.Combo.Input(
             "pick",
             options=PICKS,
@@ -62,16 +60,18 @@ def shape_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Which frames to use: even spreads them over the whole video, first takes them from the start.",
         ),
-        io.Float.Input(
-            "fps",
-            default=0.0,
-            min=0.0,
-            max=240.0,
-            step=0.01,
-            advanced=True,
-            tooltip="Frames per second along time. 0: keep the video's own speed (24 for images).",
-        ),
+        fps_input("Frames per second along time. 0: keep the video's own speed (24 for images).", advanced=True),
     ]
+
+
+def fit_input(tooltip: str = FIT_TOOLTIP) -> io.Combo.Input:
+    """How a picture of another aspect ratio is brought to the wanted size."""
+    return io.Combo.Input("fit", options=FITS, default="crop", tooltip=tooltip)
+
+
+def fps_input(tooltip: str, most: float = 240.0, **more) -> io.Float.Input:
+    """Frames per second, where 0 leaves the choice to the node; the tooltip says what it then takes."""
+    return io.Float.Input("fps", default=0.0, min=0.0, max=most, step=0.01, tooltip=tooltip, **more)
 
 
 def whole_number(name: str, default: int, least: int, most: int, tooltips: dict[str, str], **more) -> io.Int.Input:

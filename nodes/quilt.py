@@ -6,9 +6,9 @@ from ..fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_vi
 from ..fourreal_core.exchange.stereo import EVERY, stands_right_of
 from ..fourreal_core.grid import FrameGrid
 from ..host.choices import known_choice
-from ..host.clips import FITS
 from ..host.places import output_place
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
+from .inputs import fit_input
 
 EVERY_VIEW, OWN = "one tile per view", "own"
 BETWEEN = ["repeat", "blend"]
@@ -63,11 +63,8 @@ class FourRealQuilt(io.ComfyNode):
                     default=BETWEEN[0],
                     tooltip="If there are more tiles than views: repeat shows the nearest view again, blend mixes the two neighbours (double edges).",
                 ),
-                io.Combo.Input(
-                    "fit",
-                    options=FITS,
-                    default="crop",
-                    tooltip="If the aspect ratio differs from the display's: crop cuts the sides, pad adds black bars, stretch distorts.",
+                fit_input(
+                    "If the aspect ratio differs from the display's: crop cuts the sides, pad adds black bars, stretch distorts."
                 ),
                 io.String.Input(
                     "filename_prefix",

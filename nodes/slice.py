@@ -7,6 +7,7 @@ from ..fourreal_core.paths.drawn import positions_along
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.choices import known_choice
 from ..host.types import GRID_TOOLTIP, DrawnPath, Grid, expect_drawn_path, expect_grid, frames_to_video
+from .inputs import fps_input
 
 CATEGORY = "4Real/view"
 MIDDLE = -1
@@ -69,14 +70,7 @@ class FourRealGridToVideo(io.ComfyNode):
                     tooltip="bullet time: time runs, freezes while the camera sweeps, runs on. fixed view: one camera. freeze "
                     "time: one moment. diagonal: both move at once. ping-pong: diagonal and back. custom: your own positions.",
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=0.0,
-                    min=0.0,
-                    max=240.0,
-                    step=0.01,
-                    tooltip="Frames per second of the video. 0: the grid's own rate, or that of camera_path.",
-                ),
+                fps_input("Frames per second of the video. 0: the grid's own rate, or that of camera_path."),
                 DrawnPath.Input(
                     "camera_path",
                     optional=True,

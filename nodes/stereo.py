@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..fourreal_core.exchange.stereo import EVERY, VIEWINGS, stands_right_of, stereo_video
 from ..fourreal_core.grid import FrameGrid
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video, tell
+from .inputs import fps_input
 
 EYES_EXCHANGED = "the cameras say that the right eye's view stands to the left: change the sign of spacing, or near and far are exchanged"
 
@@ -53,14 +54,7 @@ class FourRealStereo(io.ComfyNode):
                     default=False,
                     tooltip="Squeeze each eye to half its width, as many 3D screens and players expect (half SBS).",
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=0.0,
-                    min=0.0,
-                    max=240.0,
-                    step=0.01,
-                    tooltip="Frames per second of the video. 0: the grid's own.",
-                ),
+                fps_input("Frames per second of the video. 0: the grid's own."),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The side-by-side video, of even size."),
