@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 import torch
-from comfy_api.latest import Input, InputImpl
+from comfy_api.v0_0_2 import Input, InputImpl
 
 from ..fourreal_core.files.recording import Measured, Recording, pick_range
 from ..fourreal_core.files.stills import IMAGE_FOLDER_FPS

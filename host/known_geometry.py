@@ -6,7 +6,7 @@ Letters: V views, T times, N maps of a batch, h w pixels of a map.
 from collections.abc import Callable
 
 import torch
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.geometry.fill import base_cell
 from ..fourreal_core.grid import Cameras, FrameGrid

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import comfy.model_management
 import comfy.utils
 import torch
-from comfy_api.latest import InputImpl, Types, io
+from comfy_api.v0_0_2 import InputImpl, Types, io
 from server import PromptServer
 
 from ..fourreal_core.files.video import frame_rate

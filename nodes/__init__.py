@@ -3,7 +3,7 @@
 Node ids and the order of inputs are a contract with saved workflows: append, never rename or reorder.
 """
 
-from comfy_api.latest import ComfyExtension, io
+from comfy_api.v0_0_2 import ComfyExtension, io
 
 from ..host.examples import lay_out_examples
 from ..host.load import register_model_folders

@@ -1,7 +1,7 @@
 """4Real Budget: what sampling a grid will take, before it runs. The numbers are made in fourreal_core/sampling/budget.py."""
 
 import comfy.model_management
-from comfy_api.latest import io, ui
+from comfy_api.v0_0_2 import io, ui
 from server import PromptServer
 
 from ..fourreal_core.model.two_stream import SYNC_KINDS

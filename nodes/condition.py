@@ -5,7 +5,7 @@ Decoding is for both kinds of model, 4Real's and latent ones; conditioning for t
 Letters: V views, T times, H W pixels, C condition or latent channels, L latent frames of a view, h w latent pixels.
 """
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.sampling.latents import ENCODINGS
 from ..host.grid_latent import AS_CONDITIONED, LATENT_KEY, condition_grid, decode_grid, decode_latent_grid, encoding_of

@@ -1,7 +1,7 @@
 """4Real Empty Grid: the size of a grid of which nothing is known yet, for text to 4D and for redoing whole grids."""
 
 import torch
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.grid import FrameGrid, check_bytes
 from ..host.memory import expect_room

@@ -2,7 +2,7 @@
 
 import logging
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.sampling.latents import ENCODINGS
 from ..host.memory import expect_room

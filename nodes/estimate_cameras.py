@@ -1,6 +1,6 @@
 """4Real Estimate Cameras: where each view of a grid stood, from its freeze-time frames."""
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.geometry.grid_cameras import describe_cameras, estimate_grid_cameras
 from ..fourreal_core.geometry.matches import LONGEST_SIDE

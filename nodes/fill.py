@@ -2,7 +2,7 @@
 
 import logging
 
-from comfy_api.latest import io, ui
+from comfy_api.v0_0_2 import io, ui
 
 from ..fourreal_core.geometry.fill import METHODS, fill_grid
 from ..fourreal_core.geometry.scene import SceneUnknown

@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 import folder_paths
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.exchange.rig import tell_in_short
 from ..fourreal_core.files.recording import share

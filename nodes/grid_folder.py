@@ -4,7 +4,7 @@ import os
 from functools import partial
 
 import folder_paths
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.exchange.folders import IMAGE_KINDS, write_images, write_time_videos, write_view_videos
 from ..fourreal_core.exchange.nerfstudio import write_nerfstudio

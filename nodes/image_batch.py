@@ -1,7 +1,7 @@
 """A whole grid as one IMAGE batch and back, so that upscalers, colour nodes and others that work on images can change every cell."""
 
 import torch
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.exchange.batch import ORDERS, grid_from_images, grid_images, grid_like
 from ..fourreal_core.files.stills import IMAGE_FOLDER_FPS

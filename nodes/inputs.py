@@ -1,6 +1,6 @@
 """Inputs and tooltips that several nodes share."""
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..host.clips import FITS, PICKS
 

@@ -6,7 +6,7 @@ Letters: V views, T times, H W pixels, L latent frames of a view, C latent chann
 """
 
 import node_helpers
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.model.condition import check_guess
 from ..fourreal_core.sampling.latents import ENCODINGS, GREY, redo_mask

@@ -3,7 +3,7 @@
 import os
 
 import folder_paths
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..host.load import BUNDLED, MODEL_FOLDER, PRECISIONS, checkpoint_path, load_grid_model
 

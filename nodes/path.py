@@ -1,6 +1,6 @@
 """4Real Path: a path through view x time, drawn in its node. Python recomputes it from the widget's text; web/path_editor/ draws it."""
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.paths.drawn_text import FIRST, drawn_path_text, parse_drawn_path
 from ..host.player_files import player_files

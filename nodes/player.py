@@ -3,7 +3,7 @@
 The grid goes to the browser as JPEG atlases in the host's temp folder; web/player/ draws them.
 """
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.redo import parse_marks, with_marks_unknown
 from ..host.player_files import player_files

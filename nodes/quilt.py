@@ -1,6 +1,6 @@
 """4Real Light-Field Quilt: all views of one time in one picture, for Looking Glass displays."""
 
-from comfy_api.latest import io, ui
+from comfy_api.v0_0_2 import io, ui
 
 from ..fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, write_quilts
 from ..fourreal_core.exchange.stereo import EVERY, stands_right_of

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 import comfy.samplers
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.model.two_stream import SYNC_KINDS
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task

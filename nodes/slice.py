@@ -1,6 +1,6 @@
 """Nodes that look at a grid: a video along a path through view x time, and a contact sheet."""
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.paths import presets as paths
 from ..fourreal_core.paths.drawn import positions_along

@@ -1,6 +1,6 @@
 """4Real Stereo: side-by-side 3D from two views of a grid."""
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.exchange.stereo import EVERY, VIEWINGS, stands_right_of, stereo_video
 from ..fourreal_core.grid import FrameGrid

@@ -1,6 +1,6 @@
 """4Real Train Sync: train synchronization layers for one of the host's video models. Guide: docs/training-sync.md."""
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.model.sync_file import KINDS
 from ..fourreal_core.training.sync_loop import SyncTraining

@@ -2,7 +2,7 @@
 
 import logging
 
-from comfy_api.latest import io
+from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.model.two_stream import OUTPUTS, SYNC_KINDS
 from ..host.synchronize import synchronized

@@ -27,7 +27,7 @@ def test_build_grid_puts_the_two_videos_on_its_edges(comfy_inside, videos):
 
 
 def test_build_grid_takes_a_video_file(comfy_inside, videos):
-    from comfy_api.latest import InputImpl
+    from comfy_api.v0_0_2 import InputImpl
 
     file = comfy_inside.base / "input" / "fixed.mp4"
     write_video(file, torch.cat([videos[0], videos[0]]), fps=30.0)
@@ -43,7 +43,7 @@ def test_build_grid_takes_a_video_made_by_another_node_bit_exact(comfy_inside, v
 
 
 def test_build_grid_takes_a_trimmed_video(comfy_inside, videos):
-    from comfy_api.latest import InputImpl
+    from comfy_api.v0_0_2 import InputImpl
 
     file = comfy_inside.base / "input" / "long.mkv"
     write_video(file, torch.cat([1 - videos[0], videos[0]]), fps=10.0, lossless=True)
@@ -382,7 +382,7 @@ BAD_FILES = {"empty.mp4": b"", "text.mp4": b"not a video at all", "zeros.mp4": b
 
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_bad_video_files_get_one_clear_sentence(comfy_inside, videos, name):
-    from comfy_api.latest import InputImpl
+    from comfy_api.v0_0_2 import InputImpl
 
     file = comfy_inside.base / "input" / name
     file.write_bytes(BAD_FILES[name])
