@@ -3,14 +3,25 @@
 from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.paths import presets as paths
+from ..fourreal_core.paths.between import moved_slice, paced, there_and_back
 from ..fourreal_core.paths.drawn import positions_along
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.choices import known_choice
-from ..host.types import GRID_TOOLTIP, DrawnPath, Grid, expect_drawn_path, expect_grid, frames_to_video
+from ..host.types import (
+    GRID_TOOLTIP,
+    DrawnPath,
+    Grid,
+    counting_progress,
+    expect_drawn_path,
+    expect_grid,
+    frames_to_video,
+)
 from .inputs import fps_input
 
 CATEGORY = "4Real/view"
 MIDDLE = -1
+BETWEEN = ("none", "motion", "blend")
+LONGEST = 3600.0  # seconds of a video
 
 PRESETS = {
     "bullet time": lambda shape, freeze_at: paths.bullet_time(shape, None if freeze_at == MIDDLE else freeze_at),
@@ -76,6 +87,29 @@ class FourRealGridToVideo(io.ComfyNode):
                     optional=True,
                     tooltip="A path drawn in 4Real Path. When connected, it overrides path.",
                 ),
+                io.Combo.Input(
+                    "between",
+                    options=list(BETWEEN),
+                    default="none",
+                    optional=True,
+                    tooltip="Frames between cells. none: one frame per position of the path. motion: as many as fps asks for, with things moved "
+                    "to where they are then. blend: as many, but cross-faded; faster.",
+                ),
+                io.Float.Input(
+                    "seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=LONGEST,
+                    step=0.1,
+                    optional=True,
+                    tooltip="Length of the video, with frames between cells. 0: as long as the path takes at the grid's own speed.",
+                ),
+                io.Boolean.Input(
+                    "back",
+                    default=False,
+                    optional=True,
+                    tooltip="There and back again, so that the video loops without a jump.",
+                ),
             ],
             outputs=[
                 io.Video.Output("video", tooltip="The video, of even width and height."),
@@ -84,7 +118,9 @@ class FourRealGridToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, grid, fps, path=None, camera_path=None) -> io.NodeOutput:
+    def execute(
+        cls, grid, fps, path=None, camera_path=None, between="none", seconds=0.0, back=False
+    ) -> io.NodeOutput:
         grid = expect_grid(grid)
         shape = grid.views, grid.times
         if camera_path is not None:
@@ -92,8 +128,25 @@ class FourRealGridToVideo(io.ComfyNode):
         else:
             chosen, settings = known_choice(path, "path", PRESETS)
             positions, own_fps = PRESETS[chosen](shape, **settings), grid.fps
-        frames_NHWC = paths.slice_grid(grid, positions)
-        return io.NodeOutput(frames_to_video(frames_NHWC, fps or own_fps), frames_NHWC)
+        fps = fps or own_fps
+        if between != "none":
+            positions = _with_in_betweens(positions, fps, seconds or _duration(positions, own_fps, back), back)
+        elif back:
+            positions = there_and_back(positions)
+        show = moved_slice if between == "motion" else paths.slice_grid
+        frames_NHWC = show(grid, positions, counting_progress())
+        return io.NodeOutput(frames_to_video(frames_NHWC, fps), frames_NHWC)
+
+
+def _duration(positions: paths.Positions, fps: float, back: bool) -> float:
+    """Seconds from the first frame to the last at one position per frame; there and back, until the first would come again."""
+    return 2 * (len(positions) - 1) / fps if back else (len(positions) - 1) / fps
+
+
+def _with_in_betweens(positions: paths.Positions, fps: float, seconds: float, back: bool) -> paths.Positions:
+    """One position per frame of a video of this length. There and back it ends one frame before its start."""
+    steps = max(1, round(seconds * fps))
+    return paced(there_and_back(positions) + positions[:1], steps + 1)[:-1] if back else paced(positions, steps + 1)
 
 
 class FourRealContactSheet(io.ComfyNode):

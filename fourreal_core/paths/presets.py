@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 
 import torch
@@ -75,12 +75,26 @@ def parse_path(json_text: str, grid_shape: tuple[int, int]) -> Positions:
     return _checked(positions, grid_shape)
 
 
-def slice_grid(grid: FrameGrid, path: Sequence[tuple[float, float]]) -> Tensor:
+OnFrame = Callable[[int, int], None]  # (frames done, of how many)
+
+
+def slice_grid(grid: FrameGrid, path: Sequence[tuple[float, float]], on_frame: OnFrame | None = None) -> Tensor:
     """The video [N, H, W, 3], 0..1, that the grid shows along `path`: N (view, time) positions.
 
     A whole position gives its cell exactly; a fractional one blends its (up to four) neighbour cells bilinearly. Unknown cells are
-    shown as they are. Raises ValueError on positions outside the grid.
+    shown as they are. on_frame(done, total): progress; what it raises ends the work. Raises ValueError on positions outside the grid.
     """
+    positions = check_video(grid, path)
+    video_NHWC = torch.empty(len(positions), *grid.frames.shape[2:])
+    for done, (position, frame_HWC) in enumerate(zip(positions, video_NHWC), start=1):
+        _blend_cells(grid.frames, *position, out=frame_HWC)
+        if on_frame is not None:
+            on_frame(done, len(positions))
+    return video_NHWC
+
+
+def check_video(grid: FrameGrid, path: Sequence[tuple[float, float]]) -> Positions:
+    """The path as float pairs inside the grid. ValueError on positions outside of it, or a video of more than 64 GiB."""
     positions = _checked(path, (grid.views, grid.times))
     size = len(positions) * grid.frames[0, 0].numel() * 4
     if size > MAX_SLICE_BYTES:
@@ -88,10 +102,7 @@ def slice_grid(grid: FrameGrid, path: Sequence[tuple[float, float]]) -> Tensor:
             f"expected a video of at most {MAX_SLICE_BYTES / 2**30:.0f} GiB, got a path of {len(positions)} positions at "
             f"{grid.width}x{grid.height} ({size / 2**30:.0f} GiB): shorten the path or resize the grid."
         )
-    video_NHWC = torch.empty(len(positions), *grid.frames.shape[2:])
-    for position, frame_HWC in zip(positions, video_NHWC):
-        _blend_cells(grid.frames, *position, out=frame_HWC)
-    return video_NHWC
+    return positions
 
 
 def _blend_cells(frames_VTHWC: Tensor, view: float, time: float, out: Tensor) -> None:

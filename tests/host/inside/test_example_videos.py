@@ -5,7 +5,7 @@ import logging
 import pytest
 from environment import PACK
 
-NAMES = ["first_frame.png", "fixed_view.mp4", "freeze_time.mp4"]
+NAMES = ["first_frame.png", "fixed_view.mp4", "freeze_time.mp4", "hard_fixed_view.mp4", "hard_freeze_time.mp4"]
 
 
 @pytest.fixture
