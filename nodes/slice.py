@@ -92,8 +92,8 @@ class FourRealGridToVideo(io.ComfyNode):
                     options=list(BETWEEN),
                     default="none",
                     optional=True,
-                    tooltip="Frames between cells. none: one frame per position of the path. motion: as many as fps asks for, with things moved "
-                    "to where they are then. blend: as many, but cross-faded; faster.",
+                    tooltip="Frames between cells. none: one frame per position of the path. motion: as many as fps asks for; things that move "
+                    "are moved to where they are then. blend: as many, cross-faded; faster.",
                 ),
                 io.Float.Input(
                     "seconds",
@@ -118,9 +118,7 @@ class FourRealGridToVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, grid, fps, path=None, camera_path=None, between="none", seconds=0.0, back=False
-    ) -> io.NodeOutput:
+    def execute(cls, grid, fps, path=None, camera_path=None, between="none", seconds=0.0, back=False) -> io.NodeOutput:
         grid = expect_grid(grid)
         shape = grid.views, grid.times
         if camera_path is not None:

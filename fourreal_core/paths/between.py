@@ -37,9 +37,7 @@ def paced(path: Sequence[tuple[float, float]], frames: int) -> Positions:
         before = min(math.floor(at + 1e-9), len(path) - 1)
         share = max(at - before, 0.0)
         after = path[min(before + 1, len(path) - 1)]
-        places.append(
-            tuple(a if share < 1e-6 else a + share * (b - a) for a, b in zip(path[before], after))
-        )
+        places.append(tuple(a if share < 1e-6 else a + share * (b - a) for a, b in zip(path[before], after)))
     return places
 
 
@@ -48,9 +46,7 @@ def there_and_back(path: Sequence[tuple[float, float]]) -> Positions:
     return [*path, *path[-2:0:-1]]
 
 
-def moved_slice(
-    grid: FrameGrid, path: Sequence[tuple[float, float]], on_frame: OnFrame | None = None
-) -> Tensor:
+def moved_slice(grid: FrameGrid, path: Sequence[tuple[float, float]], on_frame: OnFrame | None = None) -> Tensor:
     """As `slice_grid`, the video [N, H, W, 3] in 0..1 along N (view, time) positions, but what moves between two cells is moved.
 
     A whole position gives its cell exactly. A fractional one: both cells are carried towards each other along the optical flow

@@ -204,6 +204,26 @@ def test_grid_to_video_follows_each_path(comfy_inside, grid, name):
     assert video.get_frame_rate() == 6 and torch.equal(video.get_components().images, images)
 
 
+@pytest.mark.parametrize("between", ["motion", "blend"])
+def test_frames_between_cells_keep_the_speed_of_the_scene(comfy_inside, grid, between):
+    """The grid plays at 6 frames per second: its 5 times span 4/6 s, which are 17 frames at 24, every fourth of them a cell."""
+    path, settings = {"path": "fixed view", "view": 1.0}, {"between": between, "seconds": 0.0}
+    video, images = comfy_inside.call("FourRealGridToVideo", grid=grid, path=path, fps=24.0, **settings)
+    assert video.get_frame_rate() == 24 and len(images) == 4 * (T - 1) + 1
+    assert torch.equal(images[::4], grid.frames[1])
+
+
+def test_a_video_takes_the_seconds_that_it_is_given_and_comes_back(comfy_inside, grid):
+    path, settings = {"path": "freeze time", "time": 2.0}, {"between": "blend", "seconds": 2.0, "back": True}
+    _, images = comfy_inside.call("FourRealGridToVideo", grid=grid, path=path, fps=10.0, **settings)
+    assert (
+        len(images) == 20 and torch.equal(images[0], grid.frames[0, 2]) and torch.equal(images[10], grid.frames[-1, 2])
+    )
+    assert torch.allclose(images[1:10], images[11:].flip(0), atol=1e-6)
+    _, cells = comfy_inside.call("FourRealGridToVideo", grid=grid, path=path, fps=10.0, back=True)
+    assert torch.equal(cells, grid.frames[[*range(V), *range(V - 2, 0, -1)], 2])
+
+
 def test_bullet_time_freezes_in_the_middle_by_default(comfy_inside, grid):
     _, images = comfy_inside.call(
         "FourRealGridToVideo", grid=grid, path={"path": "bullet time", "freeze_at": -1.0}, fps=0.0
