@@ -8,7 +8,7 @@ It goes to docs/images/grid.webp. In its corner: the cells of the grid, the give
 
 import sys
 
-from environment import PACK, EnvironmentProblem, enter
+from environment import PACK, enter_or_stop
 
 TARGET = PACK / "docs" / "images" / "grid.webp"
 CELLS, HEIGHT, WIDTH = 16, 216, 384
@@ -19,11 +19,7 @@ GIVEN, GENERATED, HERE, BEHIND = (245, 184, 61), (120, 110, 200), (255, 255, 255
 
 
 def main() -> int:
-    try:
-        enter()
-    except EnvironmentProblem as problem:
-        print(problem, file=sys.stderr)
-        return 3
+    enter_or_stop()
     sys.path.insert(0, str(PACK))
     from PIL import Image
 

@@ -14,16 +14,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from environment import PACK, EnvironmentProblem, enter
+from environment import PACK, enter_or_stop
 from host_models import SHAPES, Shape, random_model
 
 
 def main() -> None:
     arguments = parse()
-    try:
-        environment = enter()
-    except EnvironmentProblem as problem:
-        sys.exit(f"benchmark_host.py: {problem}")
+    environment = enter_or_stop()
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -58,6 +58,15 @@ def enter(tools: list[str] | None = None, comfyui: bool = True) -> Environment:
     os.execve(command[0], command, variables)
 
 
+def enter_or_stop(tools: list[str] | None = None, comfyui: bool = True) -> Environment:
+    """The same as `enter`; where the environment cannot be used or built, the script says why and ends with exit code 3."""
+    try:
+        return enter(tools, comfyui)
+    except EnvironmentProblem as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(3)
+
+
 def find_or_build(tools: list[str], comfyui: bool = True) -> Environment:
     """Raises EnvironmentProblem when the user's ComfyUI lacks something or a build fails."""
     if sys.version_info < (3, 10):  # noqa: UP036 - whoever starts this may have an older one

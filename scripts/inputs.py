@@ -15,7 +15,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-from environment import PACK, EnvironmentProblem, enter
+from environment import PACK, enter_or_stop
 
 TABLE = PACK / "docs" / "inputs.md"
 CELLS, SIZE = 8, (288, 512)
@@ -159,11 +159,7 @@ def measure(path: Path) -> list[str]:
 
 
 def main() -> int:
-    try:
-        enter()
-    except EnvironmentProblem as problem:
-        print(problem, file=sys.stderr)
-        return 3
+    enter_or_stop()
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     table = io.StringIO()
     table.write(HEAD.format(cells=CELLS, width=SIZE[1], height=SIZE[0]))

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from environment import PACK, TOOLS, EnvironmentProblem, enter
+from environment import PACK, TOOLS, enter_or_stop
 
 LANGUAGES = ("zh", "ja", "ko")
 HOSTS_OWN_CATEGORIES = ("model", "sampling", "training")
@@ -112,11 +112,7 @@ def as_file(texts: Texts) -> str:
 
 
 def main() -> int:
-    try:
-        environment = enter(TOOLS)
-    except EnvironmentProblem as problem:
-        print(problem, file=sys.stderr)
-        return 3
+    environment = enter_or_stop(TOOLS)
     from comfyui import running_host
 
     with running_host(environment) as host:

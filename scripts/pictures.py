@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from environment import PACK, TOOLS, EnvironmentProblem, enter
+from environment import PACK, TOOLS, enter_or_stop
 
 TARGET = PACK / "web" / "docs" / "pictures"
 SCRIPT = PACK / "tests" / "web" / "node_pictures.mjs"
@@ -25,11 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("nodes", nargs="*", metavar="NODE", help="node ids (default: every node)")
     arguments = parser.parse_args()
-    try:
-        environment = enter(TOOLS)
-    except EnvironmentProblem as problem:
-        print(problem, file=sys.stderr)
-        return 3
+    environment = enter_or_stop(TOOLS)
     from browser import BrowserProblem, find_browser
     from comfyui import HostProblem, running_host
 

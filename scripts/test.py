@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 
-from environment import PACK, TOOLS, EnvironmentProblem, enter
+from environment import PACK, TOOLS, enter_or_stop
 
 WORKERS = min(4, os.cpu_count() or 1)
 LINT = [
@@ -35,11 +35,7 @@ AREAS = ["lint", *PYTEST]
 
 def main() -> int:
     asked, rest = ([sys.argv[1]], sys.argv[2:]) if sys.argv[1:2] and sys.argv[1] in AREAS else ([], sys.argv[1:])
-    try:
-        enter(TOOLS, comfyui=asked not in (["lint"], ["core"]))
-    except EnvironmentProblem as problem:
-        print(problem, file=sys.stderr)
-        return 3
+    enter_or_stop(TOOLS, comfyui=asked not in (["lint"], ["core"]))
     os.chdir(PACK)
     if rest and not asked:
         return run(["pytest", "-q", "--durations=10", *rest])

@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from environment import PACK, TOOLS, EnvironmentProblem, enter
+from environment import PACK, TOOLS, enter_or_stop
 
 WORKFLOWS = PACK / "workflows"
 PICKED = 4  # views and times
@@ -38,11 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workflows", nargs="*", metavar="NAME", help="names of workflows (default: all)")
     arguments = parser.parse_args()
-    try:
-        environment = enter(TOOLS)
-    except EnvironmentProblem as problem:
-        print(problem, file=sys.stderr)
-        return 3
+    environment = enter_or_stop(TOOLS)
     sys.path.insert(0, str(PACK))
     from comfyui import HostProblem, RunProblem, running_host
     from pictures import example_grid

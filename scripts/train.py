@@ -9,12 +9,13 @@ Several GPUs or processes: torchrun --nproc_per_node 2 scripts/train.py run ...
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from terminal import pace, pixels, show
 
 from fourreal_core.model import config as configs
 from fourreal_core.training import run
@@ -62,8 +63,7 @@ def train(arguments: argparse.Namespace) -> None:
         done += 1
         seconds = (time.monotonic() - started) / done
         losses = "loss {:.4f} (guess {:.4f})  gradient {:.3f}".format(*state.losses[-1])
-        pace = f"{seconds:.2f} s/step  {(plan.steps - state.step) * seconds / 60:.0f} min left"
-        show(f"{plan.stage} step {state.step}/{plan.steps}  {losses}  {pace}")
+        show(f"{plan.stage} step {state.step}/{plan.steps}  {losses}  {pace(seconds, plan.steps - state.step)}")
         return interrupted.is_set()
 
     config = getattr(configs, arguments.config)()
@@ -79,18 +79,6 @@ def train(arguments: argparse.Namespace) -> None:
 def export(arguments: argparse.Namespace) -> None:
     run.export(getattr(configs, arguments.config)(), arguments.run, arguments.output, base=arguments.base)
     print(f"wrote {arguments.output} ({arguments.output.stat().st_size / 2**20:.1f} MiB)")
-
-
-def show(line: str) -> None:
-    """One line of progress; under torchrun only of the first process."""
-    if os.environ.get("RANK", "0") == "0":
-        print(line, end="\r" if sys.stdout.isatty() else "\n", flush=True)
-
-
-def pixels(text: str) -> tuple[int, int]:
-    """`72x128` -> (72, 128)."""
-    height, width = map(int, text.split("x"))
-    return height, width
 
 
 def parse() -> argparse.Namespace:

@@ -26,6 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
+from terminal import pace, pixels, show
 
 from fourreal_core.data.rendered.exact_files import render_folder
 from fourreal_core.data.rendered.render import Renderer, RendererUnavailable
@@ -79,8 +80,8 @@ def train(arguments: argparse.Namespace) -> None:
             nonlocal done
             done += 1
             seconds, recent = (time.monotonic() - started) / done, state.losses[-SHOWN:]
-            pace = f"{seconds:.2f} s/step  {(plan.steps - state.step) * seconds / 60:.0f} min left"
-            show(f"{arguments.network} step {state.step}/{plan.steps}  loss {sum(recent) / len(recent):.4f}  {pace}")
+            reached = f"step {state.step}/{plan.steps}  loss {sum(recent) / len(recent):.4f}"
+            show(f"{arguments.network} {reached}  {pace(seconds, plan.steps - state.step)}")
             return interrupted.is_set()
 
         return report
@@ -97,16 +98,6 @@ def train(arguments: argparse.Namespace) -> None:
 def write(arguments: argparse.Namespace) -> None:
     export(arguments.run, arguments.output, arguments.networks)
     print(f"wrote {arguments.output} ({arguments.output.stat().st_size / 2**20:.1f} MiB)")
-
-
-def show(line: str) -> None:
-    print(line, end="\r" if sys.stdout.isatty() else "\n", flush=True)
-
-
-def pixels(text: str) -> tuple[int, int]:
-    """`72x128` -> (72, 128)."""
-    height, width = map(int, text.split("x"))
-    return height, width
 
 
 def parse() -> argparse.Namespace:

@@ -62,6 +62,13 @@ def test_a_condition_is_no_version(monkeypatch):
     assert environment.missing(Path("python"), ['a>=4.0; sys_platform == "linux"'], pinned=True) == []
 
 
+def test_a_script_says_what_is_wrong_and_ends_with_exit_code_3(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "nothing"))
+    with pytest.raises(SystemExit) as stopped:
+        environment.enter_or_stop()
+    assert stopped.value.code == 3 and "holds no main.py" in capsys.readouterr().err
+
+
 def test_changed_pins_get_an_environment_of_their_own(monkeypatch, tmp_path):
     monkeypatch.setenv("FOURREAL_CACHE", str(tmp_path / "cache"))
     folder = environment.cache_folder()
