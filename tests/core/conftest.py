@@ -8,6 +8,18 @@ import pytest
 import torch
 
 from fourreal_core.data.rendered.exact import ExactGeometry, ExactScene
+from fourreal_core.data.rendered.render import Renderer, RendererUnavailable
+
+
+@pytest.fixture(scope="module")
+def renderer():
+    """Draws pictures of 36 x 64 pixels; what needs it is skipped where OpenGL cannot be had, and says why."""
+    try:
+        made = Renderer(36, 64)
+    except RendererUnavailable as reason:
+        pytest.skip(str(reason))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

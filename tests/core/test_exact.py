@@ -8,7 +8,7 @@ import torch
 
 from fourreal_core.data.rendered.exact import exact_geometry, render_exact
 from fourreal_core.data.rendered.exact_files import exact_files, load_exact, render_folder, save_exact
-from fourreal_core.data.rendered.render import Renderer, RendererUnavailable, look_at
+from fourreal_core.data.rendered.render import look_at
 from fourreal_core.data.rendered.scenes import random_scene, render_grid
 from fourreal_core.data.rendered.shapes import box
 from fourreal_core.data.rendered.triangles import GROUND_ENDS, TrianglePass
@@ -18,16 +18,6 @@ HALF, CENTRE, STEP = 0.4, np.array([0.7, 0.5, 0.0]), np.array([-0.3, 0.03, 0.1])
 RADIUS = 6.0
 EYES = np.array([[0.9, 1.3, 2.6], [0.0, 1.4, 2.9], [-1.4, 1.2, 2.4]])
 INTRINSICS = np.array([[60, 0, W / 2 - 3], [0, 66, H / 2 + 2], [0, 0, 1.0]])
-
-
-@pytest.fixture(scope="module")
-def renderer():
-    try:
-        made = Renderer(H, W)
-    except RendererUnavailable as reason:
-        pytest.skip(str(reason))
-    yield made
-    made.close()
 
 
 def poses() -> np.ndarray:

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from einops import rearrange
+from random_grids import random_input
 from torch.utils.flop_counter import FlopCounterMode
 
 from fourreal_core.model import one_stream
@@ -38,14 +39,6 @@ def randomize(module, scale=0.2):
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype) * scale)
-
-
-def random_input(config: ModelConfig, views: int = V, times: int = T):
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(2, views, 3, times, H, W, generator=generator, dtype=torch.float64)
-    condition = torch.rand(2, views, config.condition_channels, times, H, W, generator=generator, dtype=torch.float64)
-    condition[:, :, 3] = (condition[:, :, 3, :, :1, :1] > 0.6).double()
-    return x, torch.tensor([0.3, 0.9], dtype=torch.float64), condition
 
 
 def untrained(model: GridModel) -> GridModel:

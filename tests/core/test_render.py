@@ -20,16 +20,6 @@ from fourreal_core.data.rendered.sky import (
 V, T, H, W = 3, 5, 36, 64
 
 
-@pytest.fixture(scope="module")
-def renderer():
-    try:
-        made = Renderer(H, W)
-    except RendererUnavailable as reason:
-        pytest.skip(str(reason))
-    yield made
-    made.close()
-
-
 def camera(eye=(0.4, 1.0, 3.0), target=(0, 0.3, 0), focal=60.0, roll=0.1) -> tuple[np.ndarray, np.ndarray]:
     intrinsics = np.array([[focal, 0, W / 2 - 3], [0, 1.2 * focal, H / 2 + 2], [0, 0, 1]])
     return look_at(np.array(eye, float), np.array(target, float), roll), intrinsics

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 from einops import rearrange
+from random_grids import random_input
 
 from fourreal_core.model import sync as syncs
 from fourreal_core.model.config import ModelConfig, tiny
@@ -23,14 +24,6 @@ def random_model(config: ModelConfig = TINY) -> GridModel:
         for parameter in model.base.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.1)
     return model
-
-
-def random_input(config: ModelConfig, views: int = V, times: int = T):
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(2, views, 3, times, H, W, generator=generator, dtype=torch.float64)
-    condition = torch.rand(2, views, config.condition_channels, times, H, W, generator=generator, dtype=torch.float64)
-    condition[:, :, 3] = (condition[:, :, 3, :, :1, :1] > 0.6).double()
-    return x, torch.tensor([0.3, 0.9], dtype=torch.float64), condition
 
 
 def swap(x_BVCTHW):

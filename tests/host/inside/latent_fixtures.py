@@ -8,10 +8,11 @@ import json
 import pytest
 import tiny_backbones as tiny
 import torch
+from sampling import KSAMPLER
 
 NODE = "FourRealLatentGridConditioning"
 SETTINGS = {"encoding": "hold", "known_cells": "auto", "hold_back": 0.8, "vace_strength": 1.0, "tiled": False}
-SAMPLING = {"seed": 3, "steps": 4, "cfg": 2.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+SAMPLING = KSAMPLER | {"steps": 4, "cfg": 2.0}
 
 
 def random_weights(module, seed=0):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import tiny_backbones as tiny
 import torch
+from sampling import KSAMPLER
 from tiny_backbones import T, V, exchanged, sample, text
 
 
@@ -69,7 +70,7 @@ def test_samplers(model, expect_exact, sampler, cfg):
 
 def test_ksampler_node(comfy_inside, model, two_streams):
     latent = {"samples": torch.zeros(V, 16, T, 4, 8)}
-    settings = {"seed": 3, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    settings = KSAMPLER | {"cfg": 4.0}
     given = settings | {"positive": text(1), "negative": text(2), "latent_image": latent}
     [host] = comfy_inside.call("KSampler", model=model, **given)
     [ours] = comfy_inside.call("KSampler", model=two_streams(model, strength=0.0, output="time only"), **given)

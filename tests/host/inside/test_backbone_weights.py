@@ -8,6 +8,7 @@ import json
 import pytest
 import tiny_backbones as tiny
 import torch
+from sampling import KSAMPLER
 from tiny_backbones import T, V, exchanged, sample, text
 
 
@@ -95,7 +96,7 @@ def test_previews_are_sent(comfy_inside, two_streams, monkeypatch):
         comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, preview, node_id=None: pictures.append(preview)
     )
     latent = {"samples": torch.zeros(V, 16, T, 4, 8)}
-    settings = {"seed": 3, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    settings = KSAMPLER
     comfy_inside.call(
         "KSampler", model=two_streams(tiny.wan()), positive=text(1), negative=text(2), latent_image=latent, **settings
     )

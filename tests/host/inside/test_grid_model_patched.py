@@ -8,6 +8,7 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 24.
 
 import pytest
 import torch
+from sampling import KSAMPLER, SAMPLER
 
 BUNDLED = "bundled (default)"
 DEFAULTS = {"sync": "auto", "strength": 1.0, "output": "mean"}
@@ -39,14 +40,7 @@ def through_blocks(comfy_inside):
 def sampled(comfy_inside):
     def run(model, grid, **changes):
         positive, negative, latent = comfy_inside.call("FourRealGridConditioning", model=model, grid=grid)
-        settings = {
-            "seed": 3,
-            "steps": 2,
-            "cfg": 1.0,
-            "sampler_name": "euler",
-            "scheduler": "simple",
-            "denoise": 1.0,
-        } | changes
+        settings = KSAMPLER | changes
         return comfy_inside.call(
             "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings
         )[0]["samples"]
@@ -104,15 +98,7 @@ def test_without_a_checkpoints_layers_hard_averages_both_ways(
     expected = comfy_inside.core("sampling.sample").sample_grid(
         core.without_training(model), grid, "hard", steps=2, seed=3
     )
-    settings = {
-        "strength": 1.0,
-        "seed": 3,
-        "steps": 2,
-        "sampler": "euler",
-        "scheduler": "simple",
-        "cfg": 1.0,
-        "denoise": 1.0,
-    }
+    settings = SAMPLER
     zero = (
         comfy_inside.core("model.sync_file")
         .SyncLayers(layers_config(comfy_inside, bundled, kind="hard", rank=4))
@@ -144,15 +130,7 @@ def test_a_file_of_the_checkpoints_own_layers_gives_what_the_checkpoint_gives(
     attached = two_streams(bundled, sync_layers=loaded)
     own = sampled(two_streams(bundled, sync="soft"), grid)
     assert torch.allclose(sampled(attached, grid), own, atol=1e-5)
-    settings = {
-        "strength": 1.0,
-        "seed": 3,
-        "steps": 2,
-        "sampler": "euler",
-        "scheduler": "simple",
-        "cfg": 1.0,
-        "denoise": 1.0,
-    }
+    settings = SAMPLER
     by_node, plain = (
         comfy_inside.call("FourRealSampler", model=model, grid=grid, sync="soft", **settings)[0]
         for model in (attached, bundled)
@@ -175,15 +153,7 @@ def test_ranges_on_a_4real_model(comfy_inside, bundled, grid, two_streams, sampl
 
 
 def test_the_sampler_keeps_ranges_and_chooses_the_kind(comfy_inside, bundled, grid, two_streams):
-    settings = {
-        "strength": 1.0,
-        "seed": 3,
-        "steps": 2,
-        "sampler": "euler",
-        "scheduler": "simple",
-        "cfg": 1.0,
-        "denoise": 1.0,
-    }
+    settings = SAMPLER
 
     def run(model, sync):
         return comfy_inside.call("FourRealSampler", model=model, grid=grid, sync=sync, **settings)[0]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sampling import SAMPLER
 
 V, T = 3, 5
 
@@ -77,16 +78,7 @@ def test_just_the_marked_cells_are_made_again(comfy_inside, filled):
 def test_a_grid_without_marks_goes_through_a_sampler_unchanged(comfy_inside, filled, tiny_model):
     redo, _ = play(comfy_inside, filled)
     model = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")[0]
-    settings = {
-        "sync": "off",
-        "strength": 1.0,
-        "seed": 0,
-        "steps": 1,
-        "sampler": "euler",
-        "scheduler": "simple",
-        "cfg": 1.0,
-        "denoise": 1.0,
-    }
+    settings = SAMPLER | {"sync": "off", "seed": 0, "steps": 1}
     sampled = comfy_inside.call("FourRealSampler", model=model, grid=redo, **settings)[0]
     assert torch.equal(sampled.frames, filled.frames)
 

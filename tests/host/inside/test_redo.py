@@ -5,18 +5,10 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 24.
 
 import pytest
 import torch
+from sampling import SAMPLER
 
 V, T, H, W = 3, 5, 16, 24
-SAMPLING = {
-    "sync": "hard",
-    "strength": 1.0,
-    "seed": 3,
-    "steps": 2,
-    "sampler": "euler",
-    "scheduler": "simple",
-    "cfg": 1.0,
-    "denoise": 1.0,
-}
+SAMPLING = SAMPLER | {"sync": "hard"}
 
 
 @pytest.fixture

@@ -8,17 +8,9 @@ import dataclasses
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sampling import KSAMPLER, SAMPLER
 
-SAMPLING = {
-    "sync": "soft",
-    "strength": 1.0,
-    "seed": 3,
-    "steps": 4,
-    "sampler": "euler",
-    "scheduler": "simple",
-    "cfg": 1.0,
-    "denoise": 1.0,
-}
+SAMPLING = SAMPLER | {"sync": "soft", "steps": 4}
 
 
 @pytest.fixture
@@ -38,14 +30,7 @@ def sample(comfy_inside, model, grid, **changes):
 
 def ksample(comfy_inside, model, grid, **changes):
     positive, negative, latent = comfy_inside.call("FourRealGridConditioning", model=model, grid=grid)
-    settings = {
-        "seed": 3,
-        "steps": 4,
-        "cfg": 1.0,
-        "sampler_name": "euler",
-        "scheduler": "simple",
-        "denoise": 1.0,
-    } | changes
+    settings = KSAMPLER | {"steps": 4} | changes
     [sampled] = comfy_inside.call(
         "KSampler", model=model, positive=positive, negative=negative, latent_image=latent, **settings
     )
@@ -313,7 +298,7 @@ def test_a_guess_of_another_size_gets_one_clear_sentence(comfy_inside, model, gr
 def test_ordinary_conditioning_gets_one_clear_sentence(comfy_inside, model, grid):
     _, _, latent = comfy_inside.call("FourRealGridConditioning", model=model, grid=grid)
     text = [[torch.zeros(1, 77, 8), {}]]
-    settings = {"seed": 0, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    settings = KSAMPLER | {"seed": 0}
     with pytest.raises(ValueError, match="conditioning made by 4Real Grid Conditioning"):
         comfy_inside.call("KSampler", model=model, positive=text, negative=text, latent_image=latent, **settings)
 
@@ -321,7 +306,7 @@ def test_ordinary_conditioning_gets_one_clear_sentence(comfy_inside, model, grid
 def test_a_latent_of_another_grid_gets_one_clear_sentence(comfy_inside, model, grid):
     positive, negative, latent = comfy_inside.call("FourRealGridConditioning", model=model, grid=grid)
     other = {"samples": latent["samples"][:, :, :4]}
-    settings = {"seed": 0, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    settings = KSAMPLER | {"seed": 0}
     with pytest.raises(ValueError, match="3 views, 5 times"):
         comfy_inside.call("KSampler", model=model, positive=positive, negative=negative, latent_image=other, **settings)
 

@@ -8,6 +8,7 @@ import logging
 import pytest
 import tiny_backbones as tiny
 import torch
+from sampling import SAMPLER
 from tiny_backbones import exchanged, sample
 
 
@@ -384,16 +385,7 @@ def test_a_prompt_from_a_file_to_a_grid(comfy_inside, tiny_model, grid, new_laye
     network = comfy_inside.core("model.config").tiny()
     comfy_inside.core("grid_file").save_grid(grid, comfy_inside.base / "input" / "known.grid.safetensors")
     layers = load(new_layers(("fourreal", network.width, network.depth), seed=1), "tiny.safetensors")
-    sampling = {
-        "sync": "soft",
-        "strength": 1.0,
-        "seed": 3,
-        "steps": 1,
-        "sampler": "euler",
-        "scheduler": "simple",
-        "cfg": 1.0,
-        "denoise": 1.0,
-    }
+    sampling = SAMPLER | {"sync": "soft", "steps": 1}
     prompt = {
         "known": {"class_type": "FourRealLoadGrid", "inputs": {"file": "known.grid.safetensors [input]"}},
         "model": {"class_type": "FourRealLoadModel", "inputs": {"checkpoint": tiny_model, "precision": "float32"}},

@@ -9,6 +9,7 @@ import pytest
 import tiny_backbones as tiny
 import torch
 from latent_fixtures import codec, vae, wan_i2v, wan_vace, watched  # noqa: F401
+from sampling import KSAMPLER
 from test_backbone_families import FAMILIES
 from tiny_backbones import T, V
 
@@ -235,7 +236,7 @@ def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, tr
     finally:
         condition.vae_codec = before
     sampler, sampled = watched(model)
-    settings = {"seed": 3, "steps": 2, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    settings = KSAMPLER
     comfy_inside.call("KSampler", model=sampler, positive=positive, negative=negative, latent_image=latent, **settings)
 
     with parts.trainee.outside_inference(), torch.no_grad():

@@ -16,6 +16,7 @@ from environment import Environment
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
+from sampling import KSAMPLER
 from test_train_sync import FOOTAGE, SETTINGS, footage  # noqa: F401
 from tiny_model_files import wan, wan_vae
 
@@ -47,7 +48,7 @@ def use_prompt():
     """The trained layers in sampling: file, Load Sync, Two-Stream, KSampler."""
     shape = {"views": 3, "times": 5, "width": 64, "height": 32, "fps": 6.0}
     told = {"encoding": "hold", "known_cells": "auto", "hold_back": 0.8, "vace_strength": 1.0, "tiled": False}
-    sampling = {"seed": 1, "steps": 2, "cfg": 1.0, "denoise": 1.0, "sampler_name": "euler", "scheduler": "simple"}
+    sampling = KSAMPLER | {"seed": 1}
     outputs = {name: ["condition", slot] for slot, name in enumerate(("positive", "negative", "latent_image"))}
     return {name: prompt()[name] for name in ("model", "vae", "text")} | {
         "sync": node("FourRealLoadSync", file=SERVED),
