@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # process numbers are this machine's alone
@@ -107,6 +108,15 @@ def write_tensors(
         file.write(len(text).to_bytes(8, "little") + text)
         for _, tensor in ordered:
             file.write(tensor_bytes(tensor))
+
+
+def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors by name, header) of any file in the safetensors format.
+
+    Raises OSError where it cannot be read, SafetensorError where it is cut short or something else.
+    """
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:

@@ -64,9 +64,7 @@ class TrainingPlan:
             raise ValueError(f"unknown training stage {self.stage!r}: expected one of {', '.join(STAGES)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}")
-        for name, value in (("steps", self.steps), ("batch", self.batch), ("crop", min(self.crop))):
-            if value < 1:
-                raise ValueError(f"expected {name} to be at least 1, got {value}")
+        schedule.check_plan(self.learning_rate, steps=self.steps, batch=self.batch, crop=min(self.crop))
 
     def rate(self, step: int) -> float:
         """Share of the full learning rate at this step."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..files.atomic import write_tensors
+from ..files.atomic import read_tensors, write_tensors
 
 PART_BYTES = 15_900_000  # of tensors in one file: with its header it stays below 16 MB
 
@@ -73,8 +73,7 @@ def read_set(paths: list[Path]) -> tuple[dict[str, Tensor], dict[str, str]]:
     tensors: dict[str, Tensor] = {}
     try:
         for path in paths:
-            with safe_open(path, framework="pt") as file:
-                tensors |= {key: file.get_tensor(key) for key in file.keys()}
+            tensors |= read_tensors(path)[0]
         return tensors, read_header(paths[0])
     except (OSError, SafetensorError) as error:
         raise ValueError(

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Generator, Tensor, nn
 
-from ..files.atomic import write_tensors
+from ..files.atomic import read_tensors, write_tensors
 from ..model.sync_file import SyncLayers
 from . import schedule
 from .optimizers import build_optimizers, optimizer_step
@@ -45,15 +45,8 @@ class SyncTraining:
     save_every: int = 50
 
     def __post_init__(self) -> None:
-        for name, value in (
-            ("steps", self.steps),
-            ("grids_per_step", self.grids_per_step),
-            ("save_every", self.save_every),
-        ):
-            if value < 1:
-                raise ValueError(f"expected {name} to be at least 1, got {value}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"expected a learning rate above 0, got {self.learning_rate}")
+        counts = ("steps", "grids_per_step", "save_every")
+        schedule.check_plan(self.learning_rate, **{name: getattr(self, name) for name in counts})
 
     def rate(self, step: int) -> float:
         """Share of the full learning rate at this step."""
@@ -191,9 +184,7 @@ def save(state: SyncState, plan: SyncTraining, file: Path) -> None:
 
 def _restore(state: SyncState, file: Path) -> None:
     try:
-        with safe_open(file, framework="pt") as opened:
-            header = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+        tensors, header = read_tensors(file)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{file} is damaged ({error}): delete it to begin again, or choose another name") from error
     with usable(file.name):

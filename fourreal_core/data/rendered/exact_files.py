@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ...files.atomic import write_tensors
+from ...files.atomic import read_tensors, write_tensors
 from .exact import ExactGeometry, ExactScene, render_exact
 from .render import Renderer
 from .scenes import random_scene
@@ -40,9 +40,7 @@ def save_exact(scene: ExactScene, path: Path) -> None:
 def load_exact(path: Path) -> ExactScene:
     """Reads what `save_exact` wrote. Raises ValueError when the file is missing, cut or something else."""
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors, header = read_tensors(path)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{path} cannot be read ({error}): delete it and render it again.") from error
     pictures = GRID if GRID[0] in tensors else VIDEOS

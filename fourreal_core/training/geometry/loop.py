@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Generator, Tensor, nn
 
-from ...files.atomic import write_tensors
+from ...files.atomic import read_tensors, write_tensors
 from ...model.precision import fast_dtype
 from ..optimizers import build_optimizers, optimizer_step
-from ..schedule import rate
+from ..schedule import check_plan, rate
 from ..state import optimizer_tensors, part, restore_optimizers, update_ema
 
 FORMAT = "fourreal-geometry-training-1"
@@ -50,11 +49,8 @@ class GeometryPlan:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "first", "pool", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} to be at least 1, got {getattr(self, name)}.")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"expected a learning rate above 0, got {self.learning_rate}.")
+        counts = ("steps", "batch", "first", "pool", "save_every")
+        check_plan(self.learning_rate, **{name: getattr(self, name) for name in counts})
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"unknown precision {self.precision!r}: expected auto, float32 or bfloat16.")
 
@@ -213,9 +209,7 @@ def _restore(state: GeometryState, file: Path) -> None:
 def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """(tensors, header) of a saved state. Raises ValueError when it is damaged or something else."""
     try:
-        with safe_open(file, framework="pt") as opened:
-            header = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+        tensors, header = read_tensors(file)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{file} cannot be read ({error}): delete it to begin again.") from error
     if header.get("format") != FORMAT:
