@@ -123,9 +123,8 @@ def test_a_full_disk_is_one_clear_error_and_the_old_file_stays(saved, tmp_path, 
 
 
 HOLDER = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-from fourreal_core.files.lock import held_alone
+import runpy, sys, time
+held_alone = runpy.run_path(sys.argv[1])["held_alone"]  # alone, which saves importing PyTorch
 with held_alone(sys.argv[2], "taken"):
     print("held", flush=True)
     time.sleep(60)
@@ -133,7 +132,7 @@ with held_alone(sys.argv[2], "taken"):
 
 
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
-    command = [sys.executable, "-c", HOLDER, str(PACK), str(tmp_path / ".lock")]
+    command = [sys.executable, "-c", HOLDER, str(PACK / "fourreal_core" / "files" / "lock.py"), str(tmp_path / ".lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with (

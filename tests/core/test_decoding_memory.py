@@ -3,50 +3,34 @@
 The inputs repeat the packets of a few frames, so that large files are made in no time.
 """
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from memory_limit import read_within
+from processes import PROCESSES
 
 from scripts.inputs import MIB, encode
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of a process are measured on Linux")
-PACK = Path(__file__).resolve().parents[2]
-CHILD = """
-import resource, sys
-sys.path.insert(0, sys.argv[1])
-import torch
-from fourreal_core.files.recording import Measured, Recording
-torch.nn.functional.interpolate(torch.zeros(1, 1, 9, 9), size=(4, 4), mode="bicubic", antialias=True)
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[3]) * 2**20,) * 2)
-peak = lambda: int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])
-base = peak()
-clip = Measured(Recording.at(sys.argv[2]))
-told = []
-frames, _ = clip.read(clip.pick(int(sys.argv[4])), (int(sys.argv[5]), int(sys.argv[6])), report=lambda *step: told.append(step))
-assert len(frames) == int(sys.argv[4]) and told[-1][0] == told[-1][1] and len(told) > 2
-print((peak() - base) // 1024, clip.length)
-"""
 
 
 def peak(path, most, cells, height, width):
     """(MiB above the baseline, frames in the file)"""
-    command = [sys.executable, "-c", CHILD, str(PACK), str(path), str(most), str(cells), str(height), str(width)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return tuple(int(word) for word in done.stdout.split())
+    answer, told = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=read_within, args=(most, path, cells, (height, width), told))
+    process.start()
+    told.close()
+    process.join()
+    assert process.exitcode == 0, "see the process's error above"
+    return answer.recv()
 
 
-@pytest.mark.slow
 def test_a_small_file_of_huge_frames(tmp_path):
     encode(tmp_path / "a.mp4", "libx264", "yuv420p", (4096, 4096), 2, 30, repeat=60, preset="ultrafast")
     mebibytes, frames = peak(tmp_path / "a.mp4", 1500, 3, 24, 32)
     assert frames == 120 and mebibytes < 600
 
 
-@pytest.mark.slow
 def test_a_long_clip_of_4k_at_60_frames_per_second(tmp_path):
     encode(tmp_path / "a.mp4", "libx264", "yuv420p", (2160, 3840), 4, 60, repeat=60, preset="ultrafast")
     mebibytes, frames = peak(tmp_path / "a.mp4", 1500, 8, 288, 512)

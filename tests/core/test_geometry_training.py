@@ -1,12 +1,12 @@
 """Training of the geometry networks: losses with known answers, learning from one scene, going on after a stop, the whole way to one file."""
 
-import subprocess
-import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from processes import command
 
 from fourreal_core.data.rendered.exact_files import save_exact
 from fourreal_core.geometry.motion import MotionState
@@ -19,7 +19,6 @@ from fourreal_core.training.geometry.loop import GeometryPlan, Pool, Task, resum
 from fourreal_core.training.geometry.motion import MotionTask, _changed, motion_loss
 from fourreal_core.training.geometry.movers import MoverTask, faulty_label
 
-SCRIPT = str(Path(__file__).resolve().parents[2] / "scripts" / "train_geometry.py")
 NAMES = ("depth", "motion", "movers", "fusion")
 
 
@@ -219,15 +218,11 @@ def test_states_that_do_not_fit_are_refused(scenes, tmp_path):
             replace(plan, **change)
 
 
-@pytest.mark.slow
 def test_the_command_trains_and_tells_its_errors(scenes, tmp_path):
-    def command(*words):
-        return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True, timeout=300)
-
-    told = command("--help")
-    assert told.returncode == 0 and all(f"  {name} " in told.stdout for name in ("render", *NAMES, "export"))
-    told = command("depth", "--scenes", scenes, "--run", tmp_path, "--steps", 1, "--batch", 1, "--held-out", scenes)
-    assert told.returncode == 0, told.stderr
-    assert "depth step 1/1  loss" in told.stdout and "movers, mean px:" in told.stdout
-    told = command("fusion", "--scenes", scenes, "--run", tmp_path)
-    assert told.returncode == 1 and "train_geometry.py: expected a trained motion network" in told.stderr
+    train_geometry = partial(command, "train_geometry.py")
+    assert {"render", *NAMES, "export"} <= set(train_geometry("--help").split())
+    words = ("--scenes", scenes, "--run", tmp_path, "--steps", 1, "--batch", 1)
+    told = train_geometry("depth", *words, "--held-out", scenes)
+    assert "depth step 1/1  loss" in told and "movers, mean px:" in told
+    with pytest.raises(SystemExit, match=r"train_geometry\.py: expected a trained motion network"):
+        train_geometry("fusion", "--scenes", scenes, "--run", tmp_path)

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 import torch
+from processes import branch, killed_while_writing
 from safetensors.torch import save_file
 
 from fourreal_core.grid import Cameras, FrameGrid
@@ -272,24 +273,10 @@ def test_a_description_that_could_not_be_saved_again_is_refused_at_the_door(tmp_
         load_grid(tmp_path / "a")
 
 
-KILLED = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from fourreal_core.files.atomic import whole_file
-with whole_file(Path(sys.argv[2])) as part:
-    part.write_bytes(b"half")
-    os.kill(os.getpid(), 9)
-"""
-
-
 def test_what_a_killed_process_left_is_removed_at_the_next_write(tmp_path):
-    import subprocess
-    import sys
-    from pathlib import Path
-
-    pack = Path(__file__).resolve().parents[2]
-    subprocess.run([sys.executable, "-c", KILLED, str(pack), str(tmp_path / "a")], check=False)
+    writer = branch(killed_while_writing, tmp_path / "a")
+    writer.join()
+    assert writer.exitcode
     [left] = tmp_path.iterdir()
     assert left.name.startswith(".a.") and left.name.endswith(".part")
     alive = left.with_name(left.name.replace(left.name.split("-")[1], "1"))  # another process, which still writes

@@ -2,35 +2,30 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from pathlib import Path
+import time
+from functools import partial
 
 import pytest
 import torch
 from PIL import Image
+from processes import SCRIPTS, command, script, started
 
 from fourreal_core.data.shards import write_shard
+from fourreal_core.evaluation.measure import matrix_peak
 from fourreal_core.files.video import write_video
 from fourreal_core.grid import Cameras, FrameGrid
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.model.weights import load_model
 from fourreal_core.sampling.sample import sample_grid
-from fourreal_core.training import run
+from fourreal_core.training import run, speed
 from fourreal_core.training.parts import find_set, read_set
 
-SCRIPT = str(Path(__file__).resolve().parents[2] / "scripts" / "train.py")
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 SMALL = ("--config", "tiny", "--crop", "16x16", "--seed", "4")
-
-
-def train(*words, launcher=(sys.executable,)):
-    done = subprocess.run(
-        [*launcher, SCRIPT, *map(str, words)], capture_output=True, text=True, timeout=120, env=ONE_THREAD
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+train = partial(command, "train.py")
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +39,14 @@ def examples(tmp_path_factory):
     cameras = Cameras(torch.eye(4).expand(8, 4, 4).contiguous(), torch.eye(3).expand(8, 3, 3).contiguous())
     grid = FrameGrid(frames.contiguous(), torch.ones(8, 8, dtype=torch.bool), cameras=cameras)
     write_shard(folder / "shards" / "shard_00000000.safetensors", [grid])
-    said = train(
-        "prepare",
-        "--videos",
-        folder / "ramp.mkv",
-        "--count",
-        1,
-        "--size",
-        "16x24",
-        "--shards",
-        folder / "shards",
-        "--output",
-        folder / "out",
-    )
+    sources = ("--videos", folder / "ramp.mkv", "--count", 1, "--shards", folder / "shards")
+    said = train("prepare", *sources, "--size", "16x24", "--output", folder / "out")
     assert "ramp.examples.safetensors: 1 grids" in said and "shard_00000000.examples.safetensors: 1 grids" in said
     return folder / "out"
 
 
-@pytest.mark.slow
-def test_from_a_video_and_a_shard_to_a_filled_grid(examples, tmp_path):
+def test_from_a_video_and_a_shard_to_a_filled_grid(examples, tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "matrix_peak", partial(matrix_peak, size=256))  # instead of 2048
     folder, made = tmp_path / "run", tmp_path / "model.safetensors"
     said = train(
         "run", "--examples", examples, "--output", folder, *SMALL, "--steps", 10, "--batch", 2, "--checkpointing"
@@ -80,13 +64,38 @@ def test_from_a_video_and_a_shard_to_a_filled_grid(examples, tmp_path):
     assert torch.equal(filled.frames[grid.known], grid.frames[grid.known])
 
 
-@pytest.mark.slow
-def test_two_processes_train_what_one_trains(examples, tmp_path):
+def two_forks(words, folder):
+    """What torchrun does, but for starting Python anew: two processes that know each other by four variables."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    logs = [folder / "0.log", folder / "1.log"]
+    processes = [
+        started(script, "train.py", words, output=log, RANK=str(rank), LOCAL_RANK=str(rank), **meeting)
+        for rank, log in enumerate(logs)
+    ]
+    for process in processes:
+        process.join(120)
+    said = "".join(log.read_text() for log in logs)
+    assert [process.exitcode for process in processes] == [0, 0], said
+    return said
+
+
+def torchrun(words, folder):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    call = [*launcher, str(SCRIPTS / "train.py"), *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(call, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("launch", [two_forks, pytest.param(torchrun, marks=pytest.mark.slow)])
+def test_two_processes_train_what_one_trains(examples, tmp_path, launch):
     """Uneven shares (3 sequences for 2 processes) and unequal numbers of known cells: only the order of sums differs."""
     alone, together = tmp_path / "alone", tmp_path / "together"
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     words = ("--batch", 3, "--steps", 3, "--device", "cpu", "--precision", "float32", "--picture-every", 0)
-    said = train("run", "--examples", examples, "--output", together, *SMALL, *words, launcher=torchrun)
+    said = launch(("run", "--examples", examples, "--output", together, *SMALL, *words), tmp_path)
     assert said.count("base step 3/3") == 1
     plan = run.resume_plan(together, "base", {})
     assert plan.batch == 3 and plan.precision == "float32"
@@ -100,32 +109,17 @@ def test_two_processes_train_what_one_trains(examples, tmp_path):
     assert (flat(two, names) - flat(one, names)).norm() < 0.01 * moved.norm()
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to a whole console, this test included")
 def test_ctrl_c_finishes_the_step_and_saves(examples, tmp_path):
-    words = [
-        sys.executable,
-        SCRIPT,
-        "run",
-        "--examples",
-        examples,
-        "--output",
-        tmp_path,
-        *SMALL,
-        "--batch",
-        1,
-        "--steps",
-        100000,
-    ]
-    with subprocess.Popen(
-        [*map(str, words), "--picture-every", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ONE_THREAD,
-    ) as process:
-        process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, complaint = process.communicate(timeout=60)
-    assert process.returncode == 1 and complaint.strip().endswith("stopped; run the same command to go on")
-    tensors, header = read_set(find_set(tmp_path, "base"))
+    words = ("run", "--examples", examples, "--output", tmp_path / "run", *SMALL, "--batch", 1, "--steps", 100000)
+    log = tmp_path / "log"
+    process = started(script, "train.py", (*words, "--picture-every", 0), output=log)
+    began = time.monotonic()
+    while not (log.exists() and "base step 1/" in log.read_text()):
+        assert process.is_alive() and time.monotonic() - began < 60, log.read_text()
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 1 and log.read_text().strip().endswith("stopped; run the same command to go on")
+    tensors, header = read_set(find_set(tmp_path / "run", "base"))
     assert len(tensors["losses"]) == int(header["step"]) >= 1

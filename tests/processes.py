@@ -1,0 +1,75 @@
+"""Programs and processes for tests, without starting Python and PyTorch anew for each.
+
+Where the system can fork safely (Linux), processes start from one that has imported PyTorch and has done nothing else;
+elsewhere each starts anew.
+"""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from unittest import mock
+
+from fourreal_core.files.atomic import whole_file
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+FORKS = sys.platform == "linux"
+PROCESSES = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+if FORKS:
+    PROCESSES.set_forkserver_preload(["fourreal_core.training.run", "torch._dynamo"])  # what an optimizer imports
+
+
+def command(script: str, *words: object) -> str:
+    """What `python scripts/<script> <words>` prints, run in this process. Raises SystemExit where that ends with an error."""
+    path, handlers = SCRIPTS / script, {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    printed = io.StringIO()
+    try:
+        with mock.patch.object(sys, "argv", [str(path), *map(str, words)]), contextlib.redirect_stdout(printed):
+            runpy.run_path(str(path), run_name="__main__")
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return printed.getvalue()
+
+
+def started(target: Callable, *arguments: object, output: Path, **variables: str) -> BaseProcess:
+    """A process that calls `target`; what it prints goes to the file `output`."""
+    process = PROCESSES.Process(target=_in_process, args=(target, arguments, output, variables), daemon=True)
+    process.start()
+    return process
+
+
+def branch(target: Callable, *arguments: object) -> BaseProcess:
+    """A process that calls `target`, which may use no PyTorch; where the system can fork safely, a copy of this one."""
+    process = multiprocessing.get_context("fork" if FORKS else "spawn").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def killed_while_writing(file: Path) -> None:
+    with whole_file(file) as part:
+        part.write_bytes(b"half")
+        os.kill(os.getpid(), 9)
+
+
+def _in_process(target: Callable, arguments: tuple, output: Path, variables: dict[str, str]) -> None:
+    os.environ.update(variables)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number in (1, 2):
+        os.dup2(file, number)
+    target(*arguments)
+
+
+def script(name: str, words: tuple) -> None:
+    """`python scripts/<name> <words>`, for `started`."""
+    sys.argv = [str(SCRIPTS / name), *map(str, words)]
+    runpy.run_path(sys.argv[0], run_name="__main__")
