@@ -1,6 +1,7 @@
 """Cameras estimated from freeze-time frames: right on scenes whose cameras are known, and a plain reason where none can be had."""
 
 import sys
+from functools import cache
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from fourreal_core.data.invented.scenes import procedural_frame_grids
 from fourreal_core.geometry.bundle import Scene, refine
 from fourreal_core.geometry.cameras import (
+    CameraEstimate,
     CamerasNotFound,
     PycolmapMissing,
     estimate_cameras,
@@ -47,12 +49,16 @@ def on_the_wall(wallpaper: np.ndarray, degrees: float, way: float, focal: float 
     return cv2.warpPerspective(wallpaper, lens @ (turn + shift) @ np.linalg.inv(wall), (W, H))
 
 
-@pytest.mark.slow
+@cache
+def found_again(seed: int) -> CameraEstimate:
+    return estimate_cameras(invented(seed)[0])
+
+
 @pytest.mark.parametrize("seed", [0, 4, 8])
 def test_an_arc_is_found_again(seed):
     needs_pycolmap()
-    frames, true, lenses = invented(seed)
-    found = estimate_cameras(frames)
+    _, true, lenses = invented(seed)
+    found = found_again(seed)
     _, degrees, distance = aligned(found.cameras.world_to_camera.double().numpy(), true)
     assert degrees < 1.5 and distance < 0.02
     assert found.placed == found.looked_at == tuple(range(8)) and not found.guessed and found.error < 1
@@ -76,11 +82,10 @@ def _check_gauge_and_points(found):
     assert errors.mean().item() == pytest.approx(found.error, rel=0.2)
 
 
-@pytest.mark.slow
 def test_the_same_frames_and_seed_give_the_same_cameras_and_the_cells_size_scales_them():
     needs_pycolmap()
     frames, _, _ = invented(0)
-    once, again = estimate_cameras(frames), estimate_cameras((frames * 255).round().to(torch.uint8), size=(H // 2, 40))
+    once, again = found_again(0), estimate_cameras((frames * 255).round().to(torch.uint8), size=(H // 2, 40))
     assert torch.equal(once.cameras.world_to_camera, again.cameras.world_to_camera) and torch.equal(
         once.points, again.points
     )
@@ -91,14 +96,13 @@ def test_the_same_frames_and_seed_give_the_same_cameras_and_the_cells_size_scale
     ]
 
 
-@pytest.mark.slow
 def test_views_are_some_of_the_frames():
     needs_pycolmap()
-    frames, true, _ = invented(3, views=9)
-    found = estimate_cameras(frames, views=[0, 4, 8])
-    assert len(found.cameras.world_to_camera) == 3 and len(found.frame_cameras.world_to_camera) == 9
+    frames, true, _ = invented(4)
+    found = estimate_cameras(frames, views=[0, 4, 7])
+    assert len(found.cameras.world_to_camera) == 3 and len(found.frame_cameras.world_to_camera) == 8
     assert torch.allclose(found.frame_cameras.world_to_camera[4], found.cameras.world_to_camera[1])
-    _, degrees, distance = aligned(found.cameras.world_to_camera.double().numpy(), true[[0, 4, 8]])
+    _, degrees, distance = aligned(found.cameras.world_to_camera.double().numpy(), true[[0, 4, 7]])
     assert degrees < 2 and distance < 0.03
     assert set(found.view.tolist()) == {0, 1, 2} and len(found.point.unique()) == len(found.points)
 
@@ -106,16 +110,15 @@ def test_views_are_some_of_the_frames():
 def test_a_turning_camera_is_refused(wallpaper):
     needs_pycolmap()
     with pytest.raises(CamerasNotFound, match="turns or zooms without moving"):
-        estimate_cameras(np.stack([on_the_wall(wallpaper, 4.0 * view - 12, 0.0) for view in range(6)]))
+        estimate_cameras(np.stack([on_the_wall(wallpaper, 6.0 * view - 9, 0.0) for view in range(4)]))
 
 
-@pytest.mark.slow
 def test_a_turning_camera_in_frames_that_contradict_one_another_is_refused(wallpaper):
     """Smooth random shifts, as in generated video, look like depth."""
     needs_pycolmap()
     rng, (y, x) = np.random.default_rng(0), np.mgrid[:H, :W].astype(np.float32)
     frames = []
-    for view in range(8):
+    for view in range(6):
         shift = cv2.resize(rng.normal(0, 0.3, (5, 7, 2)).astype(np.float32), (W, H), interpolation=cv2.INTER_CUBIC)
         frame = on_the_wall(wallpaper, 4.0 * view - 12, 0.0)
         frames.append(
@@ -125,7 +128,6 @@ def test_a_turning_camera_in_frames_that_contradict_one_another_is_refused(wallp
         estimate_cameras(np.stack(frames))
 
 
-@pytest.mark.slow
 def test_cameras_in_front_of_a_wall_are_found_with_a_warning(wallpaper):
     """One plane gives the focal length too, once enough views see it from different sides (Triggs, ECCV 1998)."""
     needs_pycolmap()
@@ -147,7 +149,7 @@ def test_a_standing_camera_is_refused(wallpaper):
 
 
 @pytest.mark.parametrize(
-    "frames", [torch.full((4, H, W, 3), 0.5), torch.rand(4, H, W, 3, generator=torch.manual_seed(0))]
+    "frames", [torch.full((4, H, W, 3), 0.5), torch.rand(3, H, W, 3, generator=torch.manual_seed(0))]
 )
 def test_frames_without_anything_in_common_are_refused(frames):
     needs_pycolmap()
@@ -193,7 +195,6 @@ def test_progress_grows_and_raising_from_it_cancels(wallpaper):
     assert [done for done, _ in seen] == [1, 2, 3] and len({total for _, total in seen}) == 1
 
 
-@pytest.mark.slow
 def test_raising_while_pycolmap_maps_cancels_too():
     needs_pycolmap()
     frames, _, _ = invented(0)

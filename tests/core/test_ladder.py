@@ -62,7 +62,6 @@ def test_exact_motion_moves_every_moving_point(scene):
     assert torch.allclose(moved_by(motions[2], points, nodes) - points, torch.tensor([0.6, 0, 0]), atol=1e-4)
 
 
-@pytest.mark.slow
 def test_exact_stages_make_no_error_and_all_together_beat_none(networks, scene):
     predictions = transport(hide(scene.grid()))
 
@@ -88,9 +87,8 @@ def test_frames_larger_than_the_networks_work_at_are_refused(networks, sliding_s
         climb(networks, large, set(), None, with_fusion=False)
 
 
-@pytest.mark.slow
-def test_results_are_kept_and_the_table_has_a_row_for_each_rung(networks, scene, tmp_path, caplog):
-    told = []
+def test_results_are_kept_and_the_table_has_a_row_for_each_rung(networks, sliding_square, tmp_path, caplog):
+    scene, told = sliding_square(3, views=2, times=2, height=24, width=40), []
 
     def measured(**options):
         scenes = [("square", scene)]
