@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .files.recording import Measured, view_recordings
+from .files.sound import Sound
 from .files.video import (
     MAX_FPS,
     MAX_SIDE,
@@ -73,7 +74,8 @@ class FrameGrid:
     """V x T frames on the CPU, which of them are known, and where they come from.
 
     frames float32 [V, T, H, W, 3] in 0..1 (up to 1e-3 beyond is clamped); known bool [V, T]; fps in frames per second along time.
-    provenance: JSON values (model hash, sync, trained, seed, steps, inputs ...), copied.
+    provenance: JSON values (model hash, sync, trained, seed, steps, inputs ...), copied. sound: what is heard while time runs from the
+    first time on at `fps`.
     The constructor keeps the tensors it is given: hand them over, or use the from_* constructors, which copy. "Frozen" protects the
     fields and not the pixels: never write into `frames`, grids are shared. Raises ValueError on anything else.
     """
@@ -83,6 +85,7 @@ class FrameGrid:
     fps: float = 24.0
     cameras: Cameras | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    sound: Sound | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "frames", _checked_grid_frames(self.frames))
@@ -202,7 +205,7 @@ class FrameGrid:
         """The grid with view and time exchanged: `swapped().frames[t, v] = frames[v, t]`. Goes in version 0.3."""
         warnings.warn(f"FrameGrid.swapped {GOES}: transpose frames and known", DeprecationWarning, stacklevel=2)
         return self.replace(
-            frames=self.frames.transpose(0, 1).contiguous(), known=self.known.T.contiguous(), cameras=None
+            frames=self.frames.transpose(0, 1).contiguous(), known=self.known.T.contiguous(), cameras=None, sound=None
         )
 
     def resized(self, height: int, width: int, fit: str = "crop") -> FrameGrid:

@@ -1,30 +1,34 @@
 """Grids on disk: one safetensors file, lossless, self-describing, safe to open from a stranger. Name it `something.grid.safetensors`.
 
 Layout: tensors `frames` (uint8 where that is exact, else float32) [V, T, H, W, 3], `known` uint8 [V, T] and, with cameras, float32
-`world_to_camera` [V, 4, 4] and `intrinsics` [V, 3, 3]; header metadata `format`, `version`, `grid`: JSON with fps and
-provenance, and `sha256`: of the tensors and of that JSON. Equal grids give equal files.
+`world_to_camera` [V, 4, 4] and `intrinsics` [V, 3, 3], with sound, float32 `sound` [channels, samples]; header metadata `format`, `version`,
+`grid`: JSON with fps, provenance and, with sound, `sound_rate`, and `sha256`: of the tensors and of that JSON. Equal grids give equal files.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .files.atomic import checksum, write_tensors
+from .files.sound import MOST_CHANNELS, MOST_SECONDS, RATES, Sound
 from .files.video import MAX_SIDE
 from .grid import MAX_LENGTH, Cameras, FrameGrid
 
 FORMAT = "fourreal.grid"
 VERSION = "1"
+MOST_SAMPLES = int(MOST_SECONDS * RATES[1])
 MAX_METADATA = 2**20  # characters of JSON
 MAX_HEADER = 2 * MAX_METADATA + 65536  # bytes; JSON inside JSON escapes its quotes
 REQUIRED = {"frames": ("U8", "F32"), "known": ("U8",)}
-OPTIONAL = {"world_to_camera": ("F32",), "intrinsics": ("F32",)}
+CAMERAS = {"world_to_camera": ("F32",), "intrinsics": ("F32",)}
+SOUND = {"sound": ("F32",)}
+OPTIONAL = CAMERAS | SOUND
 
 
 class GridFileError(ValueError):
@@ -37,7 +41,7 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
     Raises GridFileError when the folder is missing, the disk refuses, or the provenance exceeds 1 MB as JSON.
     """
     file = Path(file)
-    described = _description(grid.fps, grid.provenance)
+    described = _description(grid)
     if not file.parent.is_dir():
         raise GridFileError(f"expected the folder {file.parent} to exist: create it before saving {file.name}.")
     if file.is_dir():
@@ -45,6 +49,8 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
     tensors = {"frames": _smallest_exact(grid.frames), "known": grid.known.to(torch.uint8)}
     if grid.cameras is not None:
         tensors |= {"world_to_camera": grid.cameras.world_to_camera, "intrinsics": grid.cameras.intrinsics}
+    if grid.sound is not None:
+        tensors["sound"] = grid.sound.samples
     try:
         header = {"format": FORMAT, "version": VERSION, "grid": described, "sha256": checksum(tensors, described)}
         write_tensors(file, tensors, header)
@@ -52,8 +58,11 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
         raise GridFileError(f"expected to write the grid to {file}, writing failed: {error}.") from error
 
 
-def _description(fps: float, provenance: Mapping) -> str:
-    described = json.dumps({"fps": fps, "provenance": provenance}, allow_nan=False, sort_keys=True)
+def _description(grid: FrameGrid) -> str:
+    said: dict[str, Any] = {"fps": grid.fps, "provenance": grid.provenance}
+    if grid.sound is not None:
+        said["sound_rate"] = grid.sound.rate
+    described = json.dumps(said, allow_nan=False, sort_keys=True)
     if len(described) > MAX_METADATA:
         raise GridFileError(
             f"expected provenance of at most {MAX_METADATA} characters as JSON, got {len(described)}: store less of it."
@@ -74,7 +83,7 @@ def load_grid(file: str | Path) -> FrameGrid:
         _check_header_length(file)
         with safe_open(file, framework="pt", device="cpu") as opened:
             header = opened.metadata() or {}
-            fps, provenance = _read_description(header, file.name)
+            said = _read_description(header, file.name)
             _check_tensors(opened, file.name)
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
     except (OSError, SafetensorError) as error:
@@ -86,8 +95,8 @@ def load_grid(file: str | Path) -> FrameGrid:
             f"expected {file.name} as it was saved, its checksum says that it was damaged since: copy it again."
         )
     try:
-        grid = _grid(tensors, fps, provenance)
-        _description(grid.fps, grid.provenance)  # what is loaded can be saved
+        grid = _grid(tensors, said)
+        _description(grid)  # what is loaded can be saved
         return grid
     except ValueError as error:
         raise GridFileError(f"{file.name} holds no valid grid: {error}") from error
@@ -113,7 +122,8 @@ def _check_header_length(file: Path) -> None:
         )
 
 
-def _read_description(metadata: dict[str, str], name: str) -> tuple[float, dict]:
+def _read_description(metadata: dict[str, str], name: str) -> dict:
+    """fps, provenance and perhaps sound_rate."""
     if metadata.get("format") != FORMAT:
         raise GridFileError(
             f"expected a grid file, {name} is a safetensors file of another kind (format {metadata.get('format', 'not given')!r:.60})."
@@ -138,7 +148,7 @@ def _read_description(metadata: dict[str, str], name: str) -> tuple[float, dict]
         raise GridFileError(
             f"expected a number as fps and an object as provenance in {name}, got {type(fps).__name__} and {type(provenance).__name__}."
         )
-    return fps, provenance
+    return description
 
 
 def _refuse_constant(constant: str):
@@ -149,9 +159,9 @@ def _check_tensors(opened, name: str) -> None:
     """Names, dtypes and shapes, from the header alone."""
     names = set(opened.keys())
     allowed = REQUIRED | OPTIONAL
-    if not set(REQUIRED) <= names <= set(allowed) or len(names & set(OPTIONAL)) == 1:
+    if not set(REQUIRED) <= names <= set(allowed) or len(names & set(CAMERAS)) == 1:
         raise GridFileError(
-            f"expected the tensors frames, known and, with cameras, world_to_camera and intrinsics in {name}, got "
+            f"expected the tensors frames, known and, with cameras, world_to_camera and intrinsics, with sound, sound in {name}, got "
             f"{', '.join(sorted(names))[:200] or 'none'}."
         )
     parts = {part: opened.get_slice(part) for part in names}
@@ -169,6 +179,8 @@ def _check_tensors(opened, name: str) -> None:
         "world_to_camera": [shape[0], 4, 4],
         "intrinsics": [shape[0], 3, 3],
     }
+    if "sound" in parts:
+        expected["sound"] = _sound_shape(parts["sound"].get_shape(), name)
     for part, header in parts.items():
         if header.get_dtype() not in allowed[part] or header.get_shape() != expected[part]:
             raise GridFileError(
@@ -177,11 +189,20 @@ def _check_tensors(opened, name: str) -> None:
             )
 
 
-def _grid(tensors: dict[str, Tensor], fps: float, provenance: dict) -> FrameGrid:
+def _sound_shape(shape: list[int], name: str) -> list[int]:
+    if len(shape) != 2 or not 1 <= shape[0] <= MOST_CHANNELS or not 1 <= shape[1] <= MOST_SAMPLES:
+        raise GridFileError(
+            f"expected sound of shape [channels, samples] with at most {MOST_CHANNELS} and {MOST_SAMPLES} in {name}, got {str(shape)[:100]}."
+        )
+    return shape
+
+
+def _grid(tensors: dict[str, Tensor], said: dict) -> FrameGrid:
     if tensors["known"].max() > 1:
         raise ValueError(f"expected 0 or 1 for every known cell, got {tensors['known'].max().item()}.")
     frames = tensors["frames"]
     # Copied, so that the grid does not stay mapped to the file.
     frames = frames.float() / 255 if frames.dtype == torch.uint8 else frames.clone()
     cameras = Cameras(tensors["world_to_camera"], tensors["intrinsics"]) if "intrinsics" in tensors else None
-    return FrameGrid(frames, tensors["known"].bool(), fps=fps, cameras=cameras, provenance=provenance)
+    sound = Sound(tensors["sound"].clone(), said.get("sound_rate", 0)) if "sound" in tensors else None
+    return FrameGrid(frames, tensors["known"].bool(), said["fps"], cameras, said["provenance"], sound)

@@ -14,6 +14,7 @@ import torch
 from comfy_api.v0_0_2 import Input, InputImpl
 
 from ..fourreal_core.files.recording import Measured, Recording, pick_range
+from ..fourreal_core.files.sound import MOST_CHANNELS, Sound
 from ..fourreal_core.files.stills import IMAGE_FOLDER_FPS
 from ..fourreal_core.files.video import crop_remark, fit_frames
 
@@ -33,6 +34,10 @@ class Clip:
     @property
     def size(self) -> tuple[int, int]:
         return self.source.size
+
+    def sound(self, seconds: float) -> Sound | None:
+        """What is heard from its first frame on, for so long; None where it has none."""
+        return self.source.sound(seconds)
 
     def take(self, count: int, how: str, size: tuple[int, int], fit: str, report=None) -> Taken:
         """`count` frames (0: all) at (height, width), "even" over the whole clip or the "first" ones.
@@ -56,15 +61,20 @@ class Taken:
 class Images:
     """Frames in memory with the interface of Measured: one batch [N, H, W, C], or a list of them, of any sizes."""
 
-    def __init__(self, batches: list[torch.Tensor], name: str, fps: float = IMAGE_FOLDER_FPS):
+    def __init__(
+        self, batches: list[torch.Tensor], name: str, fps: float = IMAGE_FOLDER_FPS, heard: Sound | None = None
+    ):
         for batch in batches:
             if batch.ndim != 4 or batch.numel() == 0:
                 raise ValueError(
                     f"expected {name} to have frames and pixels, got an image batch of shape {list(batch.shape)}: check the node before"
                 )
-        self.batches, self.name, self.fps = batches, name, fps
+        self.batches, self.name, self.fps, self.heard = batches, name, fps, heard
         self.places = [(batch, index) for batch, images in enumerate(batches) for index in range(len(images))]
         self.length, self.size = len(self.places), (batches[0].shape[1], batches[0].shape[2])
+
+    def sound(self, seconds: float) -> Sound | None:
+        return self.heard and self.heard.cut(0, seconds)
 
     def pick(self, count: int, how: str) -> range:
         return pick_range(self.length, count, how, self.name)
@@ -99,7 +109,14 @@ def open_clip(value, name: str) -> Clip:
             f"expected {name} to be a readable video, decoding failed ({error}): is the file complete?"
         ) from error
     frames = components.images if components.alpha is None else torch.cat([components.images, components.alpha], dim=-1)
-    return Clip(Images([frames], name, float(components.frame_rate)))
+    return Clip(Images([frames], name, float(components.frame_rate), _heard(components.audio)))
+
+
+def _heard(audio) -> Sound | None:
+    """ComfyUI's AUDIO of a video as Sound; None where there is none, or none that a video can carry."""
+    if audio is None or not audio["waveform"].numel():
+        return None
+    return Sound(audio["waveform"][0][:MOST_CHANNELS], int(audio["sample_rate"]))
 
 
 def _recording(video: InputImpl.VideoFromFile, name: str) -> Recording:

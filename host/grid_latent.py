@@ -30,20 +30,36 @@ def predictions_of(grid: FrameGrid) -> Predictions:
     predictions = _latest.get(grid)
     if predictions is None:
         predictions = fill_grid(grid, on_stage=stage_progress()).predictions
-        _latest.clear()
-        _latest[grid] = predictions
+        remember_predictions(grid, predictions)
     return predictions
 
 
-def condition_grid(model, grid: FrameGrid, guess: FrameGrid | None = None, denoise: float = 1.0):
+def remember_predictions(grid: FrameGrid, predictions: Predictions) -> None:
+    """Spare `predictions_of` the work where a fill of this grid is at hand."""
+    _latest.clear()
+    _latest[grid] = predictions
+
+
+def condition_grid(
+    model,
+    grid: FrameGrid,
+    guess: FrameGrid | None = None,
+    denoise: float = 1.0,
+    predictions: Predictions | None = None,
+):
     """Grid -> (positive, negative, latent) for a grid model. Negative is the same without the known cells.
 
     denoise: how far the sampler will go from `guess`; below 1 the model is told to expect the guess as well.
+    predictions: of this grid, where they are at hand.
     """
     grid_model = expect_grid_model(model)
     guess = None if guess is None else expect_grid(guess, "guess")
     condition_VCTHW, start_VTHWC = prepare(
-        grid, grid_model.diffusion_model.config, guess, denoise, predict=predictions_of
+        grid,
+        grid_model.diffusion_model.config,
+        guess,
+        denoise,
+        predict=lambda asked: predictions or predictions_of(asked),
     )
     latent = {
         "samples": to_model(grid.filled(start_VTHWC).frames),

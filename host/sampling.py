@@ -1,4 +1,7 @@
-"""A grid filled by a grid model with the host's own sampling, as a whole or in tiles: conditioning, samples, decoding."""
+"""A grid filled by a grid model with the host's own sampling, as a whole or in tiles: conditioning, samples, decoding.
+
+Cells much larger than the bundled model knows are filled through a small copy, unless its full size is asked for.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -7,8 +10,12 @@ import comfy.utils
 
 from ..fourreal_core.flow import cell_noise
 from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint
+from ..fourreal_core.sampling.lifted import HOME, home_size, lifted
 from ..fourreal_core.sampling.tiles import Tile, fill_in_tiles
-from .grid_latent import condition_grid, decode_grid
+from ..fourreal_core.transport import Predictions
+from .grid_latent import condition_grid, decode_grid, predictions_of
+from .load import expect_grid_model
 
 SEEDS = 2**64
 
@@ -25,24 +32,52 @@ class HostSampling:
     denoise: float
 
 
-def filled_by_host(model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None, tile: int) -> FrameGrid:
+def filled_by_host(
+    model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None, tile: int, full_size: bool = False
+) -> FrameGrid:
     """The grid with its unknown cells sampled; known cells come back bit-exact.
 
-    tile: 0, or how many views and times at once at most; tile number n then has the seed `sampling.seed` + n. ValueError for tiles of
-    one, for a guess of another size and for models that are no grid models.
+    tile: 0, or how many views and times at once at most; tile number n then has the seed `sampling.seed` + n. full_size: never through
+    a small copy. ValueError for tiles of one, for a guess of another size and for models that are no grid models.
     """
+    through_copy = not full_size and at_home(model, grid) != (grid.height, grid.width)
+    fill_one = _through_small_copy if through_copy else _sampled
     if tile == 0:
-        return _sampled(model, grid, sampling, guess)
+        return fill_one(model, grid, sampling, guess)
 
     def fill(task: FrameGrid, place: Tile) -> FrameGrid:
         own_seed = replace(sampling, seed=(sampling.seed + place.number) % SEEDS)
-        return _sampled(model, task, own_seed, guess and place.of(guess))
+        return fill_one(model, task, own_seed, guess and place.of(guess))
 
     return fill_in_tiles(grid, fill, tile=(tile, tile))
 
 
-def _sampled(model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None) -> FrameGrid:
-    positive, negative, latent = condition_grid(model, grid, guess, sampling.denoise)
+def at_home(model, grid: FrameGrid) -> tuple[int, int]:
+    """(height, width) at which a grid model is best asked to work on this grid: the grid's own where nothing is known of the model."""
+    bundled = expect_grid_model(model).checkpoint_hash == checkpoint_hash(default_checkpoint())
+    return home_size(grid.height, grid.width) if bundled else (grid.height, grid.width)
+
+
+def size_remark(model, grid: FrameGrid, then: str) -> str:
+    """What the user should know when the grid's cells are larger than the model was trained on, and `then`; empty when they are not."""
+    height, width = at_home(model, grid)
+    if (height, width) == (grid.height, grid.width):
+        return ""
+    known, given = f"{HOME[1]}x{HOME[0]}", f"{grid.width}x{grid.height}"
+    return f"the bundled model was trained on cells of {known}, this grid has {given}: {then.format(size=f'{width}x{height}')}"
+
+
+def _through_small_copy(model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None) -> FrameGrid:
+    def fill_small(small: FrameGrid, predictions: Predictions, small_guess: FrameGrid | None) -> FrameGrid:
+        return _sampled(model, small, sampling, small_guess, predictions)
+
+    return lifted(grid, predictions_of(grid), guess, fill_small)
+
+
+def _sampled(
+    model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None, predictions: Predictions | None = None
+) -> FrameGrid:
+    positive, negative, latent = condition_grid(model, grid, guess, sampling.denoise, predictions)
     noise = cell_noise(sampling.seed, grid.views, grid.times, grid.height, grid.width)
     samples = comfy.sample.sample(
         model,

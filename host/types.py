@@ -12,6 +12,7 @@ import torch
 from comfy_api.v0_0_2 import InputImpl, Types, io
 from server import PromptServer
 
+from ..fourreal_core.files.sound import Sound
 from ..fourreal_core.files.video import frame_rate
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.paths import drawn
@@ -26,12 +27,14 @@ Sync = io.Custom("FOURREAL_SYNC")  # a ModelPatcher of trained `SyncLayers`, see
 GRID_TOOLTIP = "A view x time grid, for example from 4Real Build Conditioning Grid."
 
 
-def frames_to_video(frames_NHWC: torch.Tensor, fps: float) -> InputImpl.VideoFromComponents:
+def frames_to_video(frames_NHWC: torch.Tensor, fps: float, sound: Sound | None = None) -> InputImpl.VideoFromComponents:
     """A VIDEO of even size: video codecs refuse odd ones, so the last line of pixels is repeated where needed."""
     height, width = frames_NHWC.shape[1:3]
     frames_NHWC = torch.cat([frames_NHWC, frames_NHWC[:, -1:]], dim=1) if height % 2 else frames_NHWC
     frames_NHWC = torch.cat([frames_NHWC, frames_NHWC[:, :, -1:]], dim=2) if width % 2 else frames_NHWC
-    return InputImpl.VideoFromComponents(Types.VideoComponents(images=frames_NHWC, frame_rate=frame_rate(fps)))
+    audio = None if sound is None else {"waveform": sound.samples[None], "sample_rate": sound.rate}
+    parts = Types.VideoComponents(images=frames_NHWC, frame_rate=frame_rate(fps), audio=audio)
+    return InputImpl.VideoFromComponents(parts)
 
 
 def expect_grid(value, name: str = "grid") -> FrameGrid:

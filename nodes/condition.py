@@ -9,8 +9,11 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.sampling.latents import ENCODINGS
 from ..host.grid_latent import AS_CONDITIONED, LATENT_KEY, condition_grid, decode_grid, decode_latent_grid, encoding_of
-from ..host.types import GRID_TOOLTIP, Grid, expect_grid, with_provenance
+from ..host.sampling import size_remark
+from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 from .inputs import ENCODING_TOOLTIP, GUESS_TOOLTIP, TILED_TOOLTIP
+
+SMALLER_CELLS = "build a grid of {size}, or use 4Real Sampler, which works on such a copy by itself"
 
 
 class FourRealGridConditioning(io.ComfyNode):
@@ -33,11 +36,15 @@ class FourRealGridConditioning(io.ComfyNode):
                     "latent", tooltip="Pixels [V, 3, T, H, W] in -1..1, with a mask that holds known cells."
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, model, grid, guess=None) -> io.NodeOutput:
-        return io.NodeOutput(*condition_grid(model, expect_grid(grid), guess))
+        grid = expect_grid(grid)
+        if remark := size_remark(model, grid, SMALLER_CELLS):
+            tell(cls, remark)
+        return io.NodeOutput(*condition_grid(model, grid, guess))
 
 
 class FourRealGridDecode(io.ComfyNode):

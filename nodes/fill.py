@@ -8,6 +8,7 @@ from ..fourreal_core.geometry.fill import METHODS, fill_grid
 from ..fourreal_core.geometry.scene import SceneUnknown
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.fill_progress import FillProgress
+from ..host.grid_latent import remember_predictions
 from ..host.known_geometry import DepthGeometry, OpticalFlow, PointGeometry, known_geometry
 from ..host.preview import PREVIEW_SIDE
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
@@ -69,8 +70,10 @@ class FourRealTransportFill(io.ComfyNode):
         tell(cls, filled.report, logging.INFO)
         confidence_VTHW3 = filled.confidence[..., None].expand(-1, -1, -1, -1, 3)
         sheet_HW3 = contact_sheet(confidence_VTHW3, grid.known, max_side=PREVIEW_SIDE)
+        whole = with_provenance(filled.grid, {"fill": filled.method})
+        remember_predictions(whole, filled.predictions)
         return io.NodeOutput(
-            with_provenance(filled.grid, {"fill": filled.method}),
+            whole,
             confidence_VTHW3.flatten(0, 1).contiguous(),
             filled.report,
             ui=ui.PreviewImage(sheet_HW3[None], cls=cls),

@@ -8,6 +8,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.exchange.rig import tell_in_short
 from ..fourreal_core.files.recording import share
+from ..fourreal_core.files.sound import Sound
 from ..fourreal_core.files.video import cell_size
 from ..fourreal_core.grid import FrameGrid, check_bytes, first_frame_difference
 from ..fourreal_core.grid_file import load_grid, save_grid
@@ -23,6 +24,7 @@ FIXED_VIEW, FREEZE_TIME = "the fixed-view video", "the freeze-time video"
 MOST_VIEWS = 64
 MOST_FRAMES = 1024
 STAMP = 64  # pixels of width at which frames are compared
+SAME_SPEED = 0.01  # share by which two frame rates may differ
 MOST_LOOKED_AT = 256  # frames of a freeze-time video that may start elsewhere
 
 
@@ -100,10 +102,16 @@ def _build(fixed: Clip, freeze: Clip, views, times, width, height, fit, pick, fp
     along_time = fixed.take(times, pick, size, fit, share(report, 0, 2))
     along_views = freeze.take(views, pick, size, fit, share(report, 1, 2))
     grid = FrameGrid.from_videos(along_time.frames, along_views.frames, fps=fps or along_time.fps)
+    grid = grid.replace(sound=_sound(fixed, grid, along_time.fps))
     difference = first_frame_difference(along_time.frames, along_views.frames)
     mismatch = _mismatch(fixed, freeze, difference) if difference > SAME_FRAME else ""
     remarks = [mismatch, *along_time.remarks, *along_views.remarks]
     return grid, [remark for remark in dict.fromkeys(remarks) if remark]
+
+
+def _sound(clip: Clip, grid: FrameGrid, own_fps: float) -> Sound | None:
+    """The video's sound for as long as the grid's times last; none where they play at another speed than the video."""
+    return clip.sound(grid.times / grid.fps) if abs(grid.fps / own_fps - 1) < SAME_SPEED else None
 
 
 def _mismatch(fixed: Clip, freeze: Clip, difference: float) -> str:
@@ -161,7 +169,8 @@ class FourRealAssembleGrid(io.ComfyNode):
         report = counting_progress()
         taken = [clip.take(times, pick, size, fit, share(report, view, len(clips))) for view, clip in enumerate(clips)]
         tell_in_short([remark for view in taken for remark in view.remarks], partial(tell, cls))
-        return io.NodeOutput(FrameGrid.from_views([view.frames for view in taken], fps=fps or taken[0].fps))
+        grid = FrameGrid.from_views([view.frames for view in taken], fps=fps or taken[0].fps)
+        return io.NodeOutput(grid.replace(sound=_sound(clips[0], grid, taken[0].fps)))
 
 
 class FourRealLoadGrid(io.ComfyNode):

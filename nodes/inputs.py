@@ -40,10 +40,10 @@ def shape_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "width",
-            default=128,
+            default=512,
             min=0,
             max=8192,
-            tooltip="Width of every cell in pixels. The bundled model works best at 128x72. 0: follows height, or the source.",
+            tooltip="Width of every cell in pixels. 0: follows height, or the source.",
         ),
         io.Int.Input(
             "height",

@@ -5,6 +5,7 @@ from comfy_api.v0_0_2 import io, ui
 from ..fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_view, quilts, write_quilts
 from ..fourreal_core.exchange.stereo import EVERY, stands_right_of
 from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.paths.sound import sound_along
 from ..host.choices import known_choice
 from ..host.places import output_place
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
@@ -98,7 +99,8 @@ class FourRealQuilt(io.ComfyNode):
             grid, tiles, from_left, times, blend=between == "blend", fit=fit, on_quilt=counting_progress()
         )
         shown = _save(quilts_NHWC, tiles, grid.fps, filename_prefix) if filename_prefix.strip() else None
-        return io.NodeOutput(quilts_NHWC, frames_to_video(quilts_NHWC, grid.fps), tiles.suffix, ui=shown)
+        sound = sound_along(grid, [(0.0, float(at)) for at in times], grid.fps)
+        return io.NodeOutput(quilts_NHWC, frames_to_video(quilts_NHWC, grid.fps, sound), tiles.suffix, ui=shown)
 
 
 def _chosen_views(grid: FrameGrid, first_view: int, count: int) -> range:

@@ -1,5 +1,6 @@
 """4Real Sampler: conditioning, the host's sampling and decoding in one node."""
 
+import logging
 from dataclasses import asdict
 
 import comfy.samplers
@@ -8,7 +9,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.model.two_stream import SYNC_KINDS
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
 from ..host.load import expect_grid_model
-from ..host.sampling import HostSampling, filled_by_host
+from ..host.sampling import HostSampling, filled_by_host, size_remark
 from ..host.synchronize import kind_of, resynchronized, sync_facts
 from ..host.two_stream.trained import AUTO
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
@@ -22,6 +23,11 @@ TILE_TOOLTIP = (
     "Fills the grid in tiles of at most this many views and times, for grids larger than the model was trained on. "
     "Neighbouring tiles share one view or one time. 0: the whole grid at once."
 )
+FULL_SIZE_TOOLTIP = (
+    "Off: where cells are much larger than the bundled model was trained on, it works on a small copy, and what it changes there is laid over "
+    "the fill at full size. On: it samples every pixel, which takes long and is not what it knows."
+)
+SMALL_COPY = "it works on a copy of {size}, and what it changes there is laid over the fill at full size; full_size turns that off"
 MOST_SIGMAS = 100_000  # of a schedule, whose last `steps` are taken when denoise is below 1
 NOTHING_TO_REDO = (
     "no cell is marked and every cell is filled: the grid goes on as it came; mark cells in 4Real Grid Player"
@@ -88,6 +94,7 @@ class FourRealSampler(io.ComfyNode):
                 Grid.Input("guess", optional=True, tooltip=GUESS_TOOLTIP),
                 io.Mask.Input("redo", optional=True, tooltip=REDO_TOOLTIP),
                 io.Int.Input("tile", default=0, min=0, max=64, optional=True, advanced=True, tooltip=TILE_TOOLTIP),
+                io.Boolean.Input("full_size", default=False, optional=True, advanced=True, tooltip=FULL_SIZE_TOOLTIP),
             ],
             outputs=[Grid.Output("grid", tooltip="The filled grid.")],
             hidden=[io.Hidden.unique_id],
@@ -95,7 +102,21 @@ class FourRealSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, grid, sync, strength, seed, steps, sampler, scheduler, cfg, denoise, guess=None, redo=None, tile=0
+        cls,
+        model,
+        grid,
+        sync,
+        strength,
+        seed,
+        steps,
+        sampler,
+        scheduler,
+        cfg,
+        denoise,
+        guess=None,
+        redo=None,
+        tile=0,
+        full_size=False,
     ) -> io.NodeOutput:
         if 0 < denoise < 1 and steps / denoise > MOST_SIGMAS:
             raise ValueError(
@@ -109,7 +130,9 @@ class FourRealSampler(io.ComfyNode):
             return io.NodeOutput(grid)
         settings = HostSampling(seed, steps, sampler, scheduler, cfg, denoise)
         name, sync = expect_grid_model(model).checkpoint_hash, kind_of(model, sync)
+        if not full_size and (remark := size_remark(model, grid, SMALL_COPY)):
+            tell(cls, remark, logging.INFO)
         model = resynchronized(model, sync, strength)
-        sampled = filled_by_host(model, task, settings, guess, tile)
+        sampled = filled_by_host(model, task, settings, guess, tile, full_size)
         facts = {"model": name, **sync_facts(model, sync, strength), **asdict(settings)}
         return io.NodeOutput(with_provenance(sampled, facts) if redo is None else after_redo(grid, sampled, facts))

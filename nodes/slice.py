@@ -5,6 +5,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.paths import presets as paths
 from ..fourreal_core.paths.between import moved_slice, paced, there_and_back
 from ..fourreal_core.paths.drawn import positions_along
+from ..fourreal_core.paths.sound import sound_along
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.choices import known_choice
 from ..host.types import (
@@ -112,7 +113,10 @@ class FourRealGridToVideo(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Video.Output("video", tooltip="The video, of even width and height."),
+                io.Video.Output(
+                    "video",
+                    tooltip="The video, of even width and height. It has the fixed-view video's sound where time runs forward at its speed all along.",
+                ),
                 io.Image.Output("images", tooltip="The same frames as an image batch."),
             ],
         )
@@ -133,7 +137,7 @@ class FourRealGridToVideo(io.ComfyNode):
             positions = there_and_back(positions)
         show = moved_slice if between == "motion" else paths.slice_grid
         frames_NHWC = show(grid, positions, counting_progress())
-        return io.NodeOutput(frames_to_video(frames_NHWC, fps), frames_NHWC)
+        return io.NodeOutput(frames_to_video(frames_NHWC, fps, sound_along(grid, positions, fps)), frames_NHWC)
 
 
 def _duration(positions: paths.Positions, fps: float, back: bool) -> float:

@@ -2,8 +2,9 @@
 
 from comfy_api.v0_0_2 import io
 
-from ..fourreal_core.exchange.stereo import EVERY, VIEWINGS, stands_right_of, stereo_video
+from ..fourreal_core.exchange.stereo import EVERY, VIEWINGS, stands_right_of, stereo_paths, stereo_video
 from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.paths.sound import sound_along
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video, tell
 from .inputs import fps_input
 
@@ -69,7 +70,9 @@ class FourRealStereo(io.ComfyNode):
         frames_NHWC = stereo_video(grid, view, time, spacing, viewing, half_width)
         if _eyes_exchanged(grid, max(view, 0), spacing):
             tell(cls, EYES_EXCHANGED)
-        return io.NodeOutput(frames_to_video(frames_NHWC, fps or grid.fps), frames_NHWC)
+        path, _ = stereo_paths((grid.views, grid.times), view, time, spacing)
+        fps = fps or grid.fps
+        return io.NodeOutput(frames_to_video(frames_NHWC, fps, sound_along(grid, path, fps)), frames_NHWC)
 
 
 def _eyes_exchanged(grid: FrameGrid, view: int, spacing: int) -> bool:

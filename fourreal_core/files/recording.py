@@ -16,6 +16,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from .sound import Sound
 from .stills import (
     IMAGE_SUFFIXES,
     Animation,
@@ -86,6 +87,10 @@ class Measured:
     def size(self) -> tuple[int, int]:
         """(height, width) of the frames, upright."""
         return self.source.size()
+
+    def sound(self, seconds: float) -> Sound | None:
+        """What is heard from the first frame on, for so long; None for pictures, and where no sound can be decoded."""
+        return self.source.sound(seconds) if isinstance(self.source, Stream) else None
 
     def pick(self, count: int, how: str = "even") -> range:
         """`count` frames (0: all), "even" over all of it with the first included, or the "first" ones. ValueError when there are fewer."""

@@ -7,6 +7,7 @@ decodes from there to the frames that are wanted. Shape suffixes: H W pixels. Wh
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,10 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from .hdr import NAMES, needs_mapping, to_bt709
+from .sound import Sound, decoded_sound
 from .stills import IMAGE_FOLDER_FPS, MAX_PIXELS, Picture, Report, over_black
+
+log = logging.getLogger(__name__)
 
 # What a video may be; playlists (hls, concat, dash) are not on the list, because they open other files and addresses.
 FORMATS = (
@@ -96,6 +100,15 @@ class Stream:
         """(height, width) of the first frame, upright; a ValueError when it cannot be decoded."""
         first = next(iter(self.frames(range(1), 0)))
         return first.pixels.shape[0], first.pixels.shape[1]
+
+    def sound(self, seconds: float) -> Sound | None:
+        """What is heard from the first frame on, for so long; None where there is none or, with a warning in the log, none can be decoded."""
+        try:
+            with self._open() as (container, _):
+                return decoded_sound(container, self.times[0] if self.times else self.start, seconds)
+        except ValueError as problem:
+            log.warning("The sound of %s cannot be decoded and is left out: %s", self.name, problem)
+            return None
 
     def frames(self, wanted: Sequence[int], side: int, report: Report | None = None) -> Iterator[Picture]:
         """The frames `wanted`, counted from 0 and ascending. report(frames passed, frames to pass)."""

@@ -1,0 +1,78 @@
+"""Large cells through a small copy: the size to work at, predictions that fit it, and corrections laid over the large start."""
+
+import pytest
+import torch
+
+from fourreal_core.grid import FrameGrid, task_known
+from fourreal_core.sampling.lifted import HOME, home_size, lifted, shrunk
+from fourreal_core.transport import Direction, Predictions
+
+V, T, H, W = 2, 3, 144, 256
+
+
+@pytest.fixture
+def grid():
+    frames = torch.rand(V, T, H, W, 3, generator=torch.Generator().manual_seed(0))
+    return FrameGrid(frames, task_known(V, T))
+
+
+@pytest.fixture
+def predictions():
+    generator = torch.Generator().manual_seed(1)
+
+    def direction() -> Direction:
+        frames, source = torch.rand(2, V, T, H, W, 3, generator=generator)
+        confidence = torch.rand(V, T, H, W, generator=generator)
+        return Direction(frames, confidence, source, torch.full((V, T, H, W, 2), 8.0))
+
+    return Predictions(direction(), direction())
+
+
+@pytest.mark.parametrize("size", [(72, 128), (32, 48), (100, 180)])
+def test_cells_of_about_the_trained_size_stay_as_they_are(size):
+    assert home_size(*size) == size
+
+
+@pytest.mark.parametrize(
+    "size, small", [((288, 512), HOME), ((1080, 1920), HOME), ((512, 288), (128, 72)), ((300, 300), (96, 96))]
+)
+def test_larger_cells_get_a_copy_of_about_the_trained_size_and_their_own_aspect(size, small):
+    assert home_size(*size) == small
+
+
+def test_no_side_grows():
+    assert home_size(4, 40_000)[0] == 4
+
+
+def test_shrunk_displacements_are_in_small_pixels(predictions):
+    small = shrunk(predictions, (72, 64))
+    assert small.time.frames.shape == (V, T, 72, 64, 3) and small.view.confidence.shape == (V, T, 72, 64)
+    assert torch.allclose(small.time.back, torch.tensor([2.0, 4.0]).expand(V, T, 72, 64, 2))
+    assert 0 <= small.time.source.min() and small.time.source.max() <= 1
+
+
+def test_what_the_model_leaves_alone_stays_sharp(grid, predictions):
+    def same(small, told, guess):
+        assert (small.height, small.width) == HOME and guess is None
+        return small.filled(told.blend)
+
+    filled = lifted(grid, predictions, None, same)
+    unknown = ~grid.known
+    assert torch.allclose(filled.frames[unknown], predictions.blend[unknown], atol=1e-6)
+    assert torch.equal(filled.frames[grid.known], grid.frames[grid.known])
+
+
+def test_what_the_model_changes_is_laid_over_the_guess(grid, predictions):
+    guess = grid.replace(frames=torch.full_like(grid.frames, 0.5))
+
+    def brighter(small, told, small_guess):
+        return small.filled(small_guess.frames + 0.25)
+
+    filled = lifted(grid, predictions, guess, brighter)
+    assert torch.allclose(filled.frames[1, 1], torch.tensor(0.75), atol=1e-5)
+    assert torch.equal(guess.frames, torch.full_like(grid.frames, 0.5))
+
+
+def test_a_guess_of_another_size_is_refused(grid, predictions):
+    with pytest.raises(ValueError, match="expected the guess to have the grid's size"):
+        lifted(grid, predictions, grid.resized(72, 128), lambda *given: pytest.fail("filled all the same"))

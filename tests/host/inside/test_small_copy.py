@@ -1,0 +1,81 @@
+"""Cells much larger than the bundled model knows: filled without it, corrected through a small copy, and said so.
+
+Letters: V = 2 views, T = 2 times.
+"""
+
+import logging
+
+import pytest
+import torch
+
+SAMPLING = {
+    "sync": "soft",
+    "strength": 1.0,
+    "seed": 3,
+    "steps": 1,
+    "sampler": "euler",
+    "scheduler": "simple",
+    "cfg": 1.0,
+    "denoise": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def bundled(comfy_inside):
+    return comfy_inside.call("FourRealLoadModel", checkpoint="bundled (default)", precision="float32")[0]
+
+
+@pytest.fixture(scope="module")
+def large(comfy_inside):
+    """A grid of 192x128, more than twice the trained pixels, whose third corner is known."""
+    coarse = torch.rand(1, 3, 8, 14, generator=torch.Generator().manual_seed(0))
+    picture = torch.nn.functional.interpolate(coarse, size=(128, 224), mode="bicubic")[0].movedim(0, -1).clamp(0, 1)
+    moved = [picture[:, step : step + 192] for step in (0, 6)]
+    return comfy_inside.core("grid").FrameGrid.from_videos(torch.stack(moved), torch.stack(moved).flip(1), fps=6.0)
+
+
+@pytest.fixture(scope="module")
+def filled(comfy_inside, large):
+    return comfy_inside.call("FourRealTransportFill", grid=large, method="transport")[0]
+
+
+def sample(comfy_inside, model, grid, **changes):
+    return comfy_inside.call("FourRealSampler", model=model, grid=grid, **(SAMPLING | changes))[0]
+
+
+def test_the_sampler_works_on_a_copy_and_says_so(comfy_inside, bundled, filled, monkeypatch, caplog):
+    asked = []
+    sampling = comfy_inside.pack_host("sampling")
+    condition_grid = sampling.condition_grid
+
+    def seen(model, grid, *more):
+        asked.append((grid.width, grid.height))
+        return condition_grid(model, grid, *more)
+
+    monkeypatch.setattr(sampling, "condition_grid", seen)
+    with caplog.at_level(logging.INFO):
+        sampled = sample(comfy_inside, bundled, filled)
+    assert asked == [(120, 80)] and "trained on cells of 128x72, this grid has 192x128" in caplog.text
+    assert torch.equal(sampled.frames[filled.known], filled.frames[filled.known])
+    changed = (sampled.frames - filled.frames)[~filled.known].abs()
+    assert 0 < changed.mean() < 0.1
+    caplog.clear()
+    sample(comfy_inside, bundled, filled, full_size=True)
+    assert asked[1:] == [(192, 128)] and "trained on" not in caplog.text
+
+
+def test_what_4real_fill_found_is_not_looked_for_again(comfy_inside, bundled, filled, monkeypatch):
+    monkeypatch.setattr(comfy_inside.pack_host("grid_latent"), "fill_grid", lambda *given, **more: pytest.fail("again"))
+    sample(comfy_inside, bundled, filled)
+
+
+def test_conditioning_for_other_samplers_says_what_to_do(comfy_inside, bundled, filled, caplog):
+    comfy_inside.call("FourRealGridConditioning", model=bundled, grid=filled)
+    assert "build a grid of 120x80, or use 4Real Sampler" in caplog.text
+
+
+def test_models_of_ones_own_are_asked_as_they_are(comfy_inside, tiny_model, filled, caplog):
+    [own] = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")
+    with caplog.at_level(logging.INFO):
+        sample(comfy_inside, own, filled)
+    assert "trained on" not in caplog.text
