@@ -1,22 +1,27 @@
-"""A grid as JPEG atlases in the host's temp folder, for the browser: web/shared/payload.mjs reads their description."""
+"""A grid, and what a player lays over it, as JPEG atlases in the host's temp folder: web/shared/payload.mjs reads their description."""
 
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import folder_paths
+import torch
 
 from ..fourreal_core.files.atomic import whole_file
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.show.atlas import AtlasLayout, GridAtlases, grid_atlases
+from .cell_images import cell_images
 from .types import counting_progress
 
 FOLDER = "fourreal_player"  # inside the host's temp folder
 OVERVIEW = "overview.jpg"
 MOST_BYTES = 2 * 2**30  # of all grids together; those looked at longest ago go first
+ASPECT_TOLERANCE = 0.02  # an image of a whole number of pixels rarely has exactly the cells' aspect ratio
 _written: WeakKeyDictionary[FrameGrid, dict] = WeakKeyDictionary()
+_shown: WeakValueDictionary[str, FrameGrid] = WeakValueDictionary()
+_images: dict[int, tuple[ref, dict]] = {}  # by the tensor's id, since tensors compare pixel by pixel
 
 
 def player_files(grid: FrameGrid) -> dict:
@@ -26,9 +31,40 @@ def player_files(grid: FrameGrid) -> dict:
         atlases = grid_atlases(grid, on_view=counting_progress())
         _write(atlases)
         described = _written[grid] = _describe(grid, atlases)
-    with suppress(OSError):
-        os.utime(_folder(described["id"]))  # looked at now
+    _shown[described["id"]] = grid
+    _looked_at(described)
     return described
+
+
+def shown_grid(identity: str) -> FrameGrid | None:
+    """The grid of what `player_files` described under this id, exactly; None once ComfyUI holds it no more."""
+    return _shown.get(identity)
+
+
+def image_files(images_NHWC: torch.Tensor, grid: FrameGrid, name: str) -> dict:
+    """The same as `player_files` for one image per cell of a grid, such as a confidence; not kept for `shown_grid`.
+
+    Raises ValueError, with `name` in the sentence, unless there are as many images as cells and they have the cells' aspect ratio.
+    """
+    images_VTHWC = cell_images(images_NHWC, grid, name)
+    height, width = images_VTHWC.shape[2:4]
+    if abs(width * grid.height / (height * grid.width) - 1) > ASPECT_TOLERANCE:
+        raise ValueError(
+            f"expected {name} with the aspect ratio of the cells, {grid.width}x{grid.height}, got {width}x{height}: connect the one "
+            "that belongs to this grid"
+        )
+    known, described = _images.get(id(images_NHWC), (None, {}))
+    if known is None or known() is not images_NHWC or not (_folder(described["id"]) / OVERVIEW).is_file():
+        described = player_files(FrameGrid(images_VTHWC, grid.known, grid.fps))
+        key = id(images_NHWC)
+        _images[key] = ref(images_NHWC, lambda _: _images.pop(key, None)), described
+    _looked_at(described)
+    return described
+
+
+def _looked_at(described: dict) -> None:
+    with suppress(OSError):
+        os.utime(_folder(described["id"]))
 
 
 def _folder(identity: str) -> Path:

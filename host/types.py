@@ -28,13 +28,17 @@ GRID_TOOLTIP = "A view x time grid, for example from 4Real Build Conditioning Gr
 
 
 def frames_to_video(frames_NHWC: torch.Tensor, fps: float, sound: Sound | None = None) -> InputImpl.VideoFromComponents:
-    """A VIDEO of even size: video codecs refuse odd ones, so the last line of pixels is repeated where needed."""
+    """A VIDEO of even size."""
+    audio = None if sound is None else {"waveform": sound.samples[None], "sample_rate": sound.rate}
+    parts = Types.VideoComponents(images=even_frames(frames_NHWC), frame_rate=frame_rate(fps), audio=audio)
+    return InputImpl.VideoFromComponents(parts)
+
+
+def even_frames(frames_NHWC: torch.Tensor) -> torch.Tensor:
+    """Frames of even size: video codecs refuse odd ones, so the last line of pixels is repeated where needed."""
     height, width = frames_NHWC.shape[1:3]
     frames_NHWC = torch.cat([frames_NHWC, frames_NHWC[:, -1:]], dim=1) if height % 2 else frames_NHWC
-    frames_NHWC = torch.cat([frames_NHWC, frames_NHWC[:, :, -1:]], dim=2) if width % 2 else frames_NHWC
-    audio = None if sound is None else {"waveform": sound.samples[None], "sample_rate": sound.rate}
-    parts = Types.VideoComponents(images=frames_NHWC, frame_rate=frame_rate(fps), audio=audio)
-    return InputImpl.VideoFromComponents(parts)
+    return torch.cat([frames_NHWC, frames_NHWC[:, :, -1:]], dim=2) if width % 2 else frames_NHWC
 
 
 def expect_grid(value, name: str = "grid") -> FrameGrid:

@@ -7,6 +7,7 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 
 from ..host.examples import lay_out_examples
 from ..host.load import register_model_folders
+from ..host.player_routes import add_player_routes
 from .budget import FourRealBudget
 from .condition import FourRealGridConditioning, FourRealGridDecode
 from .empty_grid import FourRealEmptyGrid
@@ -65,6 +66,7 @@ class FourRealExtension(ComfyExtension):
     async def on_load(self) -> None:
         register_model_folders()
         lay_out_examples()
+        add_player_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

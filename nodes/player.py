@@ -5,8 +5,9 @@ The grid goes to the browser as JPEG atlases in the host's temp folder; web/play
 
 from comfy_api.v0_0_2 import io
 
+from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.redo import parse_marks, with_marks_unknown
-from ..host.player_files import player_files
+from ..host.player_files import image_files, player_files
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
 
 
@@ -30,6 +31,16 @@ class FourRealGridPlayer(io.ComfyNode):
                     extra_dict={"hidden": True},
                     tooltip="JSON list of [view, time], written by the player: the cells to regenerate.",
                 ),
+                Grid.Input(
+                    "compare",
+                    optional=True,
+                    tooltip="A second grid of the same shape and size to compare with, behind a wipe line: another fill, for example.",
+                ),
+                io.Image.Input(
+                    "confidence",
+                    optional=True,
+                    tooltip="How sure each pixel is, from 4Real Fill: the player tints what is unsure.",
+                ),
             ],
             outputs=[
                 Grid.Output(
@@ -48,7 +59,7 @@ class FourRealGridPlayer(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, grid, marked_cells="[]") -> io.NodeOutput:
+    def execute(cls, grid, marked_cells="[]", compare=None, confidence=None) -> io.NodeOutput:
         grid = expect_grid(grid)
         marked_VT, outside = parse_marks(marked_cells, (grid.views, grid.times))
         if outside:
@@ -56,6 +67,24 @@ class FourRealGridPlayer(io.ComfyNode):
                 cls,
                 f"{outside} marked cells lie outside of this grid of {grid.views} views and {grid.times} times and were left out",
             )
+        sent = player_files(grid)
+        if compare is not None:
+            sent = {**sent, "compare": player_files(_like(expect_grid(compare, "compare"), grid))}
+        if confidence is not None:
+            sent = {**sent, "confidence": image_files(confidence, grid, "confidence")}
         return io.NodeOutput(
-            with_marks_unknown(grid, marked_VT), marked_VT.float()[None], ui={"fourreal_player": [player_files(grid)]}
+            with_marks_unknown(grid, marked_VT), marked_VT.float()[None], ui={"fourreal_player": [sent]}
         )
+
+
+def _like(compare: FrameGrid, grid: FrameGrid) -> FrameGrid:
+    """`compare` itself; ValueError when it has another shape or size than the grid."""
+    if compare.frames.shape != grid.frames.shape:
+        raise ValueError(
+            f"expected compare to have the grid's {_size(grid)}, got {_size(compare)}: connect another fill of the same grid"
+        )
+    return compare
+
+
+def _size(grid: FrameGrid) -> str:
+    return f"{grid.views} views and {grid.times} times of {grid.width}x{grid.height}"

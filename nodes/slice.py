@@ -7,6 +7,7 @@ from ..fourreal_core.paths.between import moved_slice, paced, there_and_back
 from ..fourreal_core.paths.drawn import positions_along
 from ..fourreal_core.paths.sound import sound_along
 from ..fourreal_core.show.contact_sheet import contact_sheet
+from ..host.cell_images import cell_images
 from ..host.choices import known_choice
 from ..host.types import (
     GRID_TOOLTIP,
@@ -174,11 +175,18 @@ class FourRealContactSheet(io.ComfyNode):
                 io.Int.Input(
                     "gap", default=2, min=0, max=64, advanced=True, tooltip="Space between the cells, in pixels."
                 ),
+                io.Image.Input(
+                    "images",
+                    optional=True,
+                    tooltip="Show these in place of the cells: one image per cell, view by view, such as confidence of 4Real Fill.",
+                ),
             ],
             outputs=[io.Image.Output("image", tooltip="One picture.")],
         )
 
     @classmethod
-    def execute(cls, grid, max_side, mark_known, gap) -> io.NodeOutput:
-        sheet_HWC = contact_sheet(expect_grid(grid), max_side=max_side or None, gap=gap, mark_known=mark_known)
+    def execute(cls, grid, max_side, mark_known, gap, images=None) -> io.NodeOutput:
+        grid = expect_grid(grid)
+        cells = grid if images is None else cell_images(images, grid, "images")
+        sheet_HWC = contact_sheet(cells, grid.known, max_side=max_side or None, gap=gap, mark_known=mark_known)
         return io.NodeOutput(sheet_HWC[None])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -190,10 +191,13 @@ def _resized(frame_HWC: Tensor, size: tuple[int, int]) -> Tensor:
     return resized_HWC
 
 
-def write_video(path: str | Path, frames, fps: float, lossless: bool = False) -> None:
+def write_video(
+    path: str | Path, frames, fps: float, lossless: bool = False, order: Sequence[int] | None = None
+) -> None:
     """Write `frames` [N, H, W, 3] (numpy or torch; uint8 or float 0..1) as H.264 (.mp4, .mov or .mkv), or lossless FFV1 RGB (.mkv).
 
-    H.264 stores colour at half size (about 35 dB): never measure or train on it. Nothing is left at `path` when writing fails.
+    order: which frames come one after the other, each as often as wanted (None: each once). H.264 stores colour at half size (about
+    35 dB): never measure or train on it. Nothing is left at `path` when writing fails.
     Raises ValueError on other frames or endings, odd sizes without `lossless`, fps outside of 0.001 to a million, or a folder that does not exist.
     """
     path = Path(path)
@@ -213,7 +217,7 @@ def write_video(path: str | Path, frames, fps: float, lossless: bool = False) ->
         raise ValueError(f"expected the folder {path.parent} to exist: create it first.")
     try:
         with whole_file(path, path.suffix) as part:
-            _encode(part, frames_NHWC, rate, lossless)
+            _encode(part, frames_NHWC, rate, lossless, range(len(frames_NHWC)) if order is None else order)
     except (FFmpegError, OSError) as error:
         raise ValueError(f"expected to write {path.name}, writing failed: {error}.") from error
 
@@ -227,14 +231,14 @@ def frame_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
-def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool) -> None:
+def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool, order: Sequence[int]) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1" if lossless else "libx264", rate=fps)
         stream.height, stream.width = frames_NHWC.shape[1:3]
         stream.pix_fmt = "bgr0" if lossless else "yuv420p"
         if not lossless:
             stream.options = {"crf": "16"}
-        for frame_HWC in frames_NHWC:
+        for frame_HWC in (frames_NHWC[index] for index in order):
             bytes_HWC = (
                 frame_HWC
                 if frame_HWC.dtype == torch.uint8

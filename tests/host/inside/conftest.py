@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import aiohttp.web
 import pytest
 import torch
 from environment import PACK, Environment
@@ -34,6 +35,7 @@ class InsideHost:
 
         sys.argv = given
         server.PromptServer.instance = self
+        self.routes = aiohttp.web.RouteTableDef()
         self.execution, self.node_classes = execution, nodes.NODE_CLASS_MAPPINGS
         folder = base / "custom_nodes" / "ComfyUI-4Real-Video"
         folder.symlink_to(PACK, target_is_directory=True)
