@@ -15,6 +15,7 @@ function addPlayer(node) {
   const marks = node.widgets.find((widget) => widget.name === MARKS);
   const player = new PlayerView({
     loadPicture: pictureLoader(api),
+    request: (route, options) => api.fetchApi(route, options),
     readMarks: () => marks.value,
     writeMarks: (text) => writeWidget(app, node, marks, text),
     readSettings: () => node.properties[SETTINGS],

@@ -17,6 +17,7 @@ from comfyui import Host, running_host
 from environment import PACK, Environment, EnvironmentProblem
 from frontend import PINNED, frontend_folder, wanted_frontends
 
+from fourreal_core.files.recording import read_video
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.grid_file import load_grid, save_grid
 
@@ -33,13 +34,43 @@ def browser() -> BrowserTools:
         pytest.skip(str(problem))
 
 
-def coloured_grid() -> FrameGrid:
+def coloured_grid(blue: int = 120) -> FrameGrid:
     """Each cell has one colour, which tells its view and its time."""
     frames_VTHWC = torch.empty(V, T, H, W, 3)
     frames_VTHWC[..., 0] = torch.linspace(40, 220, V).round()[:, None, None, None]
     frames_VTHWC[..., 1] = torch.linspace(40, 220, T).round()[None, :, None, None]
-    frames_VTHWC[..., 2] = 120
+    frames_VTHWC[..., 2] = blue
     return FrameGrid(frames_VTHWC / 255, task_known(V, T), fps=6.0)
+
+
+def grey_grid() -> FrameGrid:
+    """A confidence: black, unsure, in the last view, grey in the middle one, white, sure, in the first."""
+    frames_VTHWC = torch.linspace(1, 0, V)[:, None, None, None, None].expand(V, T, H, W, 3).contiguous()
+    return FrameGrid(frames_VTHWC, torch.ones(V, T, dtype=torch.bool))
+
+
+def quartered_grid() -> FrameGrid:
+    """The quarters of every cell, line by line: red, green, blue, white."""
+    frames_VTHWC = torch.zeros(V, T, H, W, 3)
+    frames_VTHWC[:, :, : H // 2, : W // 2, 0] = 1
+    frames_VTHWC[:, :, : H // 2, W // 2 :, 1] = 1
+    frames_VTHWC[:, :, H // 2 :, : W // 2, 2] = 1
+    frames_VTHWC[:, :, H // 2 :, W // 2 :] = 1
+    return FrameGrid(frames_VTHWC, task_known(V, T), fps=6.0)
+
+
+def shorter_grid() -> FrameGrid:
+    grid = coloured_grid()
+    return FrameGrid(grid.frames[:, 1:], grid.known[:, 1:])
+
+
+GRIDS = {
+    "coloured": coloured_grid,
+    "compared": lambda: coloured_grid(blue=250),
+    "grey": grey_grid,
+    "quartered": quartered_grid,
+    "shorter": shorter_grid,
+}
 
 
 @pytest.fixture(scope="module", params=wanted_frontends())
@@ -64,12 +95,13 @@ def shown(editor_host: Host) -> Path:
 
 @pytest.fixture(scope="module")
 def variables(editor_host: Host, browser: BrowserTools, shown: Path) -> dict[str, str]:
-    host, grid, name = editor_host, coloured_grid(), "coloured.grid.safetensors"
-    save_grid(grid, host.base / "input" / name)
+    host = editor_host
+    for name, make in GRIDS.items():
+        save_grid(make(), host.base / "input" / f"{name}.grid.safetensors")
+    files = {name: f"{name}.grid.safetensors [input]" for name in GRIDS}
+    shown_colors = (coloured_grid().frames[:, :, 0, 0] * 255).round().int().tolist()
     colors = host.base / "colors.json"
-    colors.write_text(
-        json.dumps({"file": f"{name} [input]", "colors": (grid.frames[:, :, 0, 0] * 255).round().int().tolist()})
-    )
+    colors.write_text(json.dumps({"file": files["coloured"], "files": files, "colors": shown_colors}))
     return {
         **browser.variables(),
         "FOURREAL_HOST": host.address,
@@ -104,6 +136,19 @@ def test_the_cells_marked_in_the_browser_are_unknown_in_the_grid_that_came_out(e
     saved = [load_grid(file) for file in files]
     assert [(~grid.known).nonzero().tolist() for grid in saved] == [[], [[0, 0], [2, 0]]] * 2
     assert all(torch.equal(grid.frames, coloured_grid().frames) for grid in saved)
+
+
+def test_videos_saved_in_the_browser_hold_the_cells_that_played(editor_host: Host) -> None:
+    """Both renderers save view 0 from time 3 back to time 1, at twice the grid's 6 frames per second."""
+    files = sorted(editor_host.base.glob("played_*.mp4"))
+    if not files:
+        pytest.skip("player_tools.test.mjs did not run")
+    assert [file.stem for file in files] == ["played_classic", "played_vue"]
+    for file in files:
+        frames_NHWC, fps = read_video(file)
+        assert fps == 12
+        expected_NHWC = coloured_grid().frames[0, [3, 2, 1]]
+        assert (frames_NHWC / 255 - expected_NHWC).abs().max() < 0.05
 
 
 def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(editor_host: Host, shown: Path) -> None:

@@ -4,12 +4,21 @@ import { workflowOf } from "./harness.mjs";
 
 export const GRID = "FOURREAL_GRID";
 
-/** A saved grid into one or more players; the grid with marked cells unknown is saved as `redo_*`. */
-export function playerWorkflow(file, { players = 1, marks = "[]", size = [560, 520], redo = false } = {}) {
-  const nodes = [{ id: 1, type: "FourRealLoadGrid", pos: [0, 0], size: [280, 80], values: [file], outputs: [["grid", GRID]] }];
+/**
+ * A saved grid into one or more players; the grid with marked cells unknown is saved as `redo_*`. `compare`: a file with the grid to compare with;
+ * `confidence`: one whose cells are taken for a confidence.
+ */
+export function playerWorkflow(file, { players = 1, marks = "[]", size = [560, 520], redo = false, compare = null, confidence = null, properties = {} } = {}) {
+  const load = (id, name) => ({ id, type: "FourRealLoadGrid", pos: [0, 120 * (id % 30)], size: [280, 80], values: [name], outputs: [["grid", GRID]] });
+  const nodes = [load(1, file)];
+  const layers = {};
+  if (compare) nodes.push(load(30, compare));
+  if (compare) layers.compare = [30, 0, GRID];
+  if (confidence) nodes.push(load(31, confidence), { id: 32, type: "FourRealGridToImages", pos: [0, 360], size: [280, 120], values: ["view by view"], inputs: { grid: [31, 0, GRID] }, outputs: [["images", "IMAGE"]] });
+  if (confidence) layers.confidence = [32, 0, "IMAGE"];
   for (let index = 0; index < players; index += 1) {
     const place = { pos: [320 + index * (size[0] + 40), 0], size };
-    nodes.push({ id: 2 + index, type: "FourRealGridPlayer", ...place, values: [marks], inputs: { grid: [1, 0, GRID] }, outputs: [["to_redo", GRID]] });
+    nodes.push({ id: 2 + index, type: "FourRealGridPlayer", ...place, properties, values: [marks], inputs: { grid: [1, 0, GRID], ...layers }, outputs: [["to_redo", GRID]] });
   }
   if (redo) nodes.push({ id: 20, type: "FourRealSaveGrid", pos: [0, 160], values: ["redo"], inputs: { grid: [2, 0, GRID] } });
   return workflowOf(nodes);

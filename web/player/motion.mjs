@@ -2,6 +2,7 @@
 // A position is {view, time}, fractional while it moves; the cell shown is the nearest one.
 
 import { axes } from "../shared/areas.mjs";
+import { axesOf, parseRanges, playedRanges } from "./range.mjs";
 
 export const GLIDE_MS = 200; // a flick goes on for about this long
 const SAMPLE_MS = 100; // the speed at release is that of the last tenth of a second
@@ -9,6 +10,7 @@ const REST_MS = 60; // a pointer held still this long before release does not fl
 const SETTLED = 0.02; // cells
 const PIXELS_PER_CELL = 64; // at most: few cells do not need the whole picture's width for one step
 const LOCK_PIXELS = 8; // a drag has a direction after this
+const MOST_ROUND = 2000; // cells
 const UNLOCK = 0.6; // and leaves it when it goes this much sideways
 
 const clamp = (value, count) => Math.min(Math.max(value, 0), count - 1);
@@ -76,18 +78,46 @@ export function played(start, steps, count, pingPong) {
   return index < count ? index : period - index;
 }
 
-/** The cell after playing for some milliseconds, backwards where fps is negative. along: "time", "view" or "both". */
-export function playedCell(start, elapsed, along, pingPong, fps, shape) {
-  const steps = Math.sign(fps) * Math.floor((elapsed / 1000) * Math.abs(fps) + 1e-6);
-  return {
-    view: along === "time" ? start.view : played(start.view, steps, shape.views, pingPong),
-    time: along === "view" ? start.time : played(start.time, steps, shape.times, pingPong),
-  };
+/** The cell that many steps after another in the order of playing, backwards where there are less than 0. `ranges`: playedRanges() of range.mjs. */
+export function cellAfter(start, steps, along, pingPong, ranges) {
+  const cell = { ...start };
+  for (const axis of axesOf(along)) {
+    const [first, last] = ranges[axis];
+    const outside = start[axis] < first || start[axis] > last;
+    const from = outside ? (steps < 0 || Object.is(steps, -0) ? last : first) : start[axis];
+    cell[axis] = first + played(from - first, steps, last - first + 1, pingPong);
+  }
+  return cell;
 }
 
-/** The next cell in the order of playing, forwards (1) or backwards (-1). */
+/** The cell after playing for some milliseconds, backwards where fps is negative. along: "time", "view" or "both". */
+export function playedCell(start, elapsed, along, pingPong, fps, ranges) {
+  return cellAfter(start, Math.sign(fps) * Math.floor((elapsed / 1000) * Math.abs(fps) + 1e-6), along, pingPong, ranges);
+}
+
+/** The next cell in the order of playing through the whole grid, forwards (1) or backwards (-1). */
 export function nextCell(cell, step, along, pingPong, shape) {
-  return playedCell(cell, 1000, along, pingPong, step, shape);
+  return cellAfter(cell, step, along, pingPong, playedRanges(parseRanges(), shape));
+}
+
+/**
+ * All cells of one round of playing, until it begins again; where two axes meet again only after more than MOST_ROUND cells, one round of the longer.
+ * It starts at the in point, backwards (direction -1) at the out point; an axis that does not play stays at `cell`.
+ */
+export function roundOfCells(cell, direction, along, pingPong, ranges) {
+  const start = { ...cell };
+  const periods = axesOf(along).map((axis) => {
+    const [first, last] = ranges[axis];
+    start[axis] = direction < 0 ? last : first;
+    return pingPong ? Math.max(2 * (last - first), 1) : last - first + 1;
+  });
+  const together = periods.reduce((product, period) => (product * period) / divisor(product, period));
+  const count = together <= MOST_ROUND ? together : Math.max(...periods);
+  return Array.from({ length: count }, (_, step) => cellAfter(start, direction * step, along, pingPong, ranges));
+}
+
+function divisor(a, b) {
+  return b ? divisor(b, a % b) : a;
 }
 
 /** The cell that a key leads to, or null. Arrows follow the picture's axes. */

@@ -1,7 +1,7 @@
 // Where everything is on the player's canvas, in CSS pixels, and what lies under a point. Pure.
 // An area is {x, y, width, height}.
 
-import { axes, fitted } from "../shared/areas.mjs";
+import { axes, cellAreas, contains, fitted } from "../shared/areas.mjs";
 
 const GAP = 6;
 const SIDE = { least: 56, most: 128, share: 0.2 }; // of the canvas's width, for the strip on the right; the one below goes by height
@@ -64,4 +64,23 @@ export function cellUnder(area, point, shape, swap, aspect = null) {
   const [wide, high] = [shape[across + "s"], shape[down + "s"]];
   const whole = aspect ? fitted(area, (aspect * wide) / high) : area;
   return { [across]: partUnder(whole, point, wide, true), [down]: partUnder(whole, point, high, false) };
+}
+
+/** Where each view is while all are shown at one time, in order. */
+export function viewAreas(area, grid) {
+  return tiles(area, grid.views, grid.width / grid.height);
+}
+
+/** {cell, area} of the picture of one cell under a point, or null; `cell` is the one that the player is at. */
+export function tileAt(area, point, grid, { layout, swap }, cell) {
+  const aspect = grid.width / grid.height;
+  if (!contains(area, point)) return null;
+  if (layout === "one") return { cell, area: fitted(area, aspect) };
+  if (layout === "cells") {
+    const under = cellUnder(area, point, grid, swap, aspect);
+    return { cell: under, area: cellAreas(area, grid, swap, aspect)(under) };
+  }
+  const areas = viewAreas(area, grid);
+  const view = areas.findIndex((each) => contains(each, point));
+  return view < 0 ? null : { cell: { view, time: cell.time }, area: areas[view] };
 }

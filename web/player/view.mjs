@@ -1,24 +1,33 @@
-// One player on the page: its element, what it shows and what moves. Pointer and keys: controls.mjs; drawing: draw.mjs.
+// One player on the page: its element, what it shows and what moves. Pointer and keys: pointer.mjs, keys.mjs; drawing: draw.mjs; files: saving.mjs.
 
 import { GridView } from "../shared/grid_view.mjs";
 import { themeColors } from "../shared/theme.mjs";
-import { listen } from "./controls.mjs";
 import { drawScene } from "./draw.mjs";
+import { listenToKeys } from "./keys.mjs";
+import { compared } from "./layers.mjs";
+import { makeLegend } from "./legend.mjs";
 import { marksInside, marksText, parseMarks } from "./marks.mjs";
 import { cellAt, glide, glided, inside, playedCell } from "./motion.mjs";
+import { Overlays } from "./overlays.mjs";
+import { listenToPointer } from "./pointer.mjs";
+import { axesOf, isLimited, playedRanges, withoutPoints, withPoint } from "./range.mjs";
+import { Saving } from "./saving.mjs";
 import { parseSettings } from "./settings.mjs";
-import { pictureAspect, stageAreas } from "./stage.mjs";
+import { pictureAspect, stageAreas, tileAt } from "./stage.mjs";
 import { makeToolbar } from "./toolbar.mjs";
+import { atFullSize, isWhole, WHOLE, zoomed } from "./zoom.mjs";
 
 const LABEL = "Grid player: arrow keys move through times and views, space plays";
 const EMPTY = "Run the workflow to see the grid here.";
 const HINTS = { false: "Drag ↔ through time, ↕ through views", true: "Drag ↔ through views, ↕ through time" }; // by `swap`
 
+const NOTICE_MS = 6000;
+
 let understood = false; // once a player of this page was used, none says how
 
 export class PlayerView extends GridView {
   /**
-   * host: loadPicture(file, grid, signal) -> Promise of a picture; readMarks() -> text; writeMarks(text); readSettings() -> object;
+   * host: loadPicture(file, grid, signal) -> Promise of a picture; request(route, options) -> Promise of a Response; readMarks() -> text; writeMarks(text); readSettings() -> object;
    * writeSettings(object); beginChange() and endChange() around what is one step of its undo.
    */
   constructor(host) {
@@ -26,9 +35,14 @@ export class PlayerView extends GridView {
     this.settings = parseSettings(host.readSettings());
     this.position = { view: 0, time: 0 };
     this.motion = null; // {kind: "glide" | "play", since, ...}
+    this.direction = 1; // of playing, as it was last
+    this.part = WHOLE; // of each picture that is shown
     this.marking = this.dragging = this.movingSlit = false;
+    this.overlays = new Overlays((grid, change) => this.picturesOf(grid, change));
+    this.saving = new Saving(this, (text, stays) => this.notify(text, stays));
     this.build();
-    listen(this, this.closing.signal);
+    listenToPointer(this, this.closing.signal);
+    listenToKeys(this, this.closing.signal);
     this.drawSoon();
   }
 
@@ -36,7 +50,10 @@ export class PlayerView extends GridView {
     const { signal } = this.closing;
     this.message.textContent = EMPTY;
     this.hint = Object.assign(document.createElement("div"), { className: "fourreal-player-hint" });
-    this.stage.append(this.hint);
+    this.notice = Object.assign(document.createElement("div"), { className: "fourreal-player-notice" });
+    this.notice.setAttribute("role", "status");
+    this.legend = makeLegend();
+    this.stage.append(this.hint, this.legend, this.notice);
     this.toolbar = makeToolbar({
       signal,
       onSetting: (name, value) => this.set(name, value),
@@ -44,19 +61,34 @@ export class PlayerView extends GridView {
       onMarking: () => this.setMarking(!this.marking),
       onClear: () => this.setMarks(new Set()),
       onFullscreen: () => this.toggleFullscreen(),
+      onSaveFrame: () => this.saving.saveFrame(),
+      onSaveVideo: () => this.saving.saveVideo(),
     });
     this.element.append(this.toolbar.element);
   }
 
   /** Show what nodes/player.py sent. The same grid again keeps the position and the pictures. */
   show(sent) {
-    const same = sent.id === this.grid?.id && String(sent.known) === this.sentKnown;
-    if (same && this.pictures.failed.size === 0) return;
+    const same = sent.id === this.grid?.id && String(sent.known) === this.sentKnown && this.pictures.failed.size === 0;
     const first = !this.pictures;
-    if (!this.takeGrid(sent)) return;
+    if (!same && !this.takeGrid(sent)) return;
+    this.overlays.take(sent);
+    if (same) return this.rested();
     this.sentKnown = String(sent.known);
     this.position = inside(first ? { view: 0, time: 0 } : this.position, this.grid);
     this.rested();
+  }
+
+  /** Show a word over the picture for a while; with `stays` until the next one. */
+  notify(text, stays = false) {
+    clearTimeout(this.noticeTimer);
+    this.notice.textContent = text;
+    if (!stays) this.noticeTimer = setTimeout(() => (this.notice.textContent = ""), NOTICE_MS);
+  }
+
+  settled() {
+    this.overlays.forgetWanted();
+    super.settled();
   }
 
   /** Someone uses this player. */
@@ -112,6 +144,46 @@ export class PlayerView extends GridView {
     this.rested();
   }
 
+  /** Show a part of each picture. */
+  setPart(part) {
+    this.part = part;
+    this.rested();
+  }
+
+  get enlarged() {
+    return !isWhole(this.part);
+  }
+
+  /** All of the picture, or one pixel of it per pixel of the screen, or twice its size where that is larger. */
+  toggleZoom() {
+    if (this.enlarged) return this.setPart(WHOLE);
+    const { zoom } = this.surface.measure();
+    const { area } = this.tileAt() ?? {};
+    if (!area) return;
+    const full = atFullSize(WHOLE, this.grid.width, area.width * zoom * window.devicePixelRatio);
+    this.setPart(full.width < 0.75 ? full : zoomed(WHOLE, 2));
+  }
+
+  /** {cell, area} of the picture under a point, without one that of the shown cell; null where there is none. */
+  tileAt(point = null, areas = this.areas()) {
+    const { x, y, width, height } = areas.picture;
+    return tileAt(areas.picture, point ?? { x: x + width / 2, y: y + height / 2 }, this.grid, this.settings, this.cell);
+  }
+
+  /** Set the point "in" or "out" here, along what plays. */
+  setPoint(point) {
+    this.set("ranges", withPoint(this.settings.ranges, point, this.cell, this.settings.play));
+  }
+
+  clearPoints() {
+    this.set("ranges", withoutPoints(this.settings.ranges, this.settings.play));
+  }
+
+  /** Whether points limit what plays. */
+  get limited() {
+    return Boolean(this.grid) && axesOf(this.settings.play).some((axis) => isLimited(this.settings.ranges[axis], this.grid[axis + "s"]));
+  }
+
   get playing() {
     return this.motion?.kind === "play";
   }
@@ -125,6 +197,7 @@ export class PlayerView extends GridView {
   /** Play from here, forwards or backwards. */
   play(direction = 1) {
     if (!this.grid) return;
+    this.direction = direction;
     this.moving({ kind: "play", from: this.cell, direction });
   }
 
@@ -162,7 +235,7 @@ export class PlayerView extends GridView {
     if (this.motion.kind === "play") {
       const { play, pingPong, speed } = this.settings;
       const fps = this.grid.fps * speed * this.motion.direction;
-      this.position = playedCell(this.motion.from, elapsed, play, pingPong, fps, this.grid);
+      this.position = playedCell(this.motion.from, elapsed, play, pingPong, fps, playedRanges(this.settings.ranges, this.grid));
       return;
     }
     const { position, done } = glided(this.motion, elapsed);
@@ -196,8 +269,9 @@ export class PlayerView extends GridView {
   }
 
   scene(areas = this.areas()) {
-    const { grid, cell, settings, marks, movingSlit } = this;
-    return { grid, cell, settings, marks, movingSlit, areas, colors: this.colors() };
+    const { grid, cell, settings, marks, movingSlit, part } = this;
+    const { compare, confidence } = this.overlays;
+    return { grid, compare, confidence, part, cell, settings, marks, movingSlit, areas, colors: this.colors() };
   }
 
   colors() {
@@ -207,6 +281,8 @@ export class PlayerView extends GridView {
       marked: "#e5484d",
       markedVeil: "rgba(229, 72, 77, 0.18)",
       slit: "rgba(255, 255, 255, 0.8)",
+      veil: "rgba(0, 0, 0, 0.6)",
+      point: "#fff",
     };
   }
 
@@ -214,9 +290,18 @@ export class PlayerView extends GridView {
     const { view, time } = this.cell;
     const { grid, settings, playing, marking } = this;
     const text = grid ? `view ${view + 1}/${grid.views}  time ${time + 1}/${grid.times}` : ""; // artists count from 1
-    if (grid) Object.assign(this.element.dataset, { view, time });
+    if (grid) Object.assign(this.element.dataset, { view, time, enlarged: this.enlarged });
     this.hint.textContent = grid && !understood ? HINTS[settings.swap] : "";
     this.element.dataset.state = this.dragging ? "drag" : (this.motion?.kind ?? "rest");
-    this.toolbar.show({ settings, playing, marking, marked: this.marks.size, text });
+    const { compare, confidence } = this.overlays;
+    this.legend.hidden = !confidence || !settings.confidence || compared(settings, compare) === "b";
+    const has = { grid: Boolean(grid), compare: Boolean(compare), confidence: Boolean(confidence) };
+    this.toolbar.show({ settings, playing, marking, marked: this.marks.size, has, busy: this.saving.busy, text });
+  }
+
+  close() {
+    super.close();
+    clearTimeout(this.noticeTimer);
+    this.overlays.close();
   }
 }

@@ -39,16 +39,21 @@ export class GridView {
       return false;
     }
     this.pictures?.close();
-    const { grid } = this;
-    this.pictures = new Pictures({
-      load: (file, signal) => this.host.loadPicture(file, grid, signal),
+    this.pictures = this.picturesOf(this.grid);
+    this.tell("");
+    return true;
+  }
+
+  /** The pictures of a grid, loading; change(picture) makes of each decoded one what is kept. */
+  picturesOf(grid, change = (picture) => picture) {
+    const pictures = new Pictures({
+      load: async (file, signal) => change(await this.host.loadPicture(file, grid, signal)),
       onChange: () => this.drawSoon(),
       onProblem: () => this.tell(GONE),
       pinned: [grid.overview.file],
     });
-    this.pictures.want(grid.overview.file);
-    this.tell("");
-    return true;
+    pictures.want(grid.overview.file);
+    return pictures;
   }
 
   /** Whether the full-size pictures of all views can be kept at once; if not, asking for all would load them for ever. */
@@ -60,11 +65,14 @@ export class GridView {
   rested() {
     this.sharp = false;
     clearTimeout(this.sharpenTimer);
-    this.sharpenTimer = setTimeout(() => {
-      this.sharp = true;
-      this.pictures?.forgetWanted();
-      this.drawSoon();
-    }, SHARPEN_MS);
+    this.sharpenTimer = setTimeout(() => this.settled(), SHARPEN_MS);
+    this.drawSoon();
+  }
+
+  /** Nothing has moved for a while. */
+  settled() {
+    this.sharp = true;
+    this.pictures?.forgetWanted();
     this.drawSoon();
   }
 

@@ -102,7 +102,9 @@ def test_a_saved_frame_is_the_cell_itself(play, comfy_inside, filled):
 
 
 def test_a_saved_video_has_the_cells_in_the_order_of_playing(play, comfy_inside, tmp_path, filled):
-    plain_VTHWC = filled[0].frames.mean((2, 3), keepdim=True).expand(-1, -1, H, W, -1).contiguous()  # H.264 blurs noise
+    plain_VTHWC = torch.full((V, T, H, W, 3), 0.5)  # H.264 would blur noise
+    plain_VTHWC[..., 0] = torch.linspace(0.2, 0.8, V)[:, None, None, None]
+    plain_VTHWC[..., 1] = torch.linspace(0.2, 0.8, T)[None, :, None, None]
     grid, order = filled[0].replace(frames=plain_VTHWC), [(2, 4), (2, 3), (2, 4), (0, 0)]
     status, body = video(comfy_inside, id=play(grid=grid)["id"], cells=order, fps=12.5)
     (tmp_path / "played.mp4").write_bytes(body)
@@ -110,7 +112,7 @@ def test_a_saved_video_has_the_cells_in_the_order_of_playing(play, comfy_inside,
     assert (status, fps, tuple(frames_NHWC.shape)) == (200, 12.5, (4, H, W, 3))
     for shown_HWC, cell in zip(frames_NHWC.float() / 255, order, strict=True):
         apart_VT = (grid.frames - shown_HWC).abs().mean((2, 3, 4))
-        assert divmod(int(apart_VT.argmin()), T) == cell and apart_VT.min() < 0.01
+        assert divmod(int(apart_VT.argmin()), T) == cell and apart_VT.min() < 0.03
 
 
 def test_what_cannot_be_served_is_told_in_one_sentence(play, comfy_inside, filled):

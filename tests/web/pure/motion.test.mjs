@@ -7,6 +7,7 @@ import * as motion from "../../../web/player/motion.mjs";
 import { axes } from "../../../web/shared/areas.mjs";
 
 const SHAPE = { views: 4, times: 11 };
+const ALL = { view: [0, 3], time: [0, 10] };
 const SIZE = { width: 1000, height: 300 };
 const START = { view: 1, time: 5 };
 
@@ -18,7 +19,7 @@ test("dragging across the whole picture runs through all times, down it through 
 });
 
 test("playing backwards runs the same cells the other way, round or to and fro", () => {
-  const at = (ms, pingPong, fps) => motion.playedCell({ view: 1, time: 2 }, ms, "time", pingPong, fps, SHAPE).time;
+  const at = (ms, pingPong, fps) => motion.playedCell({ view: 1, time: 2 }, ms, "time", pingPong, fps, ALL).time;
   assert.deepEqual([0, 999, 1000, 2000, 3000].map((ms) => at(ms, false, -1)), [2, 2, 1, 0, 10]);
   assert.deepEqual([1000, 2000, 3000].map((ms) => at(ms, true, -1)), [1, 0, 1]);
 });
@@ -75,7 +76,7 @@ test("playing goes round or turns round, and shows both ends once", () => {
 });
 
 test("playing runs at the given speed along time, view or both", () => {
-  const at = (along) => motion.playedCell(START, 250, along, false, 12, SHAPE); // 3 steps
+  const at = (along) => motion.playedCell(START, 250, along, false, 12, ALL); // 3 steps
   assert.deepEqual(at("time"), { view: 1, time: 8 });
   assert.deepEqual(at("view"), { view: 0, time: 5 });
   assert.deepEqual(at("both"), { view: 0, time: 8 });

@@ -1,19 +1,17 @@
-// Pointer and keys of a player.
+// Pointer and wheel of a player. Keys: keys.mjs.
 
 import { axes, contains, fitted } from "../shared/areas.mjs";
-import { viewTiles } from "./draw.mjs";
+import { compared, onWipe } from "./layers.mjs";
 import { isMarked, withMark } from "./marks.mjs";
-import { dragged, keyCell, nextCell, releaseSpeed } from "./motion.mjs";
-import { cellUnder, partUnder } from "./stage.mjs";
+import { openPlayerMenu } from "./menu_items.mjs";
+import { dragged, releaseSpeed } from "./motion.mjs";
+import { cellUnder, partUnder, tileAt } from "./stage.mjs";
+import { isWhole, panned, toPicture, wheelTimes, WHOLE, zoomed } from "./zoom.mjs";
 
 const CLICK_PIXELS = 4;
-const LAYOUT_KEYS = { 1: "one", 2: "views", 3: "cells" };
-const SHUTTLE_KEYS = { j: -1, l: 1 }; // play backwards, forwards
-const STEP_KEYS = { ",": -1, ".": 1 };
-const SWITCH_KEYS = { p: "pingPong", s: "strips", h: "hover", x: "swap" };
 
 /** Listen until `signal` aborts. */
-export function listen(player, signal) {
+export function listenToPointer(player, signal) {
   const pointer = new Pointer(player);
   const on = (name, handle, options) => player.canvas.addEventListener(name, handle, { signal, ...options });
   on("pointerdown", (event) => pointer.down(event));
@@ -22,7 +20,25 @@ export function listen(player, signal) {
   on("pointercancel", () => pointer.cancel());
   on("lostpointercapture", () => pointer.cancel());
   on("pointerenter", () => player.drawSoon()); // the page's zoom may have changed
-  player.element.addEventListener("keydown", (event) => key(player, event), { signal });
+  on("dblclick", (event) => pointer.doubleClick(event));
+  player.element.addEventListener("contextmenu", (event) => menu(player, event), { signal });
+  // Wheel and middle button are the graph's all over the page, and with Vue nodes it takes them on their way down: ours come first.
+  const first = (name, handle) => window.addEventListener(name, (event) => event.target === player.canvas && handle(event), { signal, capture: true, passive: false });
+  first("wheel", (event) => pointer.wheel(event));
+  first("pointerdown", (event) => event.button === 1 && pointer.down(event));
+  first("pointermove", (event) => pointer.use?.kind === "pan" && pointer.move(event));
+  first("pointerup", (event) => pointer.use?.kind === "pan" && pointer.up(event));
+}
+
+/** The menu opens under the pointer; the keyboard's menu key opens it in the middle. */
+function menu(player, event) {
+  const onCanvas = event.target === player.canvas;
+  if (!player.grid || (!onCanvas && event.target !== player.element)) return;
+  event.preventDefault();
+  event.stopPropagation();
+  player.used();
+  const box = player.canvas.getBoundingClientRect();
+  openPlayerMenu(player, onCanvas ? { x: event.clientX, y: event.clientY } : { x: box.x + box.width / 2, y: box.y + box.height / 2 });
 }
 
 /** One pointer at a time; what it does is decided where it goes down. */
@@ -34,13 +50,15 @@ class Pointer {
 
   down(event) {
     const { player } = this;
-    if (event.button !== 0 || this.use || !player.grid) return;
+    if (this.use || !player.grid) return;
+    const start = player.surface.point(event);
+    const kind = this.kindOf(event, start);
+    if (!kind) return;
     event.preventDefault();
+    if (kind === "pan") event.stopPropagation();
     player.used();
     player.element.focus({ preventScroll: true });
     player.canvas.setPointerCapture(event.pointerId);
-    const start = this.player.surface.point(event);
-    const kind = this.kindOf(event, start);
     this.use = { id: event.pointerId, kind, start, at: start, from: { ...player.position }, samples: [], adding: null };
     if (kind === "mark") player.host.beginChange(); // however many cells are dragged over: one step of undo
     player.dragging = true;
@@ -52,12 +70,23 @@ class Pointer {
     } else this.apply(start);
   }
 
+  /** What a press does, or null where it is none of the player's. */
   kindOf(event, point) {
     const areas = this.player.areas();
+    if (event.button === 1) return contains(areas.picture, point) ? "pan" : null;
+    if (event.button !== 0) return null;
+    if (this.onWipe(point)) return "wipe";
     for (const name of ["acrossStrip", "downStrip"]) if (contains(areas[name], point)) return name;
     if (this.player.marking) return "mark";
     if (contains(areas.map, point)) return "map";
     return event.shiftKey && areas.map ? "slit" : "drag";
+  }
+
+  /** Whether a point is on the wipe line of the picture under it. */
+  onWipe(point) {
+    const { player } = this;
+    const tile = compared(player.settings, player.overlays.compare) === "wipe" && player.tileAt(point);
+    return Boolean(tile) && onWipe(tile.area, point, player.settings.wipe);
   }
 
   move(event) {
@@ -65,11 +94,38 @@ class Pointer {
     const point = this.player.surface.point(event);
     if (!use) return this.hover(event, point);
     if (event.pointerId !== use.id) return;
+    if (use.kind === "pan") this.pan(event, point);
     use.at = point;
     if (use.kind !== "drag") return this.apply(point);
     const moved = { x: point.x - use.start.x, y: point.y - use.start.y };
     player.moveTo(dragged(use.from, moved, player.areas().picture, player.grid, player.settings.swap));
     this.sample(event);
+  }
+
+  pan(event, point) {
+    const { player, use } = this;
+    event.stopPropagation();
+    const tile = player.tileAt(use.start);
+    if (!tile) return;
+    player.setPart(panned(player.part, { x: (point.x - use.at.x) / tile.area.width, y: (point.y - use.at.y) / tile.area.height }));
+  }
+
+  /** Over the picture the wheel is the player's, even where it can zoom no further: the graph must not jump. */
+  wheel(event) {
+    const { player } = this;
+    const point = player.surface.point(event);
+    if (!player.grid || !contains(player.areas().picture, point)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const tile = player.tileAt(point);
+    if (!tile) return;
+    const { area } = tile;
+    player.setPart(zoomed(player.part, wheelTimes(event), { x: (point.x - area.x) / area.width, y: (point.y - area.y) / area.height }));
+  }
+
+  doubleClick(event) {
+    event.stopPropagation();
+    if (!isWhole(this.player.part)) this.player.setPart(WHOLE);
   }
 
   sample(event) {
@@ -80,6 +136,7 @@ class Pointer {
 
   hover(event, point) {
     const { player } = this;
+    player.canvas.classList.toggle("on-wipe", Boolean(player.grid) && this.onWipe(point));
     if (!player.grid || !player.settings.hover || event.pointerType === "touch" || player.playing) return;
     const { picture } = player.areas();
     if (contains(picture, point)) player.moveTo(cellUnder(picture, point, player.grid, player.settings.swap));
@@ -94,24 +151,28 @@ class Pointer {
     if (use.kind === "downStrip") player.moveTo({ ...player.cell, [down]: partUnder(areas.downStrip, point, player.grid[down + "s"], false) });
     if (use.kind === "map") player.moveTo(cellUnder(areas.map, point, player.grid, player.settings.swap));
     if (use.kind === "slit") this.moveSlit(areas.picture, point);
+    if (use.kind === "wipe") this.moveWipe(point);
     if (use.kind === "mark") this.mark(this.cellOf(areas, point));
   }
 
   moveSlit(area, point) {
     const { player } = this;
     const place = fitted(area, player.grid.width / player.grid.height);
-    player.set("slit", { x: (point.x - place.x) / place.width, y: (point.y - place.y) / place.height });
+    player.set("slit", toPicture(player.part, { x: (point.x - place.x) / place.width, y: (point.y - place.y) / place.height }));
+  }
+
+  /** The line follows in the picture in which it was grasped, and is at the same place in all. */
+  moveWipe(point) {
+    const { player, use } = this;
+    use.area ??= player.tileAt(use.start).area;
+    player.set("wipe", (point.x - use.area.x) / use.area.width);
   }
 
   /** The cell that a point of the picture or the map shows. */
   cellOf(areas, point) {
-    const { player } = this;
-    const { grid, settings, cell } = player;
+    const { grid, settings } = this.player;
     if (contains(areas.map, point)) return cellUnder(areas.map, point, grid, settings.swap);
-    if (settings.layout === "cells") return cellUnder(areas.picture, point, grid, settings.swap, grid.width / grid.height);
-    if (settings.layout === "one") return cell;
-    const under = viewTiles(player.scene(areas)).find(({ area }) => contains(area, point));
-    return under ? { view: under.view, time: cell.time } : null;
+    return this.player.tileAt(point)?.cell ?? null;
   }
 
   /** Dragging marks or unmarks, as the first cell under the pointer decides. */
@@ -126,6 +187,7 @@ class Pointer {
   up(event) {
     const { player, use } = this;
     if (!use || event.pointerId !== use.id) return;
+    if (use.kind === "pan") event.stopPropagation();
     const far = Math.hypot(use.at.x - use.start.x, use.at.y - use.start.y);
     this.end();
     if (use.kind !== "drag") return player.drawSoon();
@@ -146,33 +208,4 @@ class Pointer {
     this.player.dragging = this.player.movingSlit = false;
     this.player.canvas.classList.remove("dragging");
   }
-}
-
-/** Handled keys stay here: the host would delete the node, or start something, on some of them. */
-function key(player, event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || !player.grid) return;
-  if (event.target.tagName === "SELECT") return event.stopPropagation(); // its own keys
-  if (event.target !== player.element && (event.key === " " || event.key === "Enter")) return; // a button's own keys
-  if (!keyDone(player, event.key)) return;
-  player.used();
-  event.preventDefault();
-  event.stopPropagation();
-}
-
-function keyDone(player, name) {
-  const { grid, cell, settings } = player;
-  const letter = name.toLowerCase();
-  const to = keyCell(name, cell, grid, settings.swap);
-  if (to) player.moveTo(to);
-  else if (name === " ") player.togglePlay();
-  else if (SHUTTLE_KEYS[letter]) player.play(SHUTTLE_KEYS[letter]);
-  else if (letter === "k") player.moveTo(cell);
-  else if (STEP_KEYS[name]) player.moveTo(nextCell(cell, STEP_KEYS[name], settings.play, settings.pingPong, grid));
-  else if (letter === "m") player.setMarks(withMark(player.marks, cell, !isMarked(player.marks, cell)));
-  else if (name === "Delete" || name === "Backspace") player.setMarks(withMark(player.marks, cell, false));
-  else if (letter === "f") player.toggleFullscreen();
-  else if (LAYOUT_KEYS[name]) player.set("layout", LAYOUT_KEYS[name]);
-  else if (SWITCH_KEYS[letter]) player.set(SWITCH_KEYS[letter]);
-  else return false;
-  return true;
 }
