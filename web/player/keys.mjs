@@ -2,7 +2,7 @@
 
 import { isMarked, withMark } from "./marks.mjs";
 import { keyCell, nextCell } from "./motion.mjs";
-import { playedRanges } from "./range.mjs";
+import { axesOf, playedRanges } from "./range.mjs";
 import { zoomed } from "./zoom.mjs";
 
 const LAYOUT_KEYS = { 1: "one", 2: "views", 3: "cells" };
@@ -72,6 +72,6 @@ function atPoint(player, point, shift) {
   if (!shift) return player.setPoint(point);
   const ranges = playedRanges(settings.ranges, grid);
   const to = { ...cell };
-  for (const axis of settings.play === "both" ? ["view", "time"] : [settings.play]) to[axis] = ranges[axis][point === "in" ? 0 : 1];
+  for (const axis of axesOf(settings.play)) to[axis] = ranges[axis][point === "in" ? 0 : 1];
   player.moveTo(to);
 }

@@ -1,16 +1,15 @@
-// One player on the page: its element, what it shows and what moves. Pointer and keys: pointer.mjs, keys.mjs; drawing: draw.mjs; files: saving.mjs.
+// One player on the page: its element and what it shows. What moves: playing.mjs; pointer and keys: pointer.mjs, keys.mjs; drawing: draw.mjs; files: saving.mjs.
 
-import { GridView } from "../shared/grid_view.mjs";
 import { themeColors } from "../shared/theme.mjs";
 import { drawScene } from "./draw.mjs";
 import { listenToKeys } from "./keys.mjs";
 import { compared } from "./layers.mjs";
 import { makeLegend } from "./legend.mjs";
 import { marksInside, marksText, parseMarks } from "./marks.mjs";
-import { cellAt, glide, glided, inside, playedCell } from "./motion.mjs";
+import { inside } from "./motion.mjs";
 import { Overlays } from "./overlays.mjs";
+import { PlayingView } from "./playing.mjs";
 import { listenToPointer } from "./pointer.mjs";
-import { axesOf, isLimited, playedRanges, withoutPoints, withPoint } from "./range.mjs";
 import { Saving } from "./saving.mjs";
 import { parseSettings } from "./settings.mjs";
 import { pictureAspect, stageAreas, tileAt } from "./stage.mjs";
@@ -20,12 +19,11 @@ import { atFullSize, isWhole, WHOLE, zoomed } from "./zoom.mjs";
 const LABEL = "Grid player: arrow keys move through times and views, space plays";
 const EMPTY = "Run the workflow to see the grid here.";
 const HINTS = { false: "Drag ↔ through time, ↕ through views", true: "Drag ↔ through views, ↕ through time" }; // by `swap`
-
 const NOTICE_MS = 6000;
 
 let understood = false; // once a player of this page was used, none says how
 
-export class PlayerView extends GridView {
+export class PlayerView extends PlayingView {
   /**
    * host: loadPicture(file, grid, signal) -> Promise of a picture; request(route, options) -> Promise of a Response; readMarks() -> text; writeMarks(text); readSettings() -> object;
    * writeSettings(object); beginChange() and endChange() around what is one step of its undo.
@@ -33,9 +31,6 @@ export class PlayerView extends GridView {
   constructor(host) {
     super(host, { name: "player", label: LABEL });
     this.settings = parseSettings(host.readSettings());
-    this.position = { view: 0, time: 0 };
-    this.motion = null; // {kind: "glide" | "play", since, ...}
-    this.direction = 1; // of playing, as it was last
     this.part = WHOLE; // of each picture that is shown
     this.marking = this.dragging = this.movingSlit = false;
     this.overlays = new Overlays((grid, change) => this.picturesOf(grid, change));
@@ -108,10 +103,6 @@ export class PlayerView extends GridView {
     this.drawSoon();
   }
 
-  get cell() {
-    return this.grid ? cellAt(this.position, this.grid) : { view: 0, time: 0 };
-  }
-
   get marks() {
     const text = this.host.readMarks();
     if (text !== this.marksText) [this.marksText, this.parsedMarks] = [text, parseMarks(text)];
@@ -170,79 +161,9 @@ export class PlayerView extends GridView {
     return tileAt(areas.picture, point ?? { x: x + width / 2, y: y + height / 2 }, this.grid, this.settings, this.cell);
   }
 
-  /** Set the point "in" or "out" here, along what plays. */
-  setPoint(point) {
-    this.set("ranges", withPoint(this.settings.ranges, point, this.cell, this.settings.play));
-  }
-
-  clearPoints() {
-    this.set("ranges", withoutPoints(this.settings.ranges, this.settings.play));
-  }
-
-  /** Whether points limit what plays. */
-  get limited() {
-    return Boolean(this.grid) && axesOf(this.settings.play).some((axis) => isLimited(this.settings.ranges[axis], this.grid[axis + "s"]));
-  }
-
-  get playing() {
-    return this.motion?.kind === "play";
-  }
-
-  togglePlay() {
-    this.used();
-    if (this.playing) this.moveTo(this.cell);
-    else this.play();
-  }
-
-  /** Play from here, forwards or backwards. */
-  play(direction = 1) {
-    if (!this.grid) return;
-    this.direction = direction;
-    this.moving({ kind: "play", from: this.cell, direction });
-  }
-
-  /** Go to a position at once. */
-  moveTo(position) {
-    if (!this.grid) return;
-    this.motion = null;
-    this.position = inside(position, this.grid);
-    this.rested();
-  }
-
-  /** Let go at a speed: glide to the middle of a cell. */
-  release(speed) {
-    this.moving({ kind: "glide", ...glide(this.position, speed, this.grid) });
-  }
-
-  moving(motion) {
-    this.motion = { ...motion, since: performance.now() };
-    this.drawSoon();
-  }
-
   toggleFullscreen() {
     if (document.fullscreenElement === this.element) document.exitFullscreen();
     else this.element.requestFullscreen();
-  }
-
-  /** Go on with the motion; whether there still is one. */
-  step(now) {
-    if (this.motion && this.grid) this.move(now);
-    return Boolean(this.motion);
-  }
-
-  move(now) {
-    const elapsed = Math.max(now - this.motion.since, 0);
-    if (this.motion.kind === "play") {
-      const { play, pingPong, speed } = this.settings;
-      const fps = this.grid.fps * speed * this.motion.direction;
-      this.position = playedCell(this.motion.from, elapsed, play, pingPong, fps, playedRanges(this.settings.ranges, this.grid));
-      return;
-    }
-    const { position, done } = glided(this.motion, elapsed);
-    this.position = position;
-    if (!done) return;
-    this.motion = null;
-    this.rested();
   }
 
   /** The canvas's areas in its own CSS pixels. */

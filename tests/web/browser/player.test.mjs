@@ -260,19 +260,6 @@ test("in light and dark the empty parts take the theme's colours", async () => {
   assert.notEqual(faces[0], faces[1]);
 });
 
-test("the wheel over a player zooms the graph", async () => {
-  for (const vueNodes of [false, true]) {
-    await editor.set("Comfy.VueNodes.Enabled", vueNodes);
-    const player = await shown();
-    const { x, y } = await player.box();
-    const before = await editor.page.evaluate(() => window.app.canvas.ds.scale);
-    await editor.page.mouse.move(x + 50, y + 50);
-    await editor.page.mouse.wheel(0, 300);
-    await editor.page.waitForFunction((scale) => window.app.canvas.ds.scale < scale, before);
-  }
-  await editor.set("Comfy.VueNodes.Enabled", false);
-});
-
 test("nothing went wrong on the page in all this", () => {
   assert.deepEqual(editor.problems, []);
 });
