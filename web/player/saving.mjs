@@ -47,7 +47,7 @@ export class Saving {
       const name = videoName(letter, cells);
       this.notify(`Making ${name} ...`, true);
       download(await videoFile(host.request, grid, cells, fps), name);
-      return `Downloaded ${name}: ${cells.length} frames, ${Number(fps.toFixed(3))} per second`;
+      return `Downloaded ${name}: ${cells.length} frames, ${Number(fps.toFixed(3))} fps`;
     });
   }
 

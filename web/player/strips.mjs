@@ -51,8 +51,8 @@ function drawStrip(ctx, scene, acrossPicture) {
     if (isMarked(scene.marks, at) || grid.known[at.view][at.time]) ctx.fillRect(tick.x, tick.y, Math.max(tick.width - 1, 1), Math.max(tick.height - 1, 1));
   }
   ctx.imageSmoothingEnabled = true;
-  drawPoints(ctx, scene, axis, strip, acrossPicture);
   frame(ctx, part(strip, cell[axis], count, acrossPicture), colors.accent, 2);
+  drawPoints(ctx, scene, axis, strip, acrossPicture);
 }
 
 /** In and out points along a strip: brackets around what plays, and a veil over the rest. */

@@ -86,7 +86,9 @@ def test_the_confidence_is_sent_cell_by_cell_and_written_once(play, comfy_inside
 
 def test_a_confidence_of_another_grid_is_refused(play, filled):
     grid, confidence_NHWC, _ = filled
-    with pytest.raises(ValueError, match="expected confidence with one image per cell, 15 for 3 views and 5 times, got 14"):
+    with pytest.raises(
+        ValueError, match="expected confidence with one image per cell, 15 for 3 views and 5 times, got 14"
+    ):
         play(grid=grid, confidence=confidence_NHWC[1:])
     with pytest.raises(ValueError, match="expected confidence with the aspect ratio of the cells, 24x16, got 12x16"):
         play(grid=grid, confidence=confidence_NHWC[:, :, ::2])
