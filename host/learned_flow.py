@@ -9,6 +9,8 @@ import comfy.model_management
 import torch
 import torch.nn.functional as F
 
+from .cancel import cancellable
+
 LEAST_SIDE, MOST_SIDE, STEP = 128, 768, 8  # RAFT takes multiples of 8 and nothing smaller than 128
 
 
@@ -34,7 +36,9 @@ def flows_to_base(patcher, frames_THW3: torch.Tensor, base: int, on_share: Calla
     for time in range(times):
         on_share(time / times)
         if time != base:
-            flows[time] = model(pictures[time : time + 1].to(device), first)[-1][0].movedim(0, -1).float().cpu()
+            with cancellable(model):
+                found = model(pictures[time : time + 1].to(device), first)[-1][0]
+            flows[time] = found.movedim(0, -1).float().cpu()
     on_share(1.0)
     return flows
 

@@ -18,6 +18,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrapper
 from ..fourreal_core.model.config import PATCH
 from ..fourreal_core.model.dit import DYNAMIC, FREEZE_TIME
 from ..fourreal_core.model.two_stream import GridModel
+from .cancel import cancellable
 
 CONDITION_KEY = "fourreal_condition"
 OPTIONS_KEY = "fourreal"
@@ -63,6 +64,10 @@ class HostGridModel(GridModel):
     def predict_velocity(self, x, timestep, context=None, transformer_options={}, condition=None, **kwargs):
         """x [k*V, 3, T, H, W], timestep [k*V] = sigma, condition [k*V, C, T, H, W] -> velocity like x."""
         comfy.model_management.throw_exception_if_processing_interrupted()
+        with cancellable(self):
+            return self._velocity(x, timestep, condition, transformer_options)
+
+    def _velocity(self, x, timestep, condition, transformer_options):
         if STREAM in transformer_options:
             return self._one_stream(x, timestep, condition, transformer_options)
         chunks = len(transformer_options.get("cond_or_uncond", (0,)))

@@ -4,6 +4,7 @@ Letters: N frames of one video, H W pixels, C latent channels, L latent frames, 
 """
 
 from ..fourreal_core.sampling.latents import Codec
+from .cancel import cancellable
 
 TILE, OVERLAP = 512, 64  # pixels, the host's defaults for tiled encoding
 VIDEO = 3  # the host's `latent_dim` of a video VAE
@@ -23,10 +24,13 @@ def vae_codec(vae, tiled: bool = False, patch: int = 1) -> Codec:
     side, overlap = TILE // pixels, OVERLAP // pixels
 
     def encode(video_NHWC):
-        return (vae.encode_tiled(video_NHWC, TILE, TILE, OVERLAP) if tiled else vae.encode(video_NHWC))[0]
+        with cancellable(vae.first_stage_model):
+            return (vae.encode_tiled(video_NHWC, TILE, TILE, OVERLAP) if tiled else vae.encode(video_NHWC))[0]
 
     def decode(latent_CLhw):
-        return (vae.decode_tiled(latent_CLhw[None], side, side, overlap) if tiled else vae.decode(latent_CLhw[None]))[0]
+        with cancellable(vae.first_stage_model):
+            one = latent_CLhw[None]
+            return (vae.decode_tiled(one, side, side, overlap) if tiled else vae.decode(one))[0]
 
     return Codec(encode, decode, vae.latent_channels, packed, pixels, patch)
 

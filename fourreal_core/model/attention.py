@@ -12,6 +12,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 CACHED_SCORES = 2**22  # score elements per chunk that stay inside a CPU's cache
+MOST_SCORES = 2**25  # of one sequence; more would cost memory that grows with the square of the cells
 
 
 def attention(q_NHLD: Tensor, k_NHLD: Tensor, v_NHLD: Tensor) -> Tensor:
@@ -20,9 +21,9 @@ def attention(q_NHLD: Tensor, k_NHLD: Tensor, v_NHLD: Tensor) -> Tensor:
     CPUs with bf16 matrix units run plain matrix products several times faster than the fused kernel as long as the
     scores stay in the cache (measured 2.4 times at 512 tokens), hence the chunks.
     """
-    if q_NHLD.device.type != "cpu" or q_NHLD.dtype != torch.bfloat16:
-        return F.scaled_dot_product_attention(q_NHLD, k_NHLD, v_NHLD)
     scores_per_sequence = q_NHLD.shape[1] * q_NHLD.shape[2] * k_NHLD.shape[2]
+    if q_NHLD.device.type != "cpu" or q_NHLD.dtype != torch.bfloat16 or scores_per_sequence > MOST_SCORES:
+        return F.scaled_dot_product_attention(q_NHLD, k_NHLD, v_NHLD)
     chunk = max(1, CACHED_SCORES // max(1, scores_per_sequence))
     return torch.cat([_plain(*parts) for parts in zip(*(x.split(chunk) for x in (q_NHLD, k_NHLD, v_NHLD)))])
 

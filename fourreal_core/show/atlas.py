@@ -24,6 +24,7 @@ OVERVIEW_PIXELS = 2**21  # all cells together: loads and decodes in an instant
 OVERVIEW_CELL_PIXELS = 96 * 54  # but large grids get as many per cell,
 MOST_OVERVIEW_PIXELS = 2**23  # within this
 STRIP_PIXELS = 2**25  # one view: 128 MiB once decoded
+MOST_PIXELS = 2**30  # all views together: about 1 GiB of files at the most
 BLOCK = 8  # a JPEG block: cells that start on one do not bleed into each other
 QUALITY = 90
 
@@ -57,7 +58,7 @@ def grid_atlases(grid: FrameGrid, *, on_view: Callable[[int, int], None] | None 
     strip = layout(
         grid.times,
         math.ceil(math.sqrt(grid.times * grid.height / grid.width)),
-        fitted_size(size, grid.times, STRIP_PIXELS),
+        fitted_size(size, grid.times, min(STRIP_PIXELS, MOST_PIXELS // grid.views)),
     )
     count = grid.views * grid.times
     pixels = min(max(OVERVIEW_PIXELS, count * OVERVIEW_CELL_PIXELS), MOST_OVERVIEW_PIXELS)

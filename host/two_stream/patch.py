@@ -14,6 +14,7 @@ import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
+from ..cancel import cancellable
 from .backbones import Backbone, backbone_of, expect_grid_inputs
 from .fused import fused_pass
 from .host_call import HostCall
@@ -96,7 +97,8 @@ def within_range(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
 @torch.compiler.disable  # hooks differ from call to call: all of it would be compiled again each time
 def two_streams(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
     """The wrapper around the host's network."""
-    return _innermost(executor, args, kwargs, executor.class_obj)
+    with cancellable(executor.class_obj):
+        return _innermost(executor, args, kwargs, executor.class_obj)
 
 
 WRAPPERS = (

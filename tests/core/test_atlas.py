@@ -53,6 +53,12 @@ def test_cells_are_scaled_down_to_the_budget_and_never_up(monkeypatch):
     assert atlas.fitted_size((W, H), 1, 10**9) == (W, H)
 
 
+def test_grids_of_many_views_get_smaller_strips_so_that_their_files_stay_bounded(monkeypatch):
+    monkeypatch.setattr(atlas, "MOST_PIXELS", V * T * H * W // 4)
+    made = atlas.grid_atlases(plain_cells())
+    assert made.strip_layout.cell == (W // 2, H // 2)
+
+
 @pytest.mark.parametrize("size", [(36, 20), (8, 8), (1, 1)])
 def test_cells_begin_on_jpeg_blocks(size):
     layout = atlas.layout(15, 5, size)

@@ -1,0 +1,28 @@
+"""Cancelling inside a network: ComfyUI asks between steps, and on a CPU one step of a large grid takes minutes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import comfy.model_management
+import torch
+
+
+@contextmanager
+def cancellable(network: torch.nn.Module) -> Iterator[None]:
+    """While it is open, every part of the network asks before it runs whether the user has cancelled.
+
+    Raises the host's InterruptProcessingException out of the network then. The network is left as it was.
+    """
+    handles = [
+        part.register_forward_pre_hook(_ask) for part in network.modules() if next(part.children(), None) is None
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _ask(part: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+    comfy.model_management.throw_exception_if_processing_interrupted()
