@@ -11,10 +11,10 @@ import sys
 from environment import PACK, enter_or_stop
 
 TARGET = PACK / "docs" / "images" / "grid.webp"
-CELLS, HEIGHT, WIDTH = 16, 216, 384
-FREEZE_AT = 4  # the moment of the bullet-time shot
-FRAME_MS, HOLD_MS, QUALITY = 70, 500, 62
-SQUARE, MARGIN = 5, 8  # of the map, in pixels
+CELLS, HEIGHT, WIDTH = 12, 216, 384
+FREEZE_AT = 6  # the moment of the bullet-time shot
+FRAME_MS, HOLD_MS, QUALITY = 80, 500, 62
+SQUARE, MARGIN = 6, 8  # of the map, in pixels
 GIVEN, GENERATED, HERE, BEHIND = (245, 184, 61), (120, 110, 200), (255, 255, 255), (23, 21, 31)
 
 
@@ -42,15 +42,14 @@ def main() -> int:
 
 def filled_example():
     """The example videos' grid with every cell filled; the first row and column as they were given."""
-    from fourreal_core import FrameGrid, transport_fill
+    from fourreal_core import FrameGrid, fill_grid
     from fourreal_core.files.video import fit_frames, pick_frames, read_video
 
     fixed_view, fps = read_video(PACK / "example_inputs" / "fixed_view.mp4")
     freeze_time, _ = read_video(PACK / "example_inputs" / "freeze_time.mp4")
     videos = [fit_frames(pick_frames(video, CELLS), HEIGHT, WIDTH) for video in (fixed_view, freeze_time)]
     given = FrameGrid.from_videos(*videos, fps=fps)
-    filled, _ = transport_fill(given)
-    return filled.replace(known=given.known)
+    return fill_grid(given).grid
 
 
 def shots(views: int, times: int) -> list[tuple[tuple[int, int], int]]:
