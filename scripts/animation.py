@@ -43,7 +43,8 @@ def main() -> int:
 def filled_example():
     """The example videos' grid with every cell filled; the first row and column as they were given."""
     from fourreal_core import FrameGrid, fill_grid
-    from fourreal_core.files.video import fit_frames, pick_frames, read_video
+    from fourreal_core.files.recording import read_video
+    from fourreal_core.files.video import fit_frames, pick_frames
 
     fixed_view, fps = read_video(PACK / "example_inputs" / "fixed_view.mp4")
     freeze_time, _ = read_video(PACK / "example_inputs" / "freeze_time.mp4")

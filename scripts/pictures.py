@@ -47,14 +47,14 @@ def example_grid():
     sys.path.insert(0, str(PACK))
     from fourreal_core.files.recording import read_video
     from fourreal_core.files.video import fit_frames, pick_frames
+    from fourreal_core.geometry.fill import fill_grid
     from fourreal_core.grid import FrameGrid
-    from fourreal_core.transport import transport_fill
 
     fixed_view, fps = read_video(PACK / "example_inputs" / "fixed_view.mp4")
     freeze_time, _ = read_video(PACK / "example_inputs" / "freeze_time.mp4")
     fixed_view = fit_frames(pick_frames(fixed_view, TIMES), HEIGHT, WIDTH)
     freeze_time = fit_frames(pick_frames(freeze_time, VIEWS), HEIGHT, WIDTH)
-    return transport_fill(FrameGrid.from_videos(fixed_view, freeze_time, fps=fps / 2))[0]
+    return fill_grid(FrameGrid.from_videos(fixed_view, freeze_time, fps=fps / 5)).grid
 
 
 def provide_inputs(base: Path) -> None:
