@@ -4,6 +4,7 @@ First match wins: the user's own ComfyUI (`COMFYUI_PATH`), a current Python that
 built once into a cache folder (`FOURREAL_CACHE`, else the platform's user cache). See comfyui.py for starting ComfyUI in it.
 """
 
+import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -118,11 +119,23 @@ def read_requirements(file: Path) -> list[str]:
 
 
 def holds_here(marker: str) -> bool:
-    """Whether a condition such as `sys_platform == "linux"` on system and processor holds; an empty one does."""
+    """Whether a condition such as `sys_platform == "linux"` on system and processor holds; an empty one does.
+
+    Such conditions are made of names, texts, `==`, `!=`, `and`, `or` and brackets.
+    """
     names = {"sys_platform": sys.platform, "platform_machine": platform.machine(), "platform_system": platform.system()}
+
+    def value(part: ast.expr) -> bool | str:
+        if isinstance(part, ast.BoolOp):
+            return (all if isinstance(part.op, ast.And) else any)(map(value, part.values))
+        if isinstance(part, ast.Compare):
+            equal = {ast.Eq: True, ast.NotEq: False}[type(part.ops[0])]
+            return (value(part.left) == value(part.comparators[0])) is equal
+        return names[part.id] if isinstance(part, ast.Name) else ast.literal_eval(part)
+
     try:
-        return not marker or bool(eval(marker, {"__builtins__": {}}, names))
-    except NameError:  # a condition on something else, such as the version of Python, is left to pip
+        return not marker.strip() or bool(value(ast.parse(marker.strip(), mode="eval").body))
+    except KeyError:  # a condition on something else, such as the version of Python, is left to pip
         return True
 
 

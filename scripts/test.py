@@ -3,6 +3,7 @@
     python scripts/test.py                      everything, one area after the other
     python scripts/test.py lint                 ruff (rules and format) and the types of fourreal_core
     python scripts/test.py core                 fourreal_core and the pack's files; starts no ComfyUI
+    python scripts/test.py core --slow          the same with the few tests marked `slow`, which a run of everything includes
     python scripts/test.py host                 the pack inside a real ComfyUI
     python scripts/test.py browser              its nodes in the editor, in a real browser
     python scripts/test.py tests/core -k paths  any other arguments go to pytest; so do those after an area
@@ -26,7 +27,7 @@ LINT = [
     ["basedpyright", "--pythonpath", sys.executable],
 ]
 PYTEST = {  # area: what pytest is told
-    "core": ["tests/core", "tests/pack", "-n", str(WORKERS), "--dist", "loadfile"],
+    "core": ["tests/core", "tests/pack", "-n", str(WORKERS), "--dist", "worksteal"],
     "host": ["tests/host", "-m", "not browser"],
     "browser": ["tests/host", "-m", "browser"],
 }
@@ -39,6 +40,8 @@ def main() -> int:
     os.chdir(PACK)
     if rest and not asked:
         return run(["pytest", "-q", "--durations=10", *rest])
+    if asked == ["core"]:
+        rest = [word for word in rest if word != "--slow"] if "--slow" in rest else ["-m", "not slow", *rest]
     codes = {area: run_area(area, rest) for area in asked or AREAS}
     if len(codes) > 1:
         print("  ".join(f"{area}: {'failed' if code else 'passed'}" for area, code in codes.items()))

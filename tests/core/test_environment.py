@@ -56,6 +56,20 @@ def test_a_requirement_counts_where_its_condition_holds(monkeypatch, tmp_path):
     assert environment.read_requirements(file) == ["av"]
 
 
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("", True),
+        ('sys_platform != "linux"', False),
+        ('(sys_platform == "darwin" and platform_machine == "arm64") or sys_platform == "linux"', True),
+        ('python_version >= "99"', True),  # left to pip
+    ],
+)
+def test_conditions_on_system_and_processor(monkeypatch, condition, holds):
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    assert environment.holds_here(condition) is holds
+
+
 def test_a_condition_is_no_version(monkeypatch):
     answer = environment.subprocess.CompletedProcess([], 0, stdout="a==4.2.1\n")
     monkeypatch.setattr(environment.subprocess, "run", lambda *arguments, **options: answer)

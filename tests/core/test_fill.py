@@ -104,7 +104,7 @@ def test_any_base_and_size(shape, base, networks):
 
 
 def test_frames_larger_than_the_networks_work_at(networks):
-    scene = plane_scene(2, 2, 180, 320)
+    scene = plane_scene(2, 2, 144, 256)
     check_filled(fill_grid(scene.grid(), method="scene", networks=networks), scene.grid(), "scene")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_scenes import sliding_square
 from processes import command
 
 from fourreal_core.data.rendered.exact_files import save_exact
@@ -27,7 +28,7 @@ def generator(seed=0):
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory, sliding_square):
+def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     for seed in range(3):
         save_exact(sliding_square(seed), folder / f"scene_{seed:08d}.safetensors")
@@ -53,7 +54,6 @@ RATES = {
 }  # on one example, where little is to be averaged
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_few_steps_on_one_scene_lower_its_loss_and_the_scores_are_numbers(name, scenes, tmp_path):
     task = make_task(name, scenes)
@@ -174,7 +174,6 @@ def test_labels_of_view_0_are_made_faulty_now_and_then():
     assert (grown | same | shrunk).all() and all(8 < kind.sum() < 45 for kind in (grown, same, shrunk))
 
 
-@pytest.mark.slow
 def test_from_scenes_to_one_file_of_networks(scenes, tmp_path):
     told = []
 
