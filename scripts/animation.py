@@ -11,10 +11,11 @@ import sys
 from environment import PACK, enter_or_stop
 
 TARGET = PACK / "docs" / "images" / "grid.webp"
-CELLS, HEIGHT, WIDTH = 12, 216, 384
-FREEZE_AT = 6  # the moment of the bullet-time shot
-FRAME_MS, HOLD_MS, QUALITY = 80, 500, 62
-SQUARE, MARGIN = 6, 8  # of the map, in pixels
+CELLS, HEIGHT, WIDTH = 8, 216, 384
+BETWEEN = 3  # frames per cell
+FREEZE_AT = 4  # the moment of the bullet-time shot
+FRAME_MS, HOLD_MS, QUALITY = 60, 500, 62
+SQUARE, MARGIN = 7, 8  # of the map, in pixels
 GIVEN, GENERATED, HERE, BEHIND = (245, 184, 61), (120, 110, 200), (255, 255, 255), (23, 21, 31)
 
 
@@ -24,15 +25,15 @@ def main() -> int:
     from PIL import Image
 
     from fourreal_core import load_grid
+    from fourreal_core.paths.between import moved_slice
 
-    grid = load_grid(sys.argv[1]) if sys.argv[1:] else filled_example()
-    pictures = [Image.fromarray((frame * 255).round().byte().numpy()) for frame in grid.frames.flatten(0, 1)]
-    frames, durations = [], []
-    for (view, time), duration in shots(grid.views, grid.times):
-        frame = pictures[view * grid.times + time].copy()
-        draw_map(frame, grid.known, view, time)
+    grid = load_grid(sys.argv[1]).resized(HEIGHT, WIDTH) if sys.argv[1:] else filled_example()
+    places, durations = shots(grid.views, grid.times)
+    frames = []
+    for (view, time), frame_HW3 in zip(places, moved_slice(grid, places)):
+        frame = Image.fromarray((frame_HW3 * 255).round().byte().numpy())
+        draw_map(frame, grid.known, round(view), round(time))
         frames.append(frame)
-        durations.append(duration)
     frames[0].save(
         TARGET, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=QUALITY, method=6
     )
@@ -53,17 +54,20 @@ def filled_example():
     return fill_grid(given).grid
 
 
-def shots(views: int, times: int) -> list[tuple[tuple[int, int], int]]:
-    """((view, time), milliseconds) of every frame."""
+def shots(views: int, times: int) -> tuple[list[tuple[float, float]], list[int]]:
+    """(view, time) and milliseconds of every frame."""
+    from fourreal_core.paths.between import paced
+
     freeze_at = min(FREEZE_AT, times - 1)
     forward = [(0, time) for time in range(times)]
-    places = forward + forward[-2::-1]  # scrub
-    places += forward[: freeze_at + 1]  # time runs, then stands still while the camera moves
+    cells = forward + forward[-2::-1]  # scrub
+    cells += forward[1 : freeze_at + 1]  # time runs, then stands still while the camera moves
     around = [(view, freeze_at) for view in range(1, views)]
-    places += around + around[-2::-1]
-    places += forward[freeze_at:]
-    turns = {len(forward) - 1, len(places) - 1}
-    return [(place, HOLD_MS if index in turns else FRAME_MS) for index, place in enumerate(places)]
+    cells += around + around[-2::-1]
+    cells += forward[freeze_at:]
+    places = paced(cells, BETWEEN * (len(cells) - 1) + 1)
+    turns = {BETWEEN * (times - 1), len(places) - 1}
+    return places, [HOLD_MS if frame in turns else FRAME_MS for frame in range(len(places))]
 
 
 def draw_map(frame, known, view: int, time: int) -> None:
