@@ -29,7 +29,10 @@ from .files.video import (
     pick_frames,
 )
 
-GOES, RIG = "goes in version 0.3", "exchange.rig reads such folders, read_rig(plan_rig(folder, RigPick(...)))"
+GOES, RIG = (
+    "will be removed in version 0.3",
+    "exchange.rig reads such folders, read_rig(plan_rig(folder, RigPick(...)))",
+)
 MAX_LENGTH = 1024  # views or times
 MAX_BYTES = 64 * 2**30  # of a grid's frames
 
@@ -50,7 +53,8 @@ class Cameras:
             matrices = torch.as_tensor(getattr(self, name)).detach().to("cpu", torch.float32, copy=True).contiguous()
             if matrices.ndim != 3 or matrices.shape[1:] != (size, size) or len(matrices) == 0:
                 raise ValueError(
-                    f"expected cameras.{name} of shape [V, {size}, {size}], got {list(matrices.shape)}: give one matrix per view."
+                    f"expected cameras.{name} to have shape [V, {size}, {size}], got {list(matrices.shape)}: "
+                    "give one matrix per view."
                 )
             if not torch.isfinite(matrices).all():
                 raise ValueError(
@@ -59,7 +63,7 @@ class Cameras:
             last_line = torch.eye(size)[-1]
             if not torch.allclose(matrices[:, -1], last_line.expand(len(matrices), -1), atol=1e-4):
                 raise ValueError(
-                    f"expected the last line of cameras.{name} to be {last_line.int().tolist()}, got "
+                    f"expected the last row of cameras.{name} to be {last_line.int().tolist()}, got "
                     f"{matrices[0, -1].tolist()}: the matrices may be transposed."
                 )
             object.__setattr__(self, name, matrices)
@@ -95,8 +99,9 @@ class FrameGrid:
             or self.known.shape != self.frames.shape[:2]
         ):
             raise ValueError(
-                f"expected known as a bool tensor of shape {list(self.frames.shape[:2])} (views, times), got "
-                f"{getattr(self.known, 'dtype', type(self.known).__name__)} {list(getattr(self.known, 'shape', []))}."
+                f"expected known to be a bool tensor of shape {list(self.frames.shape[:2])} (views, times), "
+                f"got {getattr(self.known, 'dtype', type(self.known).__name__)} "
+                f"{list(getattr(self.known, 'shape', []))}."
             )
         object.__setattr__(self, "known", self.known.detach().cpu().contiguous())
         object.__setattr__(self, "fps", _checked_fps(self.fps))
@@ -135,7 +140,7 @@ class FrameGrid:
         for video, name in ((fixed_THWC, "fixed-view"), (freeze_VHWC, "freeze-time")):
             if len(video) < 2:
                 raise ValueError(
-                    f"expected the {name} video to have at least 2 frames, got 1: a still image spans no grid."
+                    f"expected the {name} video to have at least 2 frames, got 1: a still image cannot span a grid."
                 )
         check_bytes(len(freeze_VHWC), *fixed_THWC.shape[:3])
         frames = torch.zeros(len(freeze_VHWC), *fixed_THWC.shape)
@@ -156,8 +161,8 @@ class FrameGrid:
             video_THWC = first if view == 0 else float_frames(video, f"the video of view {view}")
             if video_THWC.shape != first.shape:
                 raise ValueError(
-                    f"expected every view to have {_size(first)} as view 0 has, got {_size(video_THWC)} at view {view}: "
-                    "trim and resize the videos to one length and size."
+                    f"expected every view to have {_size(first)} like view 0, got {_size(video_THWC)} at view "
+                    f"{view}: trim and resize the videos to one length and size."
                 )
             frames[view] = video_THWC
         return cls(frames, torch.ones(frames.shape[:2], dtype=torch.bool), fps=fps)
@@ -232,8 +237,8 @@ def check_bytes(views: int, times: int, height: int, width: int) -> None:
     needed = views * times * height * width * 3 * 4
     if needed > MAX_BYTES:
         raise ValueError(
-            f"expected a grid of at most {MAX_BYTES // 2**30} GiB, {views} views and {times} times of {width}x{height} need "
-            f"{needed / 2**30:.0f}: pick fewer frames or give a smaller size."
+            f"{views} views and {times} times of {width}x{height} need {needed / 2**30:.0f} GiB, more than "
+            f"the limit of {MAX_BYTES // 2**30} GiB: pick fewer frames or choose a smaller size."
         )
 
 
@@ -267,13 +272,14 @@ def _checked_grid_frames(frames: Tensor) -> Tensor:
         or frames.numel() == 0
     ):
         raise ValueError(
-            "expected grid frames as a float32 tensor [views, times, height, width, 3] with no empty axis, got "
-            f"{getattr(frames, 'dtype', type(frames).__name__)} {list(getattr(frames, 'shape', []))}."
+            "expected grid frames to be a float32 tensor [views, times, height, width, 3] with no empty "
+            f"axis, got {getattr(frames, 'dtype', type(frames).__name__)} {list(getattr(frames, 'shape', []))}."
         )
     _check_lengths(*frames.shape[:2])
     if max(frames.shape[2:4]) > MAX_SIDE:
         raise ValueError(
-            f"expected frames of at most {MAX_SIDE} pixels a side, got {frames.shape[3]}x{frames.shape[2]}: resize them."
+            f"expected frames of at most {MAX_SIDE} pixels per side, got {frames.shape[3]}x{frames.shape[2]}: "
+            "resize them."
         )
     return _in_range(frames.detach().cpu(), "the grid").contiguous()
 
@@ -298,7 +304,7 @@ def _checked_fps(fps) -> float:
     try:
         value = float(fps)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"expected fps (frames per second) as a number, got {str(fps)[:40]!r}.") from error
+        raise ValueError(f"expected fps (frames per second) to be a number, got {str(fps)[:40]!r}.") from error
     if not 0 < value <= MAX_FPS:
         raise ValueError(f"expected fps (frames per second) above 0 and at most {MAX_FPS:g}, got {value}.")
     return value
@@ -310,7 +316,7 @@ def _copied_json(provenance: Mapping[str, Any]) -> dict[str, Any]:
         return json.loads(json.dumps(dict(provenance), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
-            f"expected provenance of plain JSON values (text, finite numbers, lists, dicts), got something else: {error}."
+            f"expected provenance to contain only plain JSON values (text, finite numbers, lists, dicts): {error}."
         ) from error
 
 

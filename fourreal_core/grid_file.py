@@ -43,7 +43,7 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
     file = Path(file)
     described = _description(grid)
     if not file.parent.is_dir():
-        raise GridFileError(f"expected the folder {file.parent} to exist: create it before saving {file.name}.")
+        raise GridFileError(f"there is no folder {file.parent}: create it before saving {file.name}.")
     if file.is_dir():
         raise GridFileError(f"expected a file name to save the grid to, got the folder {file}.")
     tensors = {"frames": _smallest_exact(grid.frames), "known": grid.known.to(torch.uint8)}
@@ -55,7 +55,7 @@ def save_grid(grid: FrameGrid, file: str | Path) -> None:
         header = {"format": FORMAT, "version": VERSION, "grid": described, "sha256": checksum(tensors, described)}
         write_tensors(file, tensors, header)
     except OSError as error:
-        raise GridFileError(f"expected to write the grid to {file}, writing failed: {error}.") from error
+        raise GridFileError(f"could not write the grid to {file}: {error}.") from error
 
 
 def _description(grid: FrameGrid) -> str:
@@ -78,7 +78,7 @@ def load_grid(file: str | Path) -> FrameGrid:
     """
     file = Path(file)
     if not file.is_file():
-        raise GridFileError(f"expected a grid file at {file}, found none: check the name.")
+        raise GridFileError(f"there is no grid file at {file}: check the name.")
     try:
         _check_header_length(file)
         with safe_open(file, framework="pt", device="cpu") as opened:
@@ -88,18 +88,16 @@ def load_grid(file: str | Path) -> FrameGrid:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
     except (OSError, SafetensorError) as error:
         raise GridFileError(
-            f"expected a grid file in {file.name}, reading failed ({error}): it is broken, cut short, or another kind of file."
+            f"cannot read {file.name} ({error}): it is damaged, incomplete, or not a grid file."
         ) from error
     if "sha256" in header and header["sha256"] != checksum(tensors, header["grid"]):  # older files have none
-        raise GridFileError(
-            f"expected {file.name} as it was saved, its checksum says that it was damaged since: copy it again."
-        )
+        raise GridFileError(f"{file.name} is damaged (its checksum does not match): copy it again.")
     try:
         grid = _grid(tensors, said)
         _description(grid)  # what is loaded can be saved
         return grid
     except ValueError as error:
-        raise GridFileError(f"{file.name} holds no valid grid: {error}") from error
+        raise GridFileError(f"{file.name} does not hold a valid grid: {error}") from error
 
 
 def _smallest_exact(frames: Tensor) -> Tensor:
@@ -117,8 +115,8 @@ def _check_header_length(file: Path) -> None:
         length = int.from_bytes(opened.read(8), "little")
     if not 2 <= length <= min(MAX_HEADER, file.stat().st_size - 8):
         raise GridFileError(
-            f"expected a grid file in {file.name}, its first bytes announce a header of {length} bytes in a file of "
-            f"{file.stat().st_size}: it is broken, cut short, or another kind of file."
+            f"cannot read {file.name}: its header claims {length} bytes in a file of {file.stat().st_size}, "
+            "so it is damaged, incomplete, or not a grid file."
         )
 
 
@@ -126,11 +124,13 @@ def _read_description(metadata: dict[str, str], name: str) -> dict:
     """fps, provenance and perhaps sound_rate."""
     if metadata.get("format") != FORMAT:
         raise GridFileError(
-            f"expected a grid file, {name} is a safetensors file of another kind (format {metadata.get('format', 'not given')!r:.60})."
+            f"expected a grid file, but {name} is a safetensors file of another kind (format "
+            f"{metadata.get('format', 'not given')!r:.60})."
         )
     if metadata.get("version") != VERSION:
         raise GridFileError(
-            f"expected grid format version {VERSION}, {name} has version {metadata.get('version')!r:.60}: update the pack to open it."
+            f"expected grid format version {VERSION}, but {name} has version {metadata.get('version')!r:.60}: "
+            "update the pack to open it."
         )
     described = metadata.get("grid", "")
     if len(described) > MAX_METADATA:
@@ -142,17 +142,18 @@ def _read_description(metadata: dict[str, str], name: str) -> dict:
         fps, provenance = description["fps"], description["provenance"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise GridFileError(
-            f"expected fps and provenance as JSON in {name}, got something else ({str(error)[:80]})."
+            f"expected fps and provenance in {name} to be JSON, got something else ({str(error)[:80]})."
         ) from error
     if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not isinstance(provenance, dict):
         raise GridFileError(
-            f"expected a number as fps and an object as provenance in {name}, got {type(fps).__name__} and {type(provenance).__name__}."
+            f"expected fps to be a number and provenance an object in {name}, got {type(fps).__name__} and "
+            f"{type(provenance).__name__}."
         )
     return description
 
 
 def _refuse_constant(constant: str):
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _check_tensors(opened, name: str) -> None:
@@ -170,8 +171,8 @@ def _check_tensors(opened, name: str) -> None:
         1 <= min(shape) and max(shape[:2]) <= MAX_LENGTH and max(shape[2:4]) <= MAX_SIDE and shape[4] == 3
     ):
         raise GridFileError(
-            f"expected frames of shape [views, times, height, width, 3] with at most {MAX_LENGTH} views and times and "
-            f"{MAX_SIDE} pixels a side in {name}, got {str(shape)[:100]}."
+            f"expected frames of shape [views, times, height, width, 3] with at most {MAX_LENGTH} views and "
+            f"times and {MAX_SIDE} pixels per side in {name}, got {str(shape)[:100]}."
         )
     expected = {
         "frames": shape,
@@ -184,8 +185,8 @@ def _check_tensors(opened, name: str) -> None:
     for part, header in parts.items():
         if header.get_dtype() not in allowed[part] or header.get_shape() != expected[part]:
             raise GridFileError(
-                f"expected {part} as {' or '.join(allowed[part])} {expected[part]} in {name}, got {header.get_dtype()} "
-                f"{str(header.get_shape())[:100]}."
+                f"expected {part} to be {' or '.join(allowed[part])} {expected[part]} in {name}, got "
+                f"{header.get_dtype()} {str(header.get_shape())[:100]}."
             )
 
 

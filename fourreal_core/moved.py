@@ -64,7 +64,9 @@ def renamed(module: str, names: dict[str, str]) -> Callable[[str], Any]:
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         warnings.warn(
-            f"{name} is now {names[name]}: the old name goes in version 0.3", DeprecationWarning, stacklevel=2
+            f"{name} is now {names[name]}: the old name will be removed in version 0.3",
+            DeprecationWarning,
+            stacklevel=2,
         )
         return getattr(sys.modules[module], names[name])
 
@@ -85,7 +87,7 @@ class MovedModules(MetaPathFinder, Loader):
         """Puts the moved module where its old name is looked up."""
         old = module.__name__.removeprefix(f"{PACKAGE}.")
         warnings.warn(
-            f"fourreal_core.{old} is now fourreal_core.{MOVED[old]}: the old name goes in version 0.3",
+            f"fourreal_core.{old} is now fourreal_core.{MOVED[old]}: the old name will be removed in version 0.3",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -29,8 +29,8 @@ def redo_task(grid: FrameGrid, redo_VT: Tensor) -> FrameGrid:
     task = with_marks_unknown(grid, redo_VT)
     if not task.known.any():
         raise ValueError(
-            "expected some cells to hold, got a mask that marks every filled cell: unmark at least one, or sample the grid "
-            "without a mask."
+            "the mask marks every filled cell, so there is nothing to start from: unmark at least one, or "
+            "sample the grid without a mask."
         )
     return task
 
@@ -61,8 +61,9 @@ def cells_from_mask(mask: Tensor, grid_shape: tuple[int, int]) -> Tensor:
         if tuple(mask_NHW.shape) == (1, views, times):
             return (mask_NHW[0] > MARKED).cpu()
     raise ValueError(
-        f"expected {views * times} masks, one per cell of this grid of {views} views and {times} times, or one mask of {times}x{views} "
-        f"pixels, one per cell, got shape {list(mask.shape)}: connect marked of a 4Real Grid Player that shows this grid."
+        f"expected a mask of {times}x{views} pixels, one per cell of this grid of {views} views and {times} "
+        f"times, or {views * times} masks, got shape {list(mask.shape)}: connect marked of a 4Real Grid "
+        "Player that shows this grid."
     )
 
 
@@ -95,7 +96,7 @@ def filled_cells(grid: FrameGrid) -> Tensor:
 
 
 def _cells(text: str) -> list[tuple[int, int]]:
-    problem = "expected marked cells as a JSON list of [view, time], for example [[2, 5]]"
+    problem = "expected marked cells to be a JSON list of [view, time], for example [[2, 5]]"
     if not text.strip():
         return []
     if len(text) > MOST_TEXT:
@@ -104,7 +105,7 @@ def _cells(text: str) -> list[tuple[int, int]]:
         cells = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{problem}, got text that is no JSON ({str(error)[:80]}): clear the marks in the player."
+            f"{problem}, got text that is not valid JSON ({str(error)[:80]}): clear the marks in the player."
         ) from error
     if not isinstance(cells, list):
         raise ValueError(f"{problem}, got {type(cells).__name__}: clear the marks in the player.")

@@ -14,8 +14,11 @@ def report(network: VideoNetwork, plan: Plan, weights: int, free: int, on_cpu: b
         f"{_described(size)}: {size.views} x {frames} latent frames of {frame_tokens:,} tokens = {budget.tokens(network, size):,} tokens"
         if size.encoding
         else f"{_described(size)}: {budget.tokens(network, size):,} tokens, {frame_tokens:,} in each cell",
-        f"Memory: about {_gib(peak)} at the peak of a step, right within a factor of {budget.FACTOR:g}, beside {_gib(weights)} of weights.",
-        f"Work: {cost:.1f} times that of one view alone, {_streams(plan)}.",
+        (
+            f"Memory: about {_gib(peak)} at the peak of a step (within a factor of {budget.FACTOR:g}), plus "
+            f"{_gib(weights)} of weights."
+        ),
+        f"Work: {cost:.1f} times that of a single view, {_streams(plan)}.",
         f"Free: {_gib(free)}. {verdict(peak, weights, free, on_cpu)}",
     ]
     if budget.FACTOR * peak > free:
@@ -26,7 +29,7 @@ def report(network: VideoNetwork, plan: Plan, weights: int, free: int, on_cpu: b
         lines += (
             ["One of these would fit:", *found]
             if found
-            else ["No single change makes it fit: make cells and grid smaller."]
+            else ["No single change makes it fit: use smaller cells and a smaller grid."]
         )
     return "\n".join(lines)
 
@@ -38,7 +41,7 @@ def verdict(peak: int, weights: int, free: int, on_cpu: bool) -> str:
         return "It fits."
     if budget.FACTOR * peak <= free:
         outside = budget.FACTOR * peak + beside - free
-        return f"It fits if ComfyUI keeps {_gib(outside)} of the weights in main memory, which is slower."
+        return f"It fits if ComfyUI keeps {_gib(outside)} of the weights in system memory, which is slower."
     return "It does not fit."
 
 

@@ -67,7 +67,8 @@ class Images:
         for batch in batches:
             if batch.ndim != 4 or batch.numel() == 0:
                 raise ValueError(
-                    f"expected {name} to have frames and pixels, got an image batch of shape {list(batch.shape)}: check the node before"
+                    f"expected {name} to have frames and pixels, got an image batch of shape "
+                    f"{list(batch.shape)}: check the node that makes it"
                 )
         self.batches, self.name, self.fps, self.heard = batches, name, fps, heard
         self.places = [(batch, index) for batch, images in enumerate(batches) for index in range(len(images))]
@@ -87,7 +88,7 @@ class Images:
             chosen = [self.batches[batch][index : index + 1] for batch, index in (self.places[i] for i in wanted)]
             frames, flags = zip(*map(_over_black, chosen))
             fitted, transparent = torch.cat([fit_frames(frame, *size, fit) for frame in frames]), any(flags)
-        return fitted, [f"{self.name} has transparency, which was laid over black"] if transparent else []
+        return fitted, [f"{self.name} has transparency, which was composited over black"] if transparent else []
 
 
 def open_clip(value, name: str) -> Clip:
@@ -99,15 +100,13 @@ def open_clip(value, name: str) -> Clip:
     if isinstance(value, torch.Tensor):
         return Clip(Images([value], name))
     if not isinstance(value, Input.Video):
-        raise ValueError(f"expected {name} as a VIDEO or an IMAGE batch, got {type(value).__name__}")
+        raise ValueError(f"expected {name} to be a VIDEO or an IMAGE batch, got {type(value).__name__}")
     try:
         if isinstance(value, InputImpl.VideoFromFile):
             return Clip(Measured(_recording(value, name)))
         components = value.get_components()
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"expected {name} to be a readable video, decoding failed ({error}): is the file complete?"
-        ) from error
+        raise ValueError(f"cannot decode {name} ({error}): is the file complete?") from error
     frames = components.images if components.alpha is None else torch.cat([components.images, components.alpha], dim=-1)
     return Clip(Images([frames], name, float(components.frame_rate), _heard(components.audio)))
 

@@ -32,7 +32,7 @@ def lay_out_examples() -> None:
                 copy_if_missing(file, folder / (PREFIX + file.name))
     except OSError as problem:
         log.warning(
-            "The examples of 4Real-Video could not be copied to %s (%s): choose your own in Load Video.",
+            "The examples of 4Real-Video could not be copied to %s (%s): choose your own videos in Load Video.",
             folder,
             problem,
         )

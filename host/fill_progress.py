@@ -19,14 +19,14 @@ from .preview import PREVIEW_SIDE
 from .types import tell
 
 STAGES = {  # name: share of the whole bar, and what is said
-    "flow": (10, "Optical flow by RAFT"),
-    "cameras": (20, "Cameras of the views"),
-    "depth": (15, "Depth of the views"),
-    "motion": (10, "Motion of the fixed view"),
-    "labels": (2, "What moves in each view"),
-    "following": (3, "Motion of what is hidden"),
+    "flow": (10, "Optical flow with RAFT"),
+    "cameras": (20, "Estimating cameras"),
+    "depth": (15, "Estimating depth"),
+    "motion": (10, "Estimating motion"),
+    "labels": (2, "Finding what moves in each view"),
+    "following": (3, "Motion of hidden parts"),
     "transport": (15, "Transport"),
-    "cells": (25, "Filling the cells"),
+    "cells": (25, "Filling cells"),
 }
 FINENESS = 10
 SECONDS = 1.0  # between two pictures

@@ -80,7 +80,7 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
         )
     if not torch.isfinite(samples).all():
         raise ValueError(
-            "the sampler returned pixels that are not numbers: try another sampler, more steps or a lower cfg"
+            "the sampler returned pixels that are not finite: try another sampler, more steps or a lower cfg"
         )
     sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
     return grid.filled(sampled_VTHWC)
@@ -93,7 +93,7 @@ def decode_latent_grid(
     grid = _grid_of(latent, grid)
     if vae is None:
         raise ValueError(
-            "expected the VAE that made this latent, got none: connect the one of 4Real Latent Grid Conditioning to vae"
+            "expected the VAE that made this latent, got none: connect the VAE of 4Real Latent Grid Conditioning to vae"
         )
     size = (grid.views, grid.times, grid.height, grid.width)
     sampled_VTHWC = decode_frames(
@@ -108,8 +108,8 @@ def encoding_of(latent: dict, chosen: str, vae) -> str | None:
     encoding = facts.get("encoding") if chosen == AS_CONDITIONED else chosen
     if encoding is None and vae is not None and LATENT_KEY not in latent:
         raise ValueError(
-            "expected a latent that says how it was encoded, got one that was saved and loaded, which drops that: "
-            f"choose the encoding that it was made with, {', '.join(ENCODINGS)}"
+            "this latent does not say how it was encoded, because saving it drops that: choose the encoding "
+            f"that it was made with, {', '.join(ENCODINGS)}"
         )
     return encoding
 
@@ -118,8 +118,8 @@ def _grid_of(latent: dict, grid: FrameGrid | None) -> FrameGrid:
     grid = grid or latent.get(LATENT_KEY, {}).get("grid")
     if grid is None:
         raise ValueError(
-            "expected a latent made by 4Real Grid Conditioning, got one without a grid: "
-            "connect the conditioning grid to the grid input as well"
+            "this latent has no grid: it must come from 4Real Grid Conditioning, or the conditioning grid "
+            "must be connected to the grid input"
         )
     return grid
 

@@ -98,8 +98,8 @@ def with_view_prompt(conditioning: list, view_conditioning: list) -> list:
     """Each entry with the view stream's prompt beside its own, under `VIEW_TEXT`, for the two-stream patch to read."""
     if len(view_conditioning) not in (1, len(conditioning)):
         raise ValueError(
-            f"expected the view stream's conditioning to have one entry, or {len(conditioning)} as the other has, got "
-            f"{len(view_conditioning)}: combine both in the same way"
+            f"expected the view stream's conditioning to have one entry, or {len(conditioning)} like the "
+            f"other one, got {len(view_conditioning)}: combine both in the same way"
         )
     entries = view_conditioning * len(conditioning) if len(view_conditioning) == 1 else view_conditioning
     joined = []
@@ -136,11 +136,12 @@ def check_model_and_grid(model, codec: Codec, grid: FrameGrid) -> None:
     """ValueError unless this is a latent model, its VAE, and a grid with something left to sample."""
     if isinstance(model.model, GridBaseModel):
         raise ValueError(
-            "expected a latent video model such as Wan, got a 4Real model, which samples pixels: use 4Real Grid Conditioning"
+            "expected a latent video model such as Wan, got a 4Real model, which works on pixels: use 4Real "
+            "Grid Conditioning"
         )
     expect_vae_of(model, codec)
     if grid.known.all():
         raise ValueError(
-            "expected a grid with unknown cells, got one where every cell is known, so nothing is left to sample: "
-            "to redo a whole grid, connect it to guess and a 4Real Empty Grid of its size to grid"
+            "every cell of this grid is known, so there is nothing to sample: to redo a whole grid, connect "
+            "it to guess and a 4Real Empty Grid of its size to grid"
         )

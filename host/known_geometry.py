@@ -48,14 +48,14 @@ def _inverse_depths(depth) -> torch.Tensor:
         return _of_geometry(depth)
     if not isinstance(depth, torch.Tensor) or depth.ndim != 4 or depth.shape[-1] not in (1, 3, 4):
         raise ValueError(
-            "expected depth as an image batch of depth maps, or the geometry of Run Depth Anything 3 or Run MoGe, got "
-            f"{list(depth.shape) if isinstance(depth, torch.Tensor) else type(depth).__name__}."
+            "expected depth to be an image batch of depth maps, or the geometry of Run Depth Anything 3 or "
+            f"Run MoGe, got {list(depth.shape) if isinstance(depth, torch.Tensor) else type(depth).__name__}."
         )
     colours = depth[..., :3].float()
     if float((colours - colours.mean(-1, keepdim=True)).abs().max()) > 0.02:
         raise ValueError(
-            "expected grey depth maps, the nearer the brighter, got coloured ones: choose depth instead of depth_colored, or connect "
-            "the geometry itself."
+            "expected grey depth maps where nearer is brighter, got coloured ones: choose depth instead of "
+            "depth_colored, or connect the geometry itself."
         )
     return colours.mean(-1).cpu()
 
@@ -73,7 +73,7 @@ def _of_geometry(geometry: dict) -> torch.Tensor:
     inverse = torch.zeros_like(depth_Nhw)
     for number, (depth_hw, seen_hw) in enumerate(zip(depth_Nhw, seen)):
         if not bool(seen_hw.any()):
-            raise ValueError(f"expected depth in every map, got none above 0 in map {number + 1} of {len(seen)}.")
+            raise ValueError(f"depth map {number + 1} of {len(seen)} has no depth above 0.")
         middle = depth_hw[seen_hw].median()
         inverse[number] = torch.where(seen_hw, middle / depth_hw.clamp_min(CLOSEST * middle), 0.0)
     return inverse
@@ -90,8 +90,9 @@ def _order(grid: FrameGrid, base: tuple[int, int], count: int, name: str) -> tor
     if count == grid.views * grid.times:
         return torch.tensor([v * grid.times + t for v, t in known])
     raise ValueError(
-        f"expected {len(known)} {name} (the {grid.views} frames of the freeze-time video, then the {grid.times - 1} further ones of "
-        f"the fixed-view video) or {grid.views * grid.times} (one per cell, all times of view 0 first), got {count}."
+        f"expected {len(known)} {name} ({grid.views} for the freeze-time video, then {grid.times - 1} for the "
+        f"remaining frames of the fixed-view video) or {grid.views * grid.times} (one per cell, all times of "
+        f"view 0 first), got {count}."
     )
 
 
@@ -122,7 +123,7 @@ def _moving(mask, grid: FrameGrid, view: int) -> torch.Tensor:
     """[T, h, w] 0..1 of the base view."""
     if not isinstance(mask, torch.Tensor) or mask.ndim not in (2, 3):
         shape = list(mask.shape) if isinstance(mask, torch.Tensor) else type(mask).__name__
-        raise ValueError(f"expected moving as a mask batch, got {shape}.")
+        raise ValueError(f"expected moving to be a mask batch, got {shape}.")
     mask_Nhw = mask.reshape(-1, *mask.shape[-2:]).float().cpu()
     if len(mask_Nhw) == grid.times:
         return mask_Nhw

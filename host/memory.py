@@ -10,6 +10,6 @@ def expect_room(needed: int, what: str) -> None:
     free = psutil.virtual_memory().available + psutil.swap_memory().free
     if needed > free:
         raise ValueError(
-            f"{what} needs {needed / GIB:.1f} GiB of memory, {free / GIB:.1f} GiB are free: make the cells smaller, or ask for fewer views "
-            "or times"
+            f"{what} needs {needed / GIB:.1f} GiB of memory, but only {free / GIB:.1f} GiB are free: use "
+            "smaller cells, or fewer views or times"
         )

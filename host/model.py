@@ -141,13 +141,13 @@ class GridBaseModel(comfy.model_base.BaseModel):
         noise = kwargs["noise"]
         if condition is None:
             raise ValueError(
-                "expected the conditioning made by 4Real Grid Conditioning, got one without a grid: "
+                "expected conditioning from 4Real Grid Conditioning, got conditioning without a grid: "
                 "connect its positive and negative outputs to the sampler"
             )
         if noise.ndim != 5 or condition.shape[0] != noise.shape[0] or condition.shape[2:] != noise.shape[2:]:
             raise ValueError(
-                f"expected a latent of the same grid as the conditioning, {_grid_size(condition)}; got a latent of shape "
-                f"{tuple(noise.shape)}: connect the latent output of the same 4Real Grid Conditioning"
+                f"expected a latent of the conditioning's grid, {_grid_size(condition)}; got a latent of "
+                f"shape {tuple(noise.shape)}: connect the latent output of the same 4Real Grid Conditioning"
             )
         return {"condition": comfy.conds.CONDRegular(condition.to(kwargs["device"]))}
 
@@ -171,8 +171,8 @@ class GridModelConfig(comfy.supported_models_base.BASE):
 
     def process_unet_state_dict_for_saving(self, state_dict):
         raise ValueError(
-            "expected a model that ComfyUI's own Save Model can write; a 4Real model's file also says how the model is built: keep the "
-            "file that 4Real Load Model read, and use LoRAs as files of their own"
+            "ComfyUI's Save Model cannot store a 4Real model, whose file also says how the model is built: "
+            "keep the file that 4Real Load Model read, and keep LoRAs as separate files"
         )
 
     def get_model(self, state_dict, prefix="", device=None):

@@ -39,11 +39,11 @@ def network_of(model, sync: str, masked: bool) -> VideoNetwork:
     backbone = backbone_of(network)
     if backbone.name not in MEASURED:
         raise ValueError(
-            f"expected a 4Real model or one of {', '.join(MEASURED)}, got {backbone.name}, whose memory was not measured: "
-            "sample a small grid and look at what it takes"
+            f"expected a 4Real model or one of {', '.join(MEASURED)}, got {backbone.name}, whose memory use "
+            "was not measured: sample a small grid and watch how much memory it takes"
         )
     if sync == "fused" and not backbone.fused:
-        raise ValueError(f"fused works on Wan models without VACE only, got {backbone.name}: choose hard or sequential")
+        raise ValueError(f"fused works only on Wan models without VACE, got {backbone.name}: choose hard or sequential")
     _, width, depth = backbone.sizes(network)
     layers = list(_token_layers(network, [name for _, name in backbone.blocks]))
     extra = getattr(network, "vace_blocks", [])

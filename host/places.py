@@ -40,17 +40,18 @@ def output_place(filename_prefix: str, width: int, height: int) -> OutputPlace:
         )
     if not filename_prefix.isprintable() or len(name.encode()) > LONGEST_NAME:
         raise ValueError(
-            f"expected a filename_prefix of printable letters, its name of at most {LONGEST_NAME} bytes, got {filename_prefix[:60]!r}: choose another"
+            f"expected filename_prefix to have printable characters and a name of at most {LONGEST_NAME} "
+            f"bytes, got {filename_prefix[:60]!r}: choose another"
         )
     if not folder_paths.is_within_directory(output, os.path.join(output, parent)):
         raise ValueError(
-            f"expected a filename_prefix below the output folder, {filename_prefix!r} lies outside the output folder: choose another"
+            f"expected filename_prefix to stay inside the output folder, got {filename_prefix!r}: choose another"
         )
     try:
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(filename_prefix, output, width, height)
     except OSError as error:
         raise ValueError(
-            f"expected to save into {parent or 'the output folder'}, the disk refuses ({error.strerror}): choose another filename_prefix"
+            f"cannot write to {parent or 'the output folder'} ({error.strerror}): choose another filename_prefix"
         ) from error
     return OutputPlace(folder, f"{name}_{counter:05}", subfolder)
 
@@ -69,17 +70,17 @@ def rig_folders() -> list[str]:
 def folder_problem(folder) -> str:
     """Why this is no folder to read, in one sentence; empty when it is one. All of it has to lie inside of input or output."""
     if not isinstance(folder, str) or not folder:
-        return "expected a folder of videos or image folders, got none: put one into the input folder"
+        return "found no folder of videos or images: put one into the input folder"
     if not folder_paths.exists_annotated_filepath(folder):
-        return f"expected a folder in the input or output folder, found no {folder}: refresh the list and choose again"
+        return f"found no folder {folder} in the input or output folder: refresh the list and choose again"
     path = folder_paths.get_annotated_filepath(folder)
     if not os.path.isdir(path):
-        return f"expected a folder, {folder} is a file: choose the folder around it"
+        return f"{folder} is a file, not a folder: choose the folder that contains it"
     for link in (path, *_links(path)):
         if not any(folder_paths.is_within_directory(_root(kind), link) for kind in ROOTS):
             return (
-                f"expected everything in {folder} to lie inside of the input or output folder, {os.path.basename(link)} links to "
-                "elsewhere: copy it there"
+                f"everything in {folder} must be inside the input or output folder, but "
+                f"{os.path.basename(link)} is a link to another place: copy the files instead"
             )
     return ""
 

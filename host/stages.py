@@ -29,8 +29,9 @@ def _sample_keeping_known_cells(
     if known is not None and goes_on and sigmas[0] > 0:
         if known.shape != latent_image.shape:
             raise ValueError(
-                f"expected a latent of the grid in the conditioning, {tuple(known.shape)}, got {tuple(latent_image.shape)}: "
-                "connect latent and conditioning of the same 4Real Latent Grid Conditioning"
+                f"the conditioning is for a latent of shape {tuple(known.shape)}, but the sampler got one of "
+                f"shape {tuple(latent_image.shape)}: connect latent and conditioning of the same 4Real Latent "
+                "Grid Conditioning"
             )
         clean_VCLhw = guider.inner_model.process_latent_in(known.to(latent_image))
         noise = _leftover_noise(guider.inner_model.model_sampling, sigmas[0], latent_image, clean_VCLhw)

@@ -50,7 +50,8 @@ def _frames_per_latent(vae) -> int:
     packed = frames_of(2) - 1
     if [frames_of(1), frames_of(3), latents_of(1), latents_of(1 + packed)] != [1, 1 + 2 * packed, 1, 2]:
         raise ValueError(
-            "expected a video VAE that turns 1 + F n frames into 1 + n latent frames, as those of Wan, Hunyuan and LTX do, got "
-            f"one that turns {frames_of(1)}, {frames_of(2)}, {frames_of(3)} frames into 1, 2, 3: it is not supported"
+            "this VAE is not supported: it should turn 1 + F n frames into 1 + n latent frames, like those "
+            f"of Wan, Hunyuan and LTX, but turns {frames_of(1)}, {frames_of(2)}, {frames_of(3)} frames into "
+            "1, 2, 3"
         )
     return packed

@@ -33,7 +33,7 @@ class FourRealGridConditioning(io.ComfyNode):
                 io.Conditioning.Output("positive", tooltip="The known cells."),
                 io.Conditioning.Output("negative", tooltip="No known cells; only used when cfg is above 1."),
                 io.Latent.Output(
-                    "latent", tooltip="Pixels [V, 3, T, H, W] in -1..1, with a mask that holds known cells."
+                    "latent", tooltip="Pixels [V, 3, T, H, W] in -1..1, with a mask that protects known cells."
                 ),
             ],
             hidden=[io.Hidden.unique_id],

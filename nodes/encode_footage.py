@@ -14,16 +14,21 @@ TOOLTIPS = {
     "model": "The video model that layers will be trained for: it decides how known cells are passed to it.",
     "vae": "The model's own VAE.",
     "name": "Name of the footage's folder in output/fourreal_footage. What was already encoded there in the same way is reused.",
-    "videos": "Folders or files of ordinary videos, one per line, inside the input folder. Each becomes pseudo-4D grids: every view is "
-    "the same stretch, seen through a 2D warp that grows from view to view.",
-    "captures": "Folders of multi-view captures, one per line: inside, folders with one video or image folder per view, all in step.",
+    "videos": (
+        "Folders or files of ordinary videos, one per line, inside the input folder. Each becomes pseudo-4D "
+        "grids: every view is the same clip, seen through a 2D warp that grows from view to view."
+    ),
+    "captures": (
+        "Folders of multi-view captures, one per line: inside, folders with one video or image folder per view, "
+        "all synchronized."
+    ),
     "grids": "Folders or files of grids from 4Real Save Grid with every cell known, one per line, in the output or input folder.",
     "views": "Views of a training grid. Captures and saved grids may have fewer.",
     "times": "Times of a training grid. Captures and saved grids may have fewer.",
     "width": "Width of the frames in pixels; footage is cropped and scaled.",
     "height": "Height of the frames in pixels.",
     "encoding": ENCODING_TOOLTIP + " Train with the encoding you will sample with.",
-    "grids_per_source": "Training grids cut from each video or capture, each from a different stretch.",
+    "grids_per_source": "Training grids cut from each video or capture, each from a different part.",
 }
 
 

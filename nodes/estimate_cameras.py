@@ -18,8 +18,10 @@ class FourRealEstimateCameras(io.ComfyNode):
             node_id="FourRealEstimateCameras",
             display_name="4Real Estimate Cameras",
             category="4Real/grid",
-            description="Find where the camera of each view stood, from the freeze-time frames, and keep it in the grid: for "
-            "exports with poses, stereo and whatever needs depth.",
+            description=(
+                "Estimate the camera of each view from the freeze-time frames and store it in the grid, for "
+                "exports with poses, stereo and everything else that needs depth."
+            ),
             search_aliases=["camera pose", "structure from motion", "sfm", "colmap", "camera tracking"],
             inputs=[
                 Grid.Input("grid", tooltip=GRID_TOOLTIP),
@@ -27,24 +29,26 @@ class FourRealEstimateCameras(io.ComfyNode):
                     "freeze_time",
                     types=[io.Video, io.Image],
                     optional=True,
-                    tooltip="The whole freeze-time video that the grid was built from, with all its frames and at its own size: "
-                    "the cameras come out better. Without it the grid's own frames are used.",
+                    tooltip=(
+                        "The whole freeze-time video that the grid was built from: with all frames at full size, "
+                        "the cameras are more accurate. Without it the grid's own frames are used."
+                    ),
                 ),
                 io.Boolean.Input(
                     "replace",
                     default=False,
                     advanced=True,
-                    tooltip="Estimate cameras also when the grid has some. Off: cameras that came with the grid are kept.",
+                    tooltip="Estimate cameras even if the grid has some. Off: existing cameras are kept.",
                 ),
             ],
             outputs=[
                 Grid.Output("grid", tooltip="The grid with its cameras."),
                 io.Image.Output(
                     "picture",
-                    tooltip="Where the cameras stand, from above and from the side; views are counted from 1.",
+                    tooltip="The camera positions from above and from the side; views are counted from 1.",
                 ),
                 io.String.Output(
-                    "report", tooltip="Views placed, reprojection error, field of view, arc, and what is doubtful."
+                    "report", tooltip="Views placed, reprojection error, field of view, arc, and warnings."
                 ),
             ],
         )

@@ -14,15 +14,22 @@ from ..host.preview import PREVIEW_SIDE
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 
 METHOD_TOOLTIP = (
-    "scene: cameras, depth and motion of the scene decide what each cell shows; fails where they cannot be had. transport: carries motion along "
-    "parallax, without depth; always works. auto: scene where the views show depth and it passes its own check, else transport; the report says why."
+    "scene: cameras, depth and motion of the scene decide what each cell shows; fails if they cannot be "
+    "estimated. transport: carries motion along parallax, without depth; always works. auto: scene where the "
+    "views show depth and it passes its own check, else transport; the report says why."
 )
 DEPTH_TOOLTIP = (
-    "Better depth of the known frames: geometry of Run Depth Anything 3 or MoGe, or grey images, the nearer the brighter. All frames of the "
-    "freeze-time video, then those of the fixed-view video without the shared one; or one map per cell, as 4Real Grid to Images orders them."
+    "Better depth of the known frames: geometry of Run Depth Anything 3 or MoGe, or grey images where nearer "
+    "is brighter. First all frames of the freeze-time video, then those of the fixed-view video without the "
+    "shared one; or one map per cell, in the order of 4Real Grid to Images."
 )
-MOVING_TOOLTIP = "What moves, white, one mask per time of the fixed-view video: painted, or from SAM 3. One mask per cell also works."
-FLOW_TOOLTIP = "RAFT from Load Optical Flow Model: finds the motion of the fixed-view video instead of our own search."
+MOVING_TOOLTIP = (
+    "Masks of what moves (white), one per time of the fixed-view video: painted, or from SAM 3. One mask per "
+    "cell also works."
+)
+FLOW_TOOLTIP = (
+    "RAFT from Load Optical Flow Model: finds the motion of the fixed-view video instead of the built-in search."
+)
 
 
 class FourRealTransportFill(io.ComfyNode):
@@ -32,8 +39,10 @@ class FourRealTransportFill(io.ComfyNode):
             node_id="FourRealTransportFill",
             display_name="4Real Fill",
             category="4Real/sampling",
-            description="Fill unknown cells from what the two videos say about the scene: cameras, depth and motion. A result, a preview, "
-            "and a guess for samplers to start from.",
+            description=(
+                "Fill unknown cells from what the two videos show of the scene: its cameras, depth and motion. A "
+                "result, a preview, or a guess for samplers to start from."
+            ),
             search_aliases=["transport fill", "optical flow", "4d", "bullet time", "depth"],
             inputs=[
                 Grid.Input("grid", tooltip=GRID_TOOLTIP + " Any size; runs on the CPU."),
@@ -48,7 +57,10 @@ class FourRealTransportFill(io.ComfyNode):
                 Grid.Output("grid", tooltip="The filled grid; known cells exactly as they were."),
                 io.Image.Output(
                     "confidence",
-                    tooltip="How sure each pixel is, black (unsure) to white (sure): one image per cell, view by view.",
+                    tooltip=(
+                        "How certain each pixel is, from black (uncertain) to white (certain): one image per "
+                        "cell, view by view."
+                    ),
                 ),
                 io.String.Output("report", tooltip="What was done, and why."),
             ],

@@ -80,7 +80,7 @@ def _single(value, name: str):
     if not isinstance(value, list):
         return value
     if len(value) != 1:
-        raise ValueError(f"expected one value as {name}, got a list of {len(value)}: build one grid at a time")
+        raise ValueError(f"expected {name} to be one value, got a list of {len(value)}: build one grid at a time")
     return value[0]
 
 
@@ -89,11 +89,12 @@ def _build(fixed: Clip, freeze: Clip, views, times, width, height, fit, pick, fp
     for count, name, clip in ((views, "views", freeze), (times, "times", fixed)):
         if count == 1:
             raise ValueError(
-                f"expected {name} of at least 2, or 0 for all frames, got 1: a grid needs two {name} or more"
+                f"expected {name} to be at least 2, or 0 for all frames, got 1: a grid needs two or more {name}"
             )
         if count == 0 and clip.length == 1:
             raise ValueError(
-                f"expected {clip.name} to have at least 2 frames, got 1: a still image spans no grid, give a video or a batch of images"
+                f"expected {clip.name} to have at least 2 frames, got 1: a still image cannot span a grid, "
+                "connect a video or a batch of images"
             )
     size = cell_size(fixed.size, height, width)
     check_bytes(views or freeze.length, times or fixed.length, *size)
@@ -194,9 +195,9 @@ class FourRealLoadGrid(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, file):
         if not isinstance(file, str) or not file:
-            return "expected a grid file, got none: save one with 4Real Save Grid, or put one into the input folder"
+            return "found no grid file: save one with 4Real Save Grid, or put one into the input folder"
         if not folder_paths.exists_annotated_filepath(file):
-            return f"expected a grid file in the input or output folder, found no {file}: refresh the list and choose again"
+            return f"found no grid file {file} in the input or output folder: refresh the list and choose again"
         return True
 
     @classmethod

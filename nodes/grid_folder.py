@@ -64,18 +64,34 @@ class FourRealLoadGridFolder(io.ComfyNode):
                     tooltip="Frames from one time to the next. 0: spread the times over the whole videos.",
                 ),
                 io.Int.Input(
-                    "width", default=0, min=0, max=8192, tooltip="Width of every cell. 0: follows height, or view 0."
+                    "width",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    tooltip=(
+                        "Width of every cell in pixels. 0: from the height, keeping the aspect ratio; the size "
+                        "of view 0 if both are 0."
+                    ),
                 ),
                 io.Int.Input(
-                    "height", default=0, min=0, max=8192, tooltip="Height of every cell. 0: follows width, or view 0."
+                    "height",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    tooltip=(
+                        "Height of every cell in pixels. 0: from the width, keeping the aspect ratio; the size "
+                        "of view 0 if both are 0."
+                    ),
                 ),
                 fit_input(),
                 io.String.Input(
                     "offsets",
                     default="",
                     advanced=True,
-                    tooltip="For cameras that were not started together: how many frames later each recording shows the same moment, in "
-                    "the order of the names, such as 0, 3, -2. Empty: all started together.",
+                    tooltip=(
+                        "For cameras that did not start together: how many frames later each recording shows the "
+                        "same moment, in the order of the names, such as 0, 3, -2. Empty: all started together."
+                    ),
                 ),
                 fps_input(
                     "Frames per second along time. 0: the videos' own, divided by the stride (24 for images).",
@@ -120,7 +136,7 @@ def _layouts() -> list[io.DynamicCombo.Option]:
         default=EVERY,
         min=EVERY,
         max=1023,
-        tooltip="-1: all times, for methods that learn motion. Others want one time, counted from 0.",
+        tooltip="The time to export, counted from 0. -1: all times, for methods that learn motion.",
     )
     settings = {
         "video per view": [coding],
@@ -152,7 +168,7 @@ class FourRealSaveGridFolder(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="grids/4real",
-                    tooltip="Where to make the folder and how its name starts, inside the output folder; a number is added.",
+                    tooltip="Folder and start of the new folder's name inside the output folder; a number is added.",
                 ),
             ],
             outputs=[],

@@ -25,9 +25,7 @@ SYNC_TOOLTIP = (
 STRENGTH_TOOLTIP = (
     "How much synchronization to apply: 0 is the same as off, 1 is full. Has no effect with fused and sequential."
 )
-FIT_TOOLTIP = (
-    "If the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts."
-)
+FIT_TOOLTIP = "What to do if the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts."
 
 
 def video_or_images(name: str, tooltip: str) -> io.MultiType.Input:
@@ -43,14 +41,20 @@ def shape_inputs() -> list[io.Input]:
             default=512,
             min=0,
             max=8192,
-            tooltip="Width of every cell in pixels. 0: follows height, or the source.",
+            tooltip=(
+                "Width of every cell in pixels. 0: from the height, keeping the aspect ratio; the size of the "
+                "source if both are 0."
+            ),
         ),
         io.Int.Input(
             "height",
             default=0,
             min=0,
             max=8192,
-            tooltip="Height of every cell in pixels. 0: follows width, or the source.",
+            tooltip=(
+                "Height of every cell in pixels. 0: from the width, keeping the aspect ratio; the size of the "
+                "source if both are 0."
+            ),
         ),
         fit_input(),
         io.Combo.Input(

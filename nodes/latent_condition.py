@@ -35,13 +35,17 @@ NODE_TOOLTIPS = {
     "known_cells": "How the model is told about known cells, besides the mask that preserves them. auto: as its "
     "weights were trained: image to video for those checkpoints and Fun-InP, vace for VACE, noise "
     "mask only for text to video.",
-    "hold_back": "Only with confidence: how much a sure cell is left as the guess has it, 0..1. 0 redoes all "
-    "unknown cells alike; 1 leaves perfectly sure places alone. Use ComfyUI's Differential Diffusion "
-    "on the model for a clean effect.",
-    "vace_strength": "Weight of VACE's own layers, for VACE models only. 1 is the trained strength.",
-    "guess": "A grid of the same size, for example from 4Real Fill, that unknown cells start from. Needed when the "
-    "sampler's denoise is below 1, without effect at 1.",
-    "confidence": "How sure the guess is: one image per cell, from 4Real Fill. See hold_back.",
+    "hold_back": (
+        "Only with confidence: how much of the guess to keep where it is certain, 0 to 1. 0 regenerates all "
+        "unknown cells equally; 1 leaves fully certain places alone. Works best with ComfyUI's Differential "
+        "Diffusion on the model."
+    ),
+    "vace_strength": "Strength of the VACE layers, for VACE models only. 1 is what they were trained with.",
+    "guess": (
+        "A grid of the same size, for example from 4Real Fill, that unknown cells start from. Needed when the "
+        "sampler's denoise is below 1, no effect at 1."
+    ),
+    "confidence": "How certain the guess is: one image per cell, from 4Real Fill. See hold_back.",
     "positive_view": "Another positive prompt for the view stream, for example 'a frozen moment, the camera orbits'.",
     "negative_view": "Another negative prompt for the view stream.",
     "clip_vision_output": "From the shared first frame, for Wan 2.1 image-to-video models, which need it.",
@@ -91,7 +95,7 @@ class FourRealLatentGridConditioning(io.ComfyNode):
             outputs=[
                 io.Conditioning.Output("positive", tooltip="The prompt with the known cells."),
                 io.Conditioning.Output("negative", tooltip="The negative prompt with the known cells."),
-                io.Latent.Output("latent", tooltip="Latents [V, C, T', h, w], with a mask that holds known cells."),
+                io.Latent.Output("latent", tooltip="Latents [V, C, T', h, w], with a mask that protects known cells."),
             ],
         )
 
@@ -104,7 +108,7 @@ class FourRealLatentGridConditioning(io.ComfyNode):
         check_guess(grid, guess if guess is None else expect_grid(guess, "guess"))
         if confidence is not None and guess is None:
             raise ValueError(
-                "expected the guess that the confidence is about, got none: connect both from one 4Real Fill"
+                "expected the guess that the confidence belongs to, got none: connect both outputs of one 4Real Fill"
             )
         latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, patch_of(model)))
         check_model_and_grid(model, latents.codec, grid)

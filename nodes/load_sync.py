@@ -34,11 +34,9 @@ class FourRealLoadSync(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, file):
         if not isinstance(file, str) or not file:
-            return (
-                f"expected a file of synchronization layers, got none: put one into models/{SYNC_FOLDER}, then press R"
-            )
+            return f"found no synchronization layers: put a file into models/{SYNC_FOLDER}, then press R"
         if folder_paths.get_full_path(SYNC_FOLDER, file) is None:
-            return f"expected {file} in models/{SYNC_FOLDER}, found no such file: put it there, or choose another"
+            return f"found no {file} in models/{SYNC_FOLDER}: put it there, or choose another"
         return True
 
     @classmethod

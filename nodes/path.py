@@ -14,8 +14,10 @@ class FourRealPath(io.ComfyNode):
             node_id="FourRealPath",
             display_name="4Real Path",
             category="4Real/view",
-            description="Draw a path through view and time over the grid's pictures; preview the video beside it. "
-            "4Real Grid to Video cuts that video out of a grid.",
+            description=(
+                "Draw a path through view and time over the grid's cells and preview the video. 4Real Grid to "
+                "Video cuts that video out of a grid."
+            ),
             search_aliases=["4d", "bullet time", "camera path", "trajectory", "curve", "draw"],
             is_output_node=True,
             inputs=[
@@ -29,13 +31,18 @@ class FourRealPath(io.ComfyNode):
                 Grid.Input(
                     "grid",
                     optional=True,
-                    tooltip="The grid to draw on; its pictures appear after the first run. Without it: an empty plane.",
+                    tooltip=(
+                        "The grid to draw on. Its cells appear after the first run; without a grid the plane is empty."
+                    ),
                 ),
             ],
             outputs=[
                 DrawnPath.Output(
                     "camera_path",
-                    tooltip="For 4Real Grid to Video. It fits grids of every size: first view to first, last to last.",
+                    tooltip=(
+                        "The path, for 4Real Grid to Video. It is scaled to the grid: first view to first view, "
+                        "last to last."
+                    ),
                 )
             ],
         )

@@ -18,8 +18,10 @@ class FourRealGridPlayer(io.ComfyNode):
             node_id="FourRealGridPlayer",
             display_name="4Real Grid Player",
             category="4Real/view",
-            description="Play a grid in the node: drag sideways through time and up and down through views. Cells "
-            "marked as bad come out as unknown, so that 4Real Sampler regenerates only those.",
+            description=(
+                "Scrub through a grid in the node: drag sideways through time, up and down through views. Cells "
+                "that you mark as bad come out as unknown, so that 4Real Sampler regenerates only those."
+            ),
             search_aliases=["4d", "bullet time", "scrub", "viewer", "inpaint cells"],
             is_output_node=True,
             inputs=[
@@ -65,7 +67,8 @@ class FourRealGridPlayer(io.ComfyNode):
         if outside:
             tell(
                 cls,
-                f"{outside} marked cells lie outside of this grid of {grid.views} views and {grid.times} times and were left out",
+                f"{outside} marked cells lie outside of this grid of {grid.views} views and {grid.times} "
+                "times and were ignored",
             )
         sent = player_files(grid)
         if compare is not None:

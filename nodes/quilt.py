@@ -13,7 +13,7 @@ from .inputs import fit_input
 
 EVERY_VIEW, OWN = "one tile per view", "own"
 BETWEEN = ["repeat", "blend"]
-WRONG_WAY = "the cameras say that these views go the other way: change right_to_left, or near and far are exchanged"
+WRONG_WAY = "the cameras say that these views run the other way: change right_to_left, or near and far are swapped"
 
 
 def _layouts() -> list[io.DynamicCombo.Option]:
@@ -65,20 +65,20 @@ class FourRealQuilt(io.ComfyNode):
                     tooltip="If there are more tiles than views: repeat shows the nearest view again, blend mixes the two neighbours (double edges).",
                 ),
                 fit_input(
-                    "If the aspect ratio differs from the display's: crop cuts the sides, pad adds black bars, stretch distorts."
+                    "What to do if the aspect ratio differs from the display's: crop cuts the sides, pad adds black bars, stretch distorts."
                 ),
                 io.String.Input(
                     "filename_prefix",
                     default="quilts/4real",
-                    tooltip="Where to save it inside the output folder, as PNG or mp4 under the name that the display's software reads: a "
-                    "number and, at the end, _qs8x6a0.75 or the like are added. Empty: not saved.",
+                    tooltip="Folder and start of the file name inside the output folder, for PNG or mp4; a number and a suffix that the "
+                    "display's software reads, such as _qs8x6a0.75, are added. Empty: not saved.",
                 ),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="One quilt per time."),
                 io.Video.Output("video", tooltip="The quilts as a video at the grid's frame rate."),
                 io.String.Output(
-                    "suffix", tooltip="The end that a quilt's file name should have, for saving it with another node."
+                    "suffix", tooltip="The suffix for a quilt's file name, when you save it with another node."
                 ),
             ],
             hidden=[io.Hidden.unique_id],
@@ -107,14 +107,15 @@ def _chosen_views(grid: FrameGrid, first_view: int, count: int) -> range:
     last = first_view + count if count else grid.views
     if not first_view < last <= grid.views:
         raise ValueError(
-            f"expected views inside of this grid's 0 to {grid.views - 1}, got first_view {first_view} and views {count}: choose fewer"
+            f"expected views inside of this grid's 0 to {grid.views - 1}, got first_view {first_view} and "
+            f"views {count}: choose fewer"
         )
     return range(first_view, last)
 
 
 def _checked_time(grid: FrameGrid, time: int) -> int:
     if time >= grid.times:
-        raise ValueError(f"expected time as 0 to {grid.times - 1}, or {EVERY} for all, got {time}")
+        raise ValueError(f"expected time to be from 0 to {grid.times - 1}, or {EVERY} for all, got {time}")
     return time
 
 

@@ -30,7 +30,7 @@ FULL_SIZE_TOOLTIP = (
 SMALL_COPY = "it works on a copy of {size}, and what it changes there is laid over the fill at full size; full_size turns that off"
 MOST_SIGMAS = 100_000  # of a schedule, whose last `steps` are taken when denoise is below 1
 NOTHING_TO_REDO = (
-    "no cell is marked and every cell is filled: the grid goes on as it came; mark cells in 4Real Grid Player"
+    "no cell is marked and every cell is filled, so the grid passes through unchanged: mark cells in 4Real Grid Player"
 )
 
 
@@ -81,7 +81,10 @@ class FourRealSampler(io.ComfyNode):
                     min=0.0,
                     max=100.0,
                     step=0.1,
-                    tooltip="How far to push away from a grid without known cells. 1 is right for two input videos, and twice as fast.",
+                    tooltip=(
+                        "Guidance away from a grid without known cells. 1 turns it off, which is right for two "
+                        "input videos and twice as fast."
+                    ),
                 ),
                 io.Float.Input(
                     "denoise",
@@ -120,8 +123,9 @@ class FourRealSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         if 0 < denoise < 1 and steps / denoise > MOST_SIGMAS:
             raise ValueError(
-                f"expected a denoise of 0, or of at least {steps / MOST_SIGMAS:g} for {steps} steps, got {denoise:g}: the schedule would have "
-                f"{steps / denoise:.0f} steps, of which only the last {steps} are taken"
+                f"expected denoise to be 0, or at least {steps / MOST_SIGMAS:g} for {steps} steps, got "
+                f"{denoise:g}: the schedule would have {steps / denoise:.0f} steps, of which only the last "
+                f"{steps} are used"
             )
         grid, guess = expect_grid(grid), None if guess is None else expect_grid(guess, "guess")
         task = grid if redo is None else redo_task(grid, cells_from_mask(redo, (grid.views, grid.times)))

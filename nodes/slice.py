@@ -94,8 +94,8 @@ class FourRealGridToVideo(io.ComfyNode):
                     options=list(BETWEEN),
                     default="none",
                     optional=True,
-                    tooltip="Frames between cells. none: one frame per position of the path. motion: as many as fps asks for; things that move "
-                    "are moved to where they are then. blend: as many, cross-faded; faster.",
+                    tooltip="Frames between cells. none: one frame per position of the path. motion: as many as fps needs, interpolated along "
+                    "the motion. blend: as many, cross-faded; faster.",
                 ),
                 io.Float.Input(
                     "seconds",
@@ -104,19 +104,19 @@ class FourRealGridToVideo(io.ComfyNode):
                     max=LONGEST,
                     step=0.1,
                     optional=True,
-                    tooltip="Length of the video, with frames between cells. 0: as long as the path takes at the grid's own speed.",
+                    tooltip="Length of the video with motion or blend. 0: as long as the path takes at the grid's frame rate.",
                 ),
                 io.Boolean.Input(
                     "back",
                     default=False,
                     optional=True,
-                    tooltip="There and back again, so that the video loops without a jump.",
+                    tooltip="Ping-pong: forwards, then backwards, so that the video loops without a jump.",
                 ),
             ],
             outputs=[
                 io.Video.Output(
                     "video",
-                    tooltip="The video, of even width and height. It has the fixed-view video's sound where time runs forward at its speed all along.",
+                    tooltip="The video; width and height are even. It keeps the fixed-view video's sound if time runs forward at the original speed throughout.",
                 ),
                 io.Image.Output("images", tooltip="The same frames as an image batch."),
             ],

@@ -8,7 +8,9 @@ from ..fourreal_core.paths.sound import sound_along
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video, tell
 from .inputs import fps_input
 
-EYES_EXCHANGED = "the cameras say that the right eye's view stands to the left: change the sign of spacing, or near and far are exchanged"
+EYES_EXCHANGED = (
+    "the cameras say that the right eye's view is on the left: change the sign of spacing, or near and far are swapped"
+)
 
 
 class FourRealStereo(io.ComfyNode):
@@ -18,7 +20,7 @@ class FourRealStereo(io.ComfyNode):
             node_id="FourRealStereo",
             display_name="4Real Stereo",
             category="4Real/view",
-            description="Side-by-side 3D from two neighbouring views: for headsets, 3D screens, or bare eyes.",
+            description="Side-by-side 3D from two neighbouring views: for headsets, 3D screens, or free viewing.",
             search_aliases=["3d", "vr", "side by side", "sbs", "anaglyph"],
             inputs=[
                 Grid.Input("grid", tooltip=GRID_TOOLTIP),
@@ -48,7 +50,10 @@ class FourRealStereo(io.ComfyNode):
                     "viewing",
                     options=list(VIEWINGS),
                     default=VIEWINGS[0],
-                    tooltip="parallel: the left eye's picture on the left, for headsets and screens. cross-eyed: swapped, for bare eyes.",
+                    tooltip=(
+                        "parallel: the left eye's picture on the left, for headsets and screens. cross-eyed: "
+                        "swapped, for viewing with crossed eyes."
+                    ),
                 ),
                 io.Boolean.Input(
                     "half_width",

@@ -20,7 +20,7 @@ TOOLTIPS = {
     "sync": "soft: each stream keeps its own features and gets its own correction (best in the paper). hard: both get the same features.",
     "rank": "Capacity of each layer. Higher learns more but needs more memory and more footage. 0: full matrices, small models only.",
     "steps": "Training steps. Raise it and run again to continue.",
-    "learning_rate": "Size of the steps. Lower it when the loss jumps.",
+    "learning_rate": "Learning rate. Lower it if the loss jumps.",
     "seed": "Random seed.",
     "grids_per_step": "Grids averaged in one step: more is steadier and proportionally slower; memory stays the same.",
     "save_every": "Steps between saved states. A cancelled run also saves.",
@@ -28,7 +28,10 @@ TOOLTIPS = {
     "precision": "Numerical precision of the model. auto: its own, with bfloat16 instead of float16. The layers are always float32.",
     "checkpointing": "Recompute each block instead of storing what is in it: far less memory, about a quarter more time.",
     "positive_view": "Another prompt for the view stream, for example 'a frozen moment, the camera orbits'.",
-    "negative": "The negative prompt that you sample with. One draw in ten trains with it, because guidance runs it through the layers too.",
+    "negative": (
+        "The negative prompt that you sample with. One example in ten trains with it, because guidance runs it "
+        "through the layers too."
+    ),
     "negative_view": "Another negative prompt for the view stream.",
     "footage": "What to train on, from 4Real Encode Footage with the same model.",
 }
@@ -75,7 +78,7 @@ class FourRealTrainSync(io.ComfyNode):
                 Sync.Output(
                     "sync_layers", tooltip="The trained layers, for the sync_layers input of 4Real Two-Stream."
                 ),
-                io.Custom("LOSS_MAP").Output("loss", tooltip="The error of every step, for ComfyUI's Plot Loss Graph."),
+                io.Custom("LOSS_MAP").Output("loss", tooltip="The loss of every step, for ComfyUI's Plot Loss Graph."),
                 io.Image.Output(
                     "sheet", tooltip="One grid made with untrained layers, with the trained ones, and the original."
                 ),

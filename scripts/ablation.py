@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Every way to fill a grid, measured on the same rendered grids (made by scripts/render.py), as tables and pictures.
+"""Measures every way to fill a grid on the same rendered grids (from scripts/render.py) and writes tables and pictures.
 
     python scripts/ablation.py --shards data/test --held-out kaykit_Mage,quaternius_Fox --report docs/results
     python scripts/ablation.py --table
 
-Every result is kept in a file as soon as it is there: stop at any time, the same command goes on. Delete the file after
-changing the code; another checkpoint is measured anew by itself.
+Results are saved as they come: stop at any time and run the same command to continue. Delete the results file after
+changing the code; another checkpoint is measured again by itself.
 """
 
 import argparse
@@ -67,9 +67,7 @@ def grids(folder: Path | None, arguments: argparse.Namespace) -> list[FrameGrid]
     held_out = (grid for grid in found if not arguments.held_out or grid.provenance.get("model") in arguments.held_out)
     chosen = list(islice(held_out, arguments.count))
     if folder and not chosen:
-        raise ValueError(
-            f"expected grids of {', '.join(arguments.held_out)} in {folder}, found none: check --held-out and --count"
-        )
+        raise ValueError(f"found no grids of {', '.join(arguments.held_out)} in {folder}: check --held-out and --count")
     return chosen
 
 
@@ -92,32 +90,34 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--shards", type=Path, help="folder of rendered grids of the size that the model was trained on"
     )
-    parser.add_argument("--large", type=Path, help="folder of larger ones, such as 15 x 15")
+    parser.add_argument("--large", type=Path, help="folder of larger grids, such as 15 x 15")
     parser.add_argument(
-        "--held-out", type=lambda text: text.split(","), default=[], help="only grids of these models, with commas"
+        "--held-out", type=lambda text: text.split(","), default=[], help="only grids of these models, comma-separated"
     )
     parser.add_argument("--model", type=Path, help="checkpoint (default: the bundled one)")
     parser.add_argument(
         "--results",
         type=Path,
         default=Path("output/ablation.jsonl"),
-        help="where results are kept (default: %(default)s)",
+        help="file that keeps the results (default: %(default)s)",
     )
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write tables and pictures there when all is measured"
+        "--report", type=Path, metavar="DIR", help="folder for tables and pictures, written when everything is measured"
     )
-    parser.add_argument("--table", action="store_true", help="only print the tables of what is measured")
-    parser.add_argument("--steps", type=numbers, default=[1, 4, 8, 16, 32], help="with commas (default: 1,4,8,16,32)")
-    parser.add_argument("--seeds", type=numbers, default=[0, 1], help="of the noise, with commas (default: 0,1)")
+    parser.add_argument("--table", action="store_true", help="only print the tables of what has been measured")
+    parser.add_argument(
+        "--steps", type=numbers, default=[1, 4, 8, 16, 32], help="comma-separated (default: 1,4,8,16,32)"
+    )
+    parser.add_argument("--seeds", type=numbers, default=[0, 1], help="noise seeds, comma-separated (default: 0,1)")
     parser.add_argument(
         "--variants", nargs="*", metavar="WORD", help="only variants whose name contains one of these words"
     )
-    parser.add_argument("--count", type=int, help="only the first so many grids of each folder")
+    parser.add_argument("--count", type=int, help="only the first N grids of each folder")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--device", default="cpu", help="where the model runs, such as cuda (default: cpu)")
+    parser.add_argument("--device", default="cpu", help="device for the model, such as cuda (default: cpu)")
     arguments = parser.parse_args()
     if not (arguments.table or arguments.shards):
-        parser.error("expected --shards (a folder of rendered grids) or --table, got neither")
+        parser.error("pass --shards (a folder of rendered grids) or --table")
     return arguments
 
 

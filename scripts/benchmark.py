@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Quality and speed of every way to fill a grid, on rendered grids (made by scripts/render.py).
+"""Measures quality and speed of every way to fill a grid, on rendered grids (from scripts/render.py).
 
-Prints PSNR in dB over the unknown cells, all pixels and moving pixels, and SSIM, averaged over grids: over all of them,
-and over those whose main model was never trained on. Then the seconds per grid, and for a model its arithmetic rate beside
-this machine's matrix peak.
+Prints PSNR in dB over the unknown cells, all pixels and moving pixels, and SSIM, averaged over all grids
+and over those whose main model was never trained on; then the seconds per grid, and for a model its arithmetic rate compared
+with this machine's peak in matrix products.
 """
 
 import argparse
@@ -85,13 +85,13 @@ def parse() -> argparse.Namespace:
         "--held-out",
         type=lambda text: text.split(","),
         default=[],
-        help="names of models never trained on, with commas",
+        help="names of models never trained on, comma-separated",
     )
     parser.add_argument("--model", type=Path, nargs="+", default=[None], help="checkpoints (default: the bundled one)")
     parser.add_argument("--only", nargs="*", help="only methods whose name contains one of these words")
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, help="only the first so many grids")
+    parser.add_argument("--count", type=int, help="only the first N grids")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What two streams cost on the host's video models: seconds per step and memory, beside the host alone on V + T videos.
+"""Measures what two streams cost on ComfyUI's video models: seconds per step and memory, compared with ComfyUI alone on V + T videos.
 
-Random weights, no files: `--model wan-1.3b` has the shape of Wan 2.1 1.3B at 832 x 480 and wants a GPU; the others are small. In
-each round the host runs V videos of T frames and T videos of V, then each kind runs the same grid; ratios are medians over rounds.
+Random weights, no files: `--model wan-1.3b` has the shape of Wan 2.1 1.3B at 832 x 480 and needs a GPU; the others are small. In
+each round ComfyUI runs V videos of T frames and T videos of V, then each kind runs the same grid; ratios are medians over rounds.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, device: str) -> None:
     for name, taken in seconds.items():
         ratio = statistics.median(ours / host for ours, host in zip(taken, seconds["host"]))
         used = f"{memory[name] / 2**30:8.2f} GiB" if memory[name] else ""
-        print(f"{name:12}{statistics.median(taken):9.3f} s per step {ratio:8.2f} of the host {used}", flush=True)
+        print(f"{name:12}{statistics.median(taken):9.3f} s per step {ratio:8.2f} of ComfyUI alone {used}", flush=True)
 
 
 def patched_by_the_pack() -> Callable[[Any, str], Any]:

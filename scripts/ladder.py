@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Where the dB of the fill by geometry are lost: each stage swapped for its exact answer, alone and with all before it, on rendered grids.
+"""Measures where the fill by geometry loses quality: each stage is replaced by its exact answer, alone and together with all earlier stages, on rendered grids.
 
     python scripts/train_geometry.py render --models "held_out/*.glb" --env env --count 6 --seed 900000 --whole-every 1 --output data/ladder
     python scripts/ladder.py --scenes data/ladder --results ladder.jsonl
 
-Prints a Markdown table. Every result is kept in the file as soon as it is there: stop at any time, the same command goes on. Delete the
-file after changing the code or the networks. Several minutes per scene on one core.
+Prints a Markdown table. Results are saved as they come: stop at any time and run the same command to continue. Delete the
+file after changing the code or the networks. Takes several minutes per scene on one core.
 """
 
 from __future__ import annotations
@@ -33,16 +33,14 @@ def main() -> None:
     try:
         files = [file for file in exact_files(arguments.scenes) if is_whole(file)]
         if not files:
-            raise ValueError(
-                f"expected whole grids in {arguments.scenes}, found none: render some with --whole-every 1"
-            )
+            raise ValueError(f"found no whole grids in {arguments.scenes}: render some with --whole-every 1")
         scenes = ((file.stem, load_exact(file)) for file in islice(files, arguments.count))
         options = {"with_fusion": not arguments.composed, "estimate": estimate if arguments.cameras else None}
         print(table(measure_all(load_networks(arguments.networks), scenes, arguments.results, tell, **options)), end="")
     except (ValueError, PycolmapMissing) as error:
         sys.exit(f"ladder.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; run the same command to go on")
+        sys.exit("stopped; run the same command to continue")
 
 
 def estimate(frames_VHW3: torch.Tensor):
@@ -60,10 +58,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--scenes", type=Path, required=True, help="folder of `train_geometry.py render --whole-every 1`"
     )
-    parser.add_argument("--count", type=int, help="how many of them (default: all)")
-    parser.add_argument("--networks", type=Path, help="file of geometry networks (default: those that ship)")
+    parser.add_argument("--count", type=int, help="only the first N scenes (default: all)")
+    parser.add_argument("--networks", type=Path, help="file of geometry networks (default: the bundled ones)")
     parser.add_argument(
-        "--composed", action="store_true", help="the composition instead of the fusion network's choice"
+        "--composed", action="store_true", help="compose layers in a fixed order instead of using the fusion network"
     )
     parser.add_argument("--cameras", action="store_true", help="estimate the cameras too; needs pycolmap")
     parser.add_argument("--results", type=Path, required=True, help="file that keeps the results, one JSON line each")

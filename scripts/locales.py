@@ -4,9 +4,9 @@
     python scripts/locales.py --missing only print what has no translation, as JSON to be filled in
 
 ComfyUI serves the files at /i18n and its editor puts them in place of the schemas' English. A translation file holds the "names" of inputs and
-outputs, the menu's "categories" that ComfyUI itself does not have, and the "sentences" of titles, descriptions and tooltips, all by the English
-text: what changes in a schema has no translation any more, and what is not used any more is told. `{4Real Sampler}` in a translation stands for
-that node's translated title. The "glossary" says how terms are translated everywhere; a test holds it. Read docs/translations.md first.
+outputs, the menu's "categories" that ComfyUI itself does not have, and the "sentences" of titles, descriptions and tooltips, keyed by the English
+text: a text that changes in a schema loses its translation, and unused translations are reported. `{4Real Sampler}` in a translation stands for
+that node's translated title. The "glossary" fixes how terms are translated; a test checks it. Read docs/translations.md first.
 """
 
 import json

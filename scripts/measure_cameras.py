@@ -1,9 +1,9 @@
-"""Measure how well cameras are estimated, on rendered arcs, arcs made worse as generated video is, and real clips.
+"""Measures how well cameras are estimated, on rendered arcs, arcs degraded the way generated video is, and real clips.
 
     python scripts/measure_cameras.py --models GLB_FOLDER --environments HDR_FOLDER [--clip NAME=FILE_OR_FOLDER ...] [--out cameras.json]
 
-A clip is a video, a folder of images, or a nerfstudio dataset, whose poses are then the truth. Results are written to --out
-(JSON) as they come, and lines that are there are not measured again; the table of docs/cameras.md is printed at the end.
+A clip is a video, a folder of images, or a nerfstudio dataset, whose poses then serve as ground truth. Results are written to --out
+(JSON) as they come, and existing ones are not measured again; the table of docs/cameras.md is printed at the end.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def of_clip(source: Path, only_views: bool) -> dict:
 def table(results: dict) -> str:
     """The groups of arcs as medians and worst, clips line by line."""
     lines = [
-        "| frames | found | turn, degrees: median, worst | place, % of the baseline: median, worst | focal length off, %: median | CPU s |",
+        "| frames | found | rotation, degrees: median, worst | position, % of the baseline: median, worst | focal length, %: median | CPU s |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for group in {group: None for group, _ in results if group != "real"}:
@@ -138,7 +138,7 @@ def table(results: dict) -> str:
         )
     lines += [
         "",
-        "| real frames | views, frames placed | reprojection error, px | arc, degrees | against known poses: turn, place, focal | CPU s |",
+        "| real frames | views, frames placed | reprojection error, px | arc, degrees | against known poses: rotation, position, focal length | CPU s |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for (group, name), line in results.items():
@@ -158,8 +158,8 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, required=True, help="folder with .hdr panoramas and ground_*.jpg")
     parser.add_argument("--clip", action="append", default=[], metavar="NAME=PATH", help="a real clip; may be repeated")
     parser.add_argument("--arcs", type=int, default=20)
-    parser.add_argument("--worse", type=int, default=8, help="arcs that are made worse in every way")
-    parser.add_argument("--fine", type=int, default=4, help="arcs with all frames of a video")
+    parser.add_argument("--worse", type=int, default=8, help="arcs that are degraded in every way")
+    parser.add_argument("--fine", type=int, default=4, help="arcs that use all frames of a video")
     parser.add_argument("--first-seed", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("cameras.json"))
     arguments = parser.parse_args()

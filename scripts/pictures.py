@@ -1,4 +1,4 @@
-"""Makes the pictures of the help pages anew: every node of the pack in the real editor of a real ComfyUI, after a real run.
+"""Takes the pictures of the help pages: every node of the pack in the real editor of a real ComfyUI, after a real run.
 
     python scripts/pictures.py                    all of them
     python scripts/pictures.py FourRealSampler    some of them

@@ -1,4 +1,4 @@
-"""Renders grids of animated models into shards for training or evaluation. Stop it at any time: started again, it goes on where it was.
+"""Renders grids of animated models into shards for training or evaluation. Stop it at any time and run the same command to continue.
 
 Example: python scripts/render.py --models "glb/*.glb" --exclude kaykit_Mage,quaternius_Fox --env env --count 500 --seed 1 --output data/train
 """
@@ -21,11 +21,11 @@ from fourreal_core.data.shards import write_shard
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", required=True, help='pattern of .glb files, in quotes: "DIR/*.glb"')
-    parser.add_argument("--exclude", default="", help="comma-separated file names without .glb that may not appear")
+    parser.add_argument("--exclude", default="", help="comma-separated names of models (without .glb) to leave out")
     parser.add_argument(
         "--main",
         default="",
-        help="comma-separated file names without .glb that take turns as the main model (default: at random)",
+        help="comma-separated names of models (without .glb) that take turns as the main one (default: random)",
     )
     parser.add_argument("--env", type=Path, required=True, help="folder with .hdr panoramas and ground_*.jpg pictures")
     parser.add_argument("--count", type=int, required=True, help="number of grids")
@@ -55,7 +55,7 @@ def main() -> int:
     models = [Path(file) for file in sorted(glob.glob(options.models)) if Path(file).stem not in excluded]
     unknown = excluded - {Path(file).stem for file in glob.glob(options.models)}
     if unknown:
-        print(f"--exclude names models that are not there: {sorted(unknown)}", file=sys.stderr)
+        print(f"--exclude names unknown models: {sorted(unknown)}", file=sys.stderr)
         return 2
     by_name = {model.stem: model for model in models}
     leads = [by_name[name] for name in filter(None, options.main.split(","))]

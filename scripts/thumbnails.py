@@ -1,10 +1,10 @@
-"""Makes the pictures of the workflows anew.
+"""Makes the pictures of the workflows.
 
     python scripts/thumbnails.py                                    all of them
     python scripts/thumbnails.py 03_fill_without_a_video_model    some of them
 
-A workflow that needs no download is run in a real ComfyUI; its picture shows 4 x 4 cells of the grid that its player gets, known cells framed, and the
-path of its video. Of the others the picture shows the idea, drawn with the example videos, and says so.
+A workflow that needs no download is run in a real ComfyUI; its picture shows 4 x 4 cells of the player's grid, with known cells framed, and the
+path of its video. The pictures of the others show the idea, drawn with the example videos, and say so.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 """Train a grid model. Three commands, in this order:
 
   prepare   turn footage of any kind into training examples, with Transport's guesses computed once
-  run       train one stage (base, then kinds of synchronization) in a run folder; go on where it stopped when it exists
+  run       train one stage (base, then kinds of synchronization) in a run folder, or continue it
   export    write the run's averaged weights as one checkpoint for 4Real Load Model
 
 Several GPUs or processes: torchrun --nproc_per_node 2 scripts/train.py run ...
@@ -33,7 +33,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; run the same command to go on")
+        sys.exit("stopped; run the same command to continue")
 
 
 def prepare(arguments: argparse.Namespace) -> None:
@@ -46,9 +46,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     jobs += sources.saved_grid_jobs(arguments.grids, shape)
     jobs += sources.procedural_jobs(arguments.procedural, arguments.seed, shape)
     if not jobs:
-        raise ValueError(
-            "expected something to prepare examples from, such as --videos or --shards: see `train.py prepare --help`"
-        )
+        raise ValueError("pass a source of examples, such as --videos or --shards: see `train.py prepare --help`")
     if not sources.prepare(jobs, arguments.output, show, arguments.workers):
         raise ValueError("none of the sources could be used")
 
@@ -94,8 +92,8 @@ def parse() -> argparse.Namespace:
         ("grids", "saved grids (*.grid.safetensors)"),
     ):
         part.add_argument(f"--{name}", type=Path, nargs="+", default=[], help=f"{help}; files or folders")
-    part.add_argument("--procedural", type=int, default=0, metavar="COUNT", help="made-up scenes")
-    part.add_argument("--seed", type=int, default=0, help="of the first made-up scene")
+    part.add_argument("--procedural", type=int, default=0, metavar="COUNT", help="number of invented scenes")
+    part.add_argument("--seed", type=int, default=0, help="seed of the first invented scene")
     part.add_argument("--count", type=int, default=12, help="grids or sequences per video or capture")
     part.add_argument("--views", type=int, default=8)
     part.add_argument("--times", type=int, default=8)
@@ -111,12 +109,12 @@ def parse() -> argparse.Namespace:
         metavar="[NAME=]DIR[:WEIGHT]",
         help="folder written by prepare; repeatable",
     )
-    part.add_argument("--validation", type=Path, help="another such folder: its first grid is shown in the pictures")
+    part.add_argument("--validation", type=Path, help="another such folder, whose first grid is shown in the pictures")
     part.add_argument("--output", type=Path, required=True, help="run folder")
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
     part.add_argument("--stage", choices=STAGES, default="base")
-    part.add_argument("--start-from", type=Path, help="checkpoint whose layers of this stage a new one begins with")
-    part.add_argument("--base", type=Path, help="checkpoint whose base to synchronize, instead of the run's own")
+    part.add_argument("--start-from", type=Path, help="checkpoint whose layers a new stage starts from")
+    part.add_argument("--base", type=Path, help="checkpoint whose base to synchronize instead of the run's own")
     for name in ("steps", "batch", "seed", "picture-every"):
         part.add_argument(f"--{name}", type=int)
     for name in ("learning-rate", "matrix-rate"):
@@ -124,14 +122,14 @@ def parse() -> argparse.Namespace:
     part.add_argument("--crop", type=pixels, help="HEIGHTxWIDTH in pixels")
     part.add_argument("--device", choices=("auto", "cpu", "cuda"))
     part.add_argument("--precision", choices=PRECISIONS)
-    part.add_argument("--checkpointing", action="store_true", default=None, help="less memory, more time")
+    part.add_argument(
+        "--checkpointing", action="store_true", default=None, help="recompute activations: less memory, more time"
+    )
     part.set_defaults(command=train)
     part = commands.add_parser("export")
     part.add_argument("--run", type=Path, required=True)
     part.add_argument("--config", choices=("bundled", "paper", "tiny"), default="bundled")
-    part.add_argument(
-        "--base", type=Path, help="checkpoint whose base the run synchronizes, if it is not the run's own"
-    )
+    part.add_argument("--base", type=Path, help="checkpoint whose base was synchronized, if not the run's own")
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=export)
     return parser.parse_args()

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Train the networks that find depth, motion and movers in two videos, and choose among candidates. In this order:
+"""Train the networks that find depth, motion and moving things in two videos and choose among candidates. Run in this order:
 
-  render    draw scenes of animated models, with their exact geometry, into a folder (a second one with other models for scores)
-  depth     train the network that reads depth off plane-sweep costs
+  render    render scenes of animated models with exact geometry into a folder (and scenes of other models into a second one, for scores)
+  depth     train the network that finds depth from plane-sweep costs
   motion    ... that corrects flow and finds the depth of what moves (needs depth)
-  movers    ... that tells in every view what moves (needs depth)
+  movers    ... that finds what moves in every view (needs depth)
   fusion    ... that chooses among the candidates of each pixel (needs all others, and scenes with whole grids)
   export    write all four as one file
 
-Stop any of them with Ctrl-C; the same command goes on. Everything runs on one CPU core.
+Stop any of them with Ctrl-C and run the same command to continue. Everything runs on one CPU core.
 
   python scripts/train_geometry.py render --models "glb/*.glb" --exclude Fox,Mage --env env --count 600 --whole-every 3 --output scenes
   python scripts/train_geometry.py depth --scenes scenes --run run
@@ -45,16 +45,16 @@ def main() -> None:
     except (ValueError, RendererUnavailable) as error:
         sys.exit(f"train_geometry.py: {error}")
     except KeyboardInterrupt:
-        sys.exit("stopped; run the same command to go on")
+        sys.exit("stopped; run the same command to continue")
 
 
 def render(arguments: argparse.Namespace) -> None:
     files, excluded = sorted(map(Path, glob.glob(arguments.models))), set(filter(None, arguments.exclude.split(",")))
     if unknown := excluded - {file.stem for file in files}:
-        raise ValueError(f"--exclude names models that are not there: {', '.join(sorted(unknown))}")
+        raise ValueError(f"--exclude names unknown models: {', '.join(sorted(unknown))}")
     models = [file for file in files if file.stem not in excluded]
     if not models:
-        raise ValueError(f"expected .glb files at {arguments.models}, found none")
+        raise ValueError(f"found no .glb files at {arguments.models}")
     interrupted, started = stop_on_signal(), time.monotonic()
 
     def report(done: int, count: int) -> bool:
@@ -103,25 +103,27 @@ def write(arguments: argparse.Namespace) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    part = commands.add_parser("render", help="draw scenes with exact geometry")
+    part = commands.add_parser("render", help="render scenes with exact geometry")
     part.add_argument("--models", required=True, help='pattern of .glb files, in quotes: "DIR/*.glb"; they take turns')
-    part.add_argument("--exclude", default="", help="comma-separated file names without .glb that may not appear")
+    part.add_argument("--exclude", default="", help="comma-separated names of models (without .glb) to leave out")
     part.add_argument("--env", type=Path, required=True, help="folder with .hdr panoramas and ground_*.jpg pictures")
     part.add_argument("--count", type=int, required=True, help="number of scenes")
     part.add_argument("--seed", type=int, default=0, help="seed of the first scene; the others count up from it")
     part.add_argument("--views", type=int, default=8)
     part.add_argument("--times", type=int, default=8)
     part.add_argument("--size", type=pixels, default=(72, 128), help="HEIGHTxWIDTH in pixels, both even")
-    part.add_argument("--whole-every", type=int, default=3, help="each such scene as a whole grid (0: none)")
+    part.add_argument("--whole-every", type=int, default=3, help="render every Nth scene as a whole grid (0: none)")
     part.add_argument("--output", type=Path, required=True, help="folder for scene_<seed>.safetensors")
     part.set_defaults(command=render)
     for name, plan in PLANS.items():
         part = commands.add_parser(name, help=f"train the {name} network")
         part.add_argument("--scenes", type=Path, required=True, help="folder written by render")
-        part.add_argument("--held-out", type=Path, help="another such folder, for scores at the end")
-        part.add_argument("--run", type=Path, required=True, help="folder of the training; the same for all networks")
+        part.add_argument("--held-out", type=Path, help="another such folder, scored at the end")
         part.add_argument(
-            "--networks", type=Path, help="file to begin from, and to take networks from that the run lacks"
+            "--run", type=Path, required=True, help="folder of the training run; the same for all networks"
+        )
+        part.add_argument(
+            "--networks", type=Path, help="file of networks to start from, also used for networks that the run lacks"
         )
         for field in ("steps", "batch", "seed", "pool", "save_every"):
             option = f"--{field.replace('_', '-')}"
@@ -131,7 +133,7 @@ def parse() -> argparse.Namespace:
         part.set_defaults(command=train, network=name)
     part = commands.add_parser("export", help="write all four networks as one file")
     part.add_argument("--run", type=Path, required=True)
-    part.add_argument("--networks", type=Path, help="file with the networks that the run lacks")
+    part.add_argument("--networks", type=Path, help="file of networks to use where the run has none")
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=write)
     return parser.parse_args()

@@ -76,7 +76,7 @@ def read_widgets(
                 chosen = next((option for option in options["options"] if option["key"] == value), None)
                 if chosen is None:
                     raise WorkflowProblem(
-                        f"Node {node['id']} ({node['type']}): {prefix + name!r} has no choice {value!r}."
+                        f"Node {node['id']} ({node['type']}): {prefix + name!r} does not offer {value!r}."
                     )
                 yield from read_widgets(chosen["inputs"], f"{prefix}{name}.", values, node)
             if has_companion(name, kind, options):

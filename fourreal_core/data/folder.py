@@ -68,10 +68,10 @@ def _named(paths: Iterable[Path], search, what: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if not path.exists():
-            raise ValueError(f"expected a file or folder at {path}, found none: check the name")
+            raise ValueError(f"there is no file or folder at {path}: check the name")
         entries = [path] if path.is_file() else search(path)
         if not entries:
-            raise ValueError(f"expected {what} in {path}, found none")
+            raise ValueError(f"found no {what} in {path}")
         for entry in entries:
             place = entry.relative_to(path.parent) if path.is_dir() else Path(entry.name)
             name = "-".join(
@@ -79,7 +79,8 @@ def _named(paths: Iterable[Path], search, what: str) -> dict[str, Path]:
             )
             if found.setdefault(name, entry) != entry:
                 raise ValueError(
-                    f"{found[name]} and {entry} would both be called {name}: rename one, or prepare them into two folders"
+                    f"{found[name]} and {entry} would get the same name, {name}: rename one, or prepare them "
+                    "into two folders"
                 )
     return found
 

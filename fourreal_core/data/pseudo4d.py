@@ -33,7 +33,7 @@ def pseudo_grid(
     video's own size). Pixels that are not valid repeat the edge; leave them out of the loss. Raises ValueError on other shapes.
     """
     if video_THWC.ndim != 4 or video_THWC.shape[-1] != 3 or len(video_THWC) == 0:
-        raise ValueError(f"expected a video [T, H, W, 3], got {list(video_THWC.shape)}: pass at least one RGB frame")
+        raise ValueError(f"expected a video [T, H, W, 3] of at least one frame, got {list(video_THWC.shape)}")
     if views < 1:
         raise ValueError(f"expected at least one view, got {views}")
     video_TCHW = video_THWC.permute(0, 3, 1, 2)

@@ -29,7 +29,7 @@ def write_shard(path: str | Path, grids: Sequence[FrameGrid], about: Sequence[di
     shapes = {tuple(grid.frames.shape) for grid in grids}
     if len(shapes) != 1:
         raise ValueError(
-            f"expected at least one grid and all of one shape, got the shapes {sorted(shapes)}: write one shard per shape"
+            f"expected one or more grids, all of one shape, got the shapes {sorted(shapes)}: write one shard per shape"
         )
     cameras = [grid.cameras for grid in grids if grid.cameras is not None]
     if len(cameras) < len(grids) or not all(bool(grid.known.all()) for grid in grids):
@@ -64,9 +64,7 @@ class Shard:
         except (FileNotFoundError, IsADirectoryError) as error:
             raise ValueError(f"there is no shard at {self.path}: check the path, or render it first") from error
         except SafetensorError as error:
-            raise ValueError(
-                f"{self.path.name} is no readable shard ({error}): delete it and render it again"
-            ) from error
+            raise ValueError(f"{self.path.name} cannot be read ({error}): delete it and render it again") from error
         header = self._file.metadata() or {}
         if header.get("format") != FORMAT or set(self._file.keys()) != set(TENSORS):
             raise ValueError(
@@ -101,7 +99,7 @@ def iterate_grids(folder: str | Path) -> Iterator[FrameGrid]:
     """All grids of the *.safetensors shards in a folder, by file name and place. Raises ValueError when there is none."""
     files = sorted(Path(folder).glob("*.safetensors"))
     if not files:
-        raise ValueError(f"expected shards (*.safetensors) in {folder}, found none: render some with scripts/render.py")
+        raise ValueError(f"found no shards (*.safetensors) in {folder}: render some with scripts/render.py")
     for file in files:
         shard = read_shard(file)
         for index in range(len(shard)):

@@ -28,7 +28,7 @@ def psnr(prediction: Tensor, truth: Tensor, mask: Tensor | None = None) -> float
     """
     if prediction.shape != truth.shape:
         raise ValueError(
-            f"expected a prediction of the truth's shape {list(truth.shape)}, got {list(prediction.shape)}."
+            f"expected the prediction to have the truth's shape {list(truth.shape)}, got {list(prediction.shape)}."
         )
     if mask is not None:
         if mask.dtype != torch.bool or mask.shape != truth.shape[: mask.ndim]:
@@ -70,11 +70,12 @@ def ssim(prediction_NHWC: Tensor, truth_NHWC: Tensor) -> float:
     """
     if prediction_NHWC.shape != truth_NHWC.shape:
         raise ValueError(
-            f"expected a prediction of the truth's shape {list(truth_NHWC.shape)}, got {list(prediction_NHWC.shape)}."
+            f"expected the prediction to have the truth's shape {list(truth_NHWC.shape)}, got "
+            f"{list(prediction_NHWC.shape)}."
         )
     if len(truth_NHWC) == 0 or min(truth_NHWC.shape[1:3]) < SSIM_WINDOW:
         raise ValueError(
-            f"expected at least one frame, of at least {SSIM_WINDOW} pixels a side, got {list(truth_NHWC.shape)}."
+            f"expected at least one frame, of at least {SSIM_WINDOW} pixels per side, got {list(truth_NHWC.shape)}."
         )
     values = [
         _frame_ssim(*(frame_HWC.double() @ frame_HWC.new_tensor(LUMA).double() for frame_HWC in pair))
@@ -137,11 +138,10 @@ def _one_grid_psnr(prediction: FrameGrid, truth: FrameGrid) -> dict[str, float]:
 def _compared_cells(prediction: FrameGrid, truth: FrameGrid) -> Tensor:
     if prediction.frames.shape != truth.frames.shape:
         raise ValueError(
-            f"expected a predicted grid of the truth's shape {list(truth.frames.shape)}, got {list(prediction.frames.shape)}."
+            f"expected the predicted grid to have the truth's shape {list(truth.frames.shape)}, got "
+            f"{list(prediction.frames.shape)}."
         )
     cells_VT = ~prediction.known & truth.known
     if not cells_VT.any():
-        raise ValueError(
-            "expected cells that are unknown in the prediction and known in the truth, got none: there is nothing to compare."
-        )
+        raise ValueError("no cell is unknown in the prediction and known in the truth: there is nothing to compare.")
     return cells_VT

@@ -87,7 +87,7 @@ def climb(
     size = tuple(exact.freeze_VHW3.shape[1:3])
     if working_size(*size) != size:
         raise ValueError(
-            f"expected frames of the size that the networks work at, got {size[1]} x {size[0]}: render them at 128 x 72."
+            f"the networks work on frames of 128 x 72, got {size[1]} x {size[0]}: render the scenes at 128 x 72."
         )
     truth = exact.grid()
     cameras = exact.cameras

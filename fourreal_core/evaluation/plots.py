@@ -27,7 +27,7 @@ def line_plot(
     lines = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in lines.items()}
     points = [point for line in lines.values() for point in line]
     if not points:
-        raise ValueError("expected at least one finite point to draw, got none: measure something first")
+        raise ValueError("there is no finite point to plot: measure something first")
     width, height = (SHARPER * side for side in size)
     picture = Image.new("RGB", (width, height), PAPER)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=13 * SHARPER)

@@ -29,8 +29,8 @@ def grid_from_images(images_NHWC: Tensor, views: int, fps: float = 24.0, order: 
     _check_order(order)
     if views < 1 or len(images_NHWC) % views:
         raise ValueError(
-            f"expected a number of images that {views} views can share evenly, got {len(images_NHWC)}: check the number of views, "
-            "and that no node before left images out."
+            f"expected a number of images divisible by {views} views, got {len(images_NHWC)}: check the "
+            "number of views, and that no earlier node dropped images."
         )
     frames_NHWC, times = float_frames(images_NHWC, "the images"), len(images_NHWC) // views
     lengths = (views, times) if order == ORDERS[0] else (times, views)
@@ -46,8 +46,8 @@ def grid_like(like: FrameGrid, images_NHWC: Tensor, order: str = ORDERS[0]) -> F
     """
     if len(images_NHWC) != like.views * like.times:
         raise ValueError(
-            f"expected {like.views * like.times} images for {like.views} views and {like.times} times, got {len(images_NHWC)}: "
-            "check that no node before left images out or added some."
+            f"expected {like.views * like.times} images for {like.views} views and {like.times} times, got "
+            f"{len(images_NHWC)}: check that no earlier node dropped or added images."
         )
     grid = grid_from_images(images_NHWC, like.views, like.fps, order)
     return grid.replace(known=like.known, provenance=like.provenance, cameras=_scaled(like, grid.height, grid.width))
@@ -64,4 +64,4 @@ def _scaled(like: FrameGrid, height: int, width: int) -> Cameras | None:
 
 def _check_order(order: str) -> None:
     if order not in ORDERS:
-        raise ValueError(f"expected order as one of {', '.join(ORDERS)}, got {order!r}.")
+        raise ValueError(f"expected order to be one of {', '.join(ORDERS)}, got {order!r}.")

@@ -75,13 +75,13 @@ def write_image(file: Path, frame_HWC: Tensor) -> None:
     """
     kind = file.suffix.removeprefix(".")
     if kind not in IMAGE_KINDS:
-        raise ValueError(f"expected images of kind {' or '.join(IMAGE_KINDS)}, got {kind!r}.")
+        raise ValueError(f"expected the kind of images to be {' or '.join(IMAGE_KINDS)}, got {kind!r}.")
     bytes_HWC: np.ndarray = (frame_HWC.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     try:
         with whole_file(file, f".{kind}", tidy=False) as part:
             Image.fromarray(bytes_HWC).save(part, **IMAGE_KINDS[kind])
     except OSError as error:
-        raise ValueError(f"expected to write {file.name}, writing failed: {error}.") from error
+        raise ValueError(f"could not write {file.name}: {error}.") from error
 
 
 def even_sized(video_NHWC: Tensor) -> Tensor:

@@ -45,17 +45,15 @@ def write_nerfstudio(
 def transforms(grid: FrameGrid, kind: str = "png", time: int | None = None) -> dict:
     """What transforms.json holds, each frame with its "cell" (view, time) on top. Raises ValueError as write_nerfstudio does."""
     if time is not None and not 0 <= time < grid.times:
-        raise ValueError(f"expected time as 0 to {grid.times - 1} of this grid, got {time}.")
+        raise ValueError(f"expected time to be from 0 to {grid.times - 1} for this grid, got {time}.")
     if grid.cameras is None:
         raise ValueError(
-            "expected a grid with cameras to write poses, this grid has none: write images instead and let nerfstudio's "
-            "ns-process-data (COLMAP) find the poses of one time, or give the grid cameras first."
+            "this grid has no cameras, so there are no poses to write: give it cameras, or write images and "
+            "let nerfstudio's ns-process-data (COLMAP) find the poses of one time."
         )
     cells = [(v, t) for v, t in filled_cells(grid).nonzero().tolist() if time in (None, t)]
     if not cells:
-        raise ValueError(
-            "expected a grid with pictures to write a dataset, got one whose cells are all empty: fill it first."
-        )
+        raise ValueError("all cells of this grid are empty: fill it before writing a dataset.")
     poses, lenses = opengl_camera_to_world(grid.cameras).tolist(), _lenses(grid.cameras)
     shared = lenses[0] if all(lens == lenses[0] for lens in lenses) else {}
     last = max(grid.times - 1, 1)
@@ -82,7 +80,8 @@ def _lenses(cameras: Cameras) -> list[dict[str, float]]:
     for view, ((fl_x, skew, cx), (_, fl_y, cy), _) in enumerate(cameras.intrinsics.tolist()):
         if abs(skew) > LARGEST_SKEW * abs(fl_x):
             raise ValueError(
-                f"expected cameras without skew, which transforms.json cannot hold, got {skew:g} pixels in view {view}."
+                f"transforms.json cannot store skew, but the camera of view {view} has {skew:g} pixels of it: "
+                "use cameras without skew."
             )
         lenses.append({"fl_x": fl_x, "fl_y": fl_y, "cx": cx, "cy": cy})
     return lenses

@@ -61,8 +61,8 @@ def read_dataset(folder: str | Path) -> Dataset:
         key, time, file = _frame(folder, described, frame, number)
         if time in views.setdefault(key, {}):
             raise ValueError(
-                f"expected one image per view and time, {views[key][time].name} and {file.name} have the same pose and time: "
-                "the views of a rig stand at different places."
+                f"expected one image per view and time, but {views[key][time].name} and {file.name} have the "
+                "same pose and time."
             )
         views[key][time] = file
     _check_whole(views)
@@ -72,7 +72,7 @@ def read_dataset(folder: str | Path) -> Dataset:
     sizes = {lens[4:] for lens, _ in order}
     if len(sizes) > 1:
         listed = " and ".join(f"{width:g}x{height:g}" for width, height in sorted(sizes)[:2])
-        raise ValueError(f"expected pictures of one size in {TRANSFORMS}, got w and h of {listed}.")
+        raise ValueError(f"expected all images in {TRANSFORMS} to have one size, got w and h of {listed}.")
     [(width, height)] = sizes
     return Dataset(recordings, _cameras(order), (int(height), int(width)), _distortion(described))
 
@@ -82,15 +82,11 @@ def _described(file: Path) -> dict:
         text = file.read_text(encoding="utf-8-sig")
         described = json.loads(text) if len(text) <= MAX_CHARACTERS else None
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(
-            f"expected a readable {TRANSFORMS} in {file.parent.name}, reading failed ({str(error)[:80]})."
-        ) from error
+        raise ValueError(f"cannot read {TRANSFORMS} in {file.parent.name} ({str(error)[:80]}).") from error
     described = described if isinstance(described, dict) else {}
     frames = described.get("frames")
     if not isinstance(frames, list) or not 1 <= len(frames) <= MAX_LENGTH**2:
-        raise ValueError(
-            f"expected a list of frames in {TRANSFORMS} of {file.parent.name}, got none: is it a nerfstudio dataset?"
-        )
+        raise ValueError(f"found no list of frames in {TRANSFORMS} of {file.parent.name}: is it a nerfstudio dataset?")
     return described
 
 
@@ -98,7 +94,7 @@ def _frame(folder: Path, described: Mapping, frame, number: int) -> tuple[tuple,
     """((lens, pose), time, image file) of one frame; the first is the same for all frames of a view."""
     where = f"frame {number} of {TRANSFORMS}"
     if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-        raise ValueError(f"expected a file_path in {where}, got none.")
+        raise ValueError(f"{where} has no file_path.")
     file = _image(folder, frame["file_path"], where)
     lens = _lens({**described, **frame}, file, where)
     if min(lens[0], lens[1]) <= 0 or min(lens[4:]) < 1:
@@ -117,7 +113,7 @@ def _image(folder: Path, said: str, where: str) -> Path:
                 return file
     except ValueError:
         pass
-    raise ValueError(f"expected the image of {where} inside of the folder, found no {said[:80]!r} there.")
+    raise ValueError(f"the image of {where}, {said[:80]!r}, is not in the folder.")
 
 
 def _lens(merged: Mapping, file: Path, where: str) -> tuple[float, ...]:
@@ -151,7 +147,7 @@ def _is_file_inside(folder: Path, file: Path) -> bool:
 
 def _number(value, name: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST_NUMBER:
-        raise ValueError(f"expected a number as {name} in {where}, got {str(value)[:40]}.")
+        raise ValueError(f"expected {name} in {where} to be a number, got {str(value)[:40]}.")
     return float(value)
 
 
@@ -161,7 +157,7 @@ def _pose(matrix, where: str) -> tuple:
         or len(matrix) not in (3, 4)
         or any(not isinstance(line, list) or len(line) != 4 for line in matrix)
     ):
-        raise ValueError(f"expected transform_matrix as 4 lists of 4 numbers in {where}, got {str(matrix)[:40]}.")
+        raise ValueError(f"expected transform_matrix in {where} to be 4 lists of 4 numbers, got {str(matrix)[:40]}.")
     return tuple(tuple(_number(value, "transform_matrix", where) for value in line) for line in matrix[:3])
 
 
@@ -170,14 +166,15 @@ def _distortion(described: Mapping) -> str:
         merged = {**described, **frame}
         if "FISHEYE" in str(merged.get("camera_model", "")).upper():
             return (
-                f"the pictures of {TRANSFORMS} are those of a fisheye lens, which a grid's cameras take for straight ones: undistort them "
-                "first, for example with COLMAP's image_undistorter"
+                f"the images of {TRANSFORMS} come from a fisheye lens, which a grid's cameras cannot "
+                "represent: undistort them first, for example with COLMAP's image_undistorter"
             )
         for name in DISTORTION:
             if abs(_number(merged.get(name, 0), name, f"frame {number} of {TRANSFORMS}")) > NO_DISTORTION:
                 return (
-                    f"frame {number} of {TRANSFORMS} has lens distortion ({name} = {merged[name]:.3g}), which a grid's cameras leave out: for "
-                    "exact poses undistort the pictures first, for example with COLMAP's image_undistorter"
+                    f"frame {number} of {TRANSFORMS} has lens distortion ({name} = {merged[name]:.3g}), which "
+                    "a grid's cameras ignore: for exact poses undistort the images first, for example with "
+                    "COLMAP's image_undistorter"
                 )
     return ""
 
@@ -188,8 +185,9 @@ def _check_whole(views: Mapping[tuple, Mapping[float, Path]]) -> None:
     for of_times in of_views[1:]:
         if set(of_times) != times:
             raise ValueError(
-                f"expected every view at every time, the view of {min(of_views[0].values()).name} has {len(times)} times and that of "
-                f"{min(of_times.values()).name} {len(of_times)} or others: only whole grids can be read, with cameras that stand still."
+                f"expected every view at every time, but the view of {min(of_views[0].values()).name} has "
+                f"{len(times)} times and the view of {min(of_times.values()).name} has {len(of_times)}, or "
+                "other ones: only complete grids with static cameras can be read."
             )
     if max(len(views), len(times)) > MAX_LENGTH:
         raise ValueError(
@@ -204,7 +202,7 @@ def _cameras(keys: Sequence[tuple]) -> Cameras:
     )
     if (torch.linalg.det(poses).abs() < 1e-9).any():
         raise ValueError(
-            f"expected transform_matrix of every frame in {TRANSFORMS} to be a pose, got one that cannot be inverted."
+            f"expected every transform_matrix in {TRANSFORMS} to be a pose, got one that cannot be inverted."
         )
     lenses = torch.tensor(
         [[[fl_x, 0, cx], [0, fl_y, cy], [0, 0, 1]] for (fl_x, fl_y, cx, cy, _, _), _ in keys], dtype=torch.float32

@@ -43,7 +43,8 @@ class QuiltLayout:
             )
         if max(self.width, self.height) > MAX_SIDE:
             raise ValueError(
-                f"expected a quilt of at most {MAX_SIDE} pixels a side, got {self.width}x{self.height}: use fewer or smaller tiles."
+                f"expected a quilt of at most {MAX_SIDE} pixels per side, got {self.width}x{self.height}: use "
+                "fewer or smaller tiles."
             )
 
     @property
@@ -114,8 +115,8 @@ def quilts(
     size = len(times) * layout.height * layout.width * 3 * 4
     if size > MAX_SLICE_BYTES:
         raise ValueError(
-            f"expected quilts of at most {MAX_SLICE_BYTES // 2**30} GiB, {len(times)} of {layout.width}x{layout.height} need "
-            f"{size / 2**30:.0f}: take one time or smaller tiles."
+            f"{len(times)} quilts of {layout.width}x{layout.height} need {size / 2**30:.0f} GiB, more than "
+            f"the limit of {MAX_SLICE_BYTES // 2**30} GiB: choose a single time or smaller tiles."
         )
     positions = view_positions(views, layout.tiles, blend)
     quilts_NHWC = torch.zeros(len(times), layout.height, layout.width, 3)

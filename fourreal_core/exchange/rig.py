@@ -43,7 +43,7 @@ class RigPick:
     def __post_init__(self):
         for name in ("views", "times", "first_frame", "stride"):
             if getattr(self, name) < 0:
-                raise ValueError(f"expected {name} of 0 or more, got {getattr(self, name)}.")
+                raise ValueError(f"expected {name} to be 0 or more, got {getattr(self, name)}.")
         if max(self.views, self.times) > MAX_LENGTH:
             raise ValueError(
                 f"expected at most {MAX_LENGTH} views and {MAX_LENGTH} times, got {self.views} and {self.times}: pick fewer."
@@ -73,8 +73,9 @@ class RigPlan:
                 chosen(range(len(self.lengths)), key=self.lengths.__getitem__) for chosen in (min, max)
             )
             remarks.append(
-                f"the recordings have from {self.lengths[shortest]} ({self.recordings[shortest].name}) to {self.lengths[longest]} "
-                f"({self.recordings[longest].name}) frames: the grid has the {len(self.frames[0])} times that all of them show"
+                f"the recordings have between {self.lengths[shortest]} ({self.recordings[shortest].name}) and "
+                f"{self.lengths[longest]} ({self.recordings[longest].name}) frames: the grid keeps the "
+                f"{len(self.frames[0])} times that all of them cover"
             )
         return remarks
 
@@ -85,7 +86,7 @@ def parse_offsets(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.replace(",", " ").split())
     except ValueError as error:
         raise ValueError(
-            f"expected offsets as whole numbers of frames, one per view, such as 0, 3, -2, got {text[:60]!r}."
+            f"expected offsets to be whole numbers of frames, one per view, such as 0, 3, -2, got {text[:60]!r}."
         ) from error
 
 
@@ -122,8 +123,8 @@ def _starts(pick: RigPick, found: Sequence[Recording], chosen_views: Sequence[in
         starts.append(pick.first_frame + offset)
         if starts[-1] < 0:
             raise ValueError(
-                f"expected {found[view].name} to start at frame 0 or later, first frame {pick.first_frame} and offset {offset} give "
-                f"{starts[-1]}: choose a later first frame."
+                f"{found[view].name} would start before its first frame: first frame {pick.first_frame} and "
+                f"offset {offset} give {starts[-1]}. Choose a later first frame."
             )
     return starts
 
@@ -132,20 +133,21 @@ def _times_and_stride(pick: RigPick, left: int | None, name: str) -> tuple[int, 
     """left: how many frames every view has from its first on; only needed where a 0 asks for as many as there are."""
     if left is not None and left < max(1, pick.times):
         raise ValueError(
-            f"expected at least {max(1, pick.times)} frames from the first frame on in every recording of {name}, the shortest has "
-            f"{max(left, 0)}: choose an earlier first frame or fewer times."
+            f"expected at least {max(1, pick.times)} frames from the first frame on in every recording of "
+            f"{name}, but the shortest has {max(left, 0)}: choose an earlier first frame or fewer times."
         )
     if pick.times == 1 or (pick.times and pick.stride):
         return pick.times, pick.stride or 1
     if left is None:
-        raise ValueError("expected the number of frames where times or stride is 0, got none")
+        raise ValueError("the number of frames is needed when times or stride is 0, got none")
     if pick.times:
         return pick.times, (left - 1) // (pick.times - 1)
     stride = pick.stride or 1
     times = (left - 1) // stride + 1
     if times > MAX_LENGTH:
         raise ValueError(
-            f"expected at most {MAX_LENGTH} times, the recordings in {name} have {times}: say how many times to take."
+            f"expected at most {MAX_LENGTH} times, but the recordings in {name} have {times}: set how many "
+            "times to take."
         )
     return times, stride
 
@@ -208,13 +210,13 @@ def tell_in_short(remarks: Sequence[str], remark: Callable[[str], None]) -> None
     for sentence in told[:MOST_REMARKS]:
         remark(sentence)
     if len(told) > MOST_REMARKS:
-        remark(f"and {len(told) - MOST_REMARKS} more remarks of this kind")
+        remark(f"and {len(told) - MOST_REMARKS} more warnings like these")
 
 
 def _check_rates(recordings: Sequence[Recording], rates: Sequence[float]) -> None:
     for recording, rate in zip(recordings, rates):
         if abs(rate / rates[0] - 1) > SAME_RATE:
             raise ValueError(
-                f"expected all views to have one frame rate, got {rates[0]:g} in {recordings[0].name} and {rate:g} in {recording.name}: "
-                "they would drift apart, convert them to one rate."
+                f"expected all views to have one frame rate, got {rates[0]:g} in {recordings[0].name} and "
+                f"{rate:g} in {recording.name}: convert them to one rate, or they would drift apart."
             )

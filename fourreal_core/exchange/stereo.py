@@ -26,16 +26,16 @@ def stereo_paths(grid_shape: tuple[int, int], view: int, time: int, spacing: int
     apart = abs(spacing)
     if not 1 <= apart <= views - 1:
         raise ValueError(
-            f"expected a spacing of 1 to {views - 1} views, or -1 to {1 - views} to exchange the eyes, got {spacing}: "
-            f"the grid has {views} views."
+            f"expected a spacing of 1 to {views - 1} views, or -1 to {1 - views} to swap the eyes, got "
+            f"{spacing}: the grid has {views} views."
         )
     if view != EVERY and not 0 <= view <= views - 1 - apart:
         raise ValueError(
-            f"expected view as 0 to {views - 1 - apart}, so that view + {apart} is in the grid of {views} views, or {EVERY} for all, "
-            f"got {view}."
+            f"expected view to be from 0 to {views - 1 - apart}, so that view + {apart} is one of the grid's "
+            f"{views} views, or {EVERY} for all, got {view}."
         )
     if time != EVERY and not 0 <= time <= times - 1:
-        raise ValueError(f"expected time as 0 to {times - 1}, or {EVERY} for all, got {time}.")
+        raise ValueError(f"expected time to be from 0 to {times - 1}, or {EVERY} for all, got {time}.")
     lower = _path((views - apart, times), view, time)
     higher = [(position + apart, at) for position, at in lower]
     return (lower, higher) if spacing > 0 else (higher, lower)
@@ -61,7 +61,7 @@ def stereo_video(
     view, time, spacing: see stereo_paths. Raises ValueError as it does.
     """
     if viewing not in VIEWINGS:
-        raise ValueError(f"expected viewing as one of {', '.join(VIEWINGS)}, got {viewing!r}.")
+        raise ValueError(f"expected viewing to be one of {', '.join(VIEWINGS)}, got {viewing!r}.")
     left_NHWC, right_NHWC = (
         slice_grid(grid, path) for path in stereo_paths((grid.views, grid.times), view, time, spacing)
     )

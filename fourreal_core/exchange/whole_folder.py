@@ -19,9 +19,9 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     if folder.exists():
-        raise ValueError(f"expected a new folder, {folder} exists already: choose another name.")
+        raise ValueError(f"the folder {folder} already exists: choose another name.")
     if not folder.parent.is_dir():
-        raise ValueError(f"expected the folder {folder.parent} to exist: create it first.")
+        raise ValueError(f"there is no folder {folder.parent}: create it first.")
     remove_left_behind(folder.parent)
     part = part_of(folder)
     try:
@@ -29,6 +29,6 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
         yield part
         os.rename(part, folder)
     except OSError as error:
-        raise ValueError(f"expected to write the folder {folder.name}, writing failed: {error}.") from error
+        raise ValueError(f"could not write the folder {folder.name}: {error}.") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -98,7 +98,7 @@ def write_tensors(
     offset = 0
     for name, tensor in ordered:
         if tensor.dtype not in KINDS:
-            raise ValueError(f"expected numbers of a kind that safetensors files hold, got {tensor.dtype} in {name}.")
+            raise ValueError(f"expected a number type that safetensors can store, got {tensor.dtype} in {name}.")
         end = offset + tensor.numel() * tensor.element_size()
         described[name] = {"dtype": KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
         offset = end

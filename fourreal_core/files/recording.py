@@ -69,9 +69,7 @@ class Measured:
         self.name = recording.name
         self.source = _source(recording)
         if not self.source.length:
-            raise ValueError(
-                f"expected at least 1 frame in {self.name}, got 0: is it a video, and does the trimming leave some?"
-            )
+            raise ValueError(f"found no frames in {self.name}: is it a video, and does the trimming leave any?")
         self.order, self.fps = _even(self.source.times, self.source.length, self.source.fps)
 
     @property
@@ -81,7 +79,11 @@ class Measured:
     @property
     def remark(self) -> str:
         uneven = isinstance(self.order, list)
-        return f"the frames of {self.name} come at uneven times: they were taken by their time stamps" if uneven else ""
+        return (
+            f"the frames of {self.name} are unevenly spaced in time: they were picked by their time stamps"
+            if uneven
+            else ""
+        )
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -110,8 +112,8 @@ class Measured:
         """
         if wanted[-1] >= self.length:
             raise ValueError(
-                f"expected at least {wanted[-1] + 1} frames in {self.name}, got {self.length}: ask for fewer times, an earlier first "
-                "frame or smaller steps."
+                f"expected at least {wanted[-1] + 1} frames in {self.name}, got {self.length}: ask for fewer "
+                "times, an earlier first frame or a smaller stride."
             )
         if size is not None:
             check_memory(len(wanted), *size, self.name)
@@ -142,7 +144,7 @@ def pick_range(length: int, count: int, how: str, name: str) -> range:
     """See Measured.pick; `name` is in the sentence."""
     if length < count:
         raise ValueError(
-            f"expected at least {count} frames in {name}, got {length}: give a longer video, or ask for fewer frames"
+            f"expected at least {count} frames in {name}, got {length}: use a longer video, or ask for fewer frames"
         )
     if not count:
         return range(length)
@@ -163,7 +165,7 @@ def view_recordings(folder: str | Path) -> list[Recording]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"expected a folder at {folder}, found none: check the name.")
+        raise ValueError(f"there is no folder at {folder}: check the name.")
     entries = in_natural_order(folder)
     folders = [entry for entry in entries if entry.is_dir()]
     files = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and entry.is_file()]
@@ -204,8 +206,8 @@ def check_memory(count: int, height: int, width: int, name: str) -> None:
     """ValueError when so many frames need more than 16 GiB: call it before memory is asked for."""
     if count * height * width * 3 > MAX_BYTES:
         raise ValueError(
-            f"expected at most {MAX_BYTES // 2**30} GiB of frames, {count} of {width}x{height} from {name} need "
-            f"{count * height * width * 3 / 2**30:.0f}: pick fewer or give a smaller size."
+            f"{count} frames of {width}x{height} from {name} need {count * height * width * 3 / 2**30:.0f} "
+            f"GiB, more than the limit of {MAX_BYTES // 2**30} GiB: pick fewer or choose a smaller size."
         )
 
 

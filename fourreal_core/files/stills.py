@@ -116,7 +116,7 @@ def image_files(folder: str | Path) -> list[Path]:
     """The images in a folder, in natural order of their names (2 before 10), hidden ones left out; ValueError when there are none."""
     files = [entry for entry in in_natural_order(folder) if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
     if not files:
-        raise ValueError(f"expected images ({', '.join(sorted(IMAGE_SUFFIXES))}) in the folder {folder}, found none.")
+        raise ValueError(f"found no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in the folder {folder}.")
     return files
 
 
@@ -126,7 +126,7 @@ def in_natural_order(folder: str | Path) -> list[Path]:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise ValueError(f"expected a folder at {folder}, found none ({error.strerror}): check the name.") from error
+        raise ValueError(f"cannot open the folder {folder} ({error.strerror}): check the name.") from error
     return [Path(folder) / name for name in sorted(names, key=natural_key)]
 
 
@@ -158,7 +158,7 @@ def read_picture(file: Path, side: int = 0, of: str = "") -> Picture:
 def _image(source: Path | BinaryIO, name: str = "") -> Iterator[Image.Image]:
     name = name or getattr(source, "name", "the image")
     if isinstance(source, Path) and not source.is_file():
-        raise ValueError(f"expected an image file at {source}, found none: check the name.")
+        raise ValueError(f"there is no image file at {source}: check the name.")
     if not isinstance(source, Path):
         source.seek(0)
     try:
@@ -167,13 +167,14 @@ def _image(source: Path | BinaryIO, name: str = "") -> Iterator[Image.Image]:
             with Image.open(source) as image:
                 yield image
     except (OSError, EOFError, SyntaxError, Image.DecompressionBombError, MemoryError) as error:
-        raise ValueError(f"expected a readable image in {name}, reading failed ({error}).") from error
+        raise ValueError(f"cannot read the image {name} ({error}).") from error
 
 
 def _picture(image: Image.Image, name: str, of: str) -> Picture:
     if image.mode.startswith(("I", "F")):
         raise ValueError(
-            f"expected 8-bit images, {name} holds wider numbers (mode {image.mode}): save it with 8 bits per channel."
+            f"expected 8-bit images, but {name} has more bits per channel (mode {image.mode}): save it with 8 "
+            "bits per channel."
         )
     upright = ImageOps.exif_transpose(image)
     if not upright.has_transparency_data:
@@ -190,8 +191,11 @@ def over_black(rgba_HW4: np.ndarray, name: str) -> Picture:
     for channel in range(3):  # one at a time: 16-bit products of a whole frame would double its memory
         product_HW = rgba_HW4[..., channel].astype(np.uint16) * alpha_HW1[..., 0] + 127
         rgb_HW3[..., channel] = product_HW // 255
-    return Picture(rgb_HW3, f"{name} has transparency, which was laid over black")
+    return Picture(rgb_HW3, f"{name} has transparency, which was composited over black")
 
 
 def _too_large(name: str, width: int, height: int) -> str:
-    return f"expected frames of at most {MAX_PIXELS // 10**6} million pixels, {name} has {width}x{height}: shrink it first."
+    return (
+        f"expected frames of at most {MAX_PIXELS // 10**6} million pixels, but {name} has {width}x{height}: scale "
+        "it down first."
+    )

@@ -135,8 +135,8 @@ class Stream:
             yield from self._frames_at(left, total, report)
         elif left:
             raise ValueError(
-                f"expected a readable video in {self.name}, its frame at {float(left[0] * self.unit):.2f} s cannot be decoded: the file "
-                "may be broken, convert it first."
+                f"cannot decode the frame at {float(left[0] * self.unit):.2f} s of {self.name}: the file may "
+                "be damaged, convert it first."
             )
 
     def _run(self, container, stream, due: Sequence[int], total: int, report: Report | None) -> Iterator[av.VideoFrame]:
@@ -183,7 +183,7 @@ class Stream:
                     if number == last:
                         return
                     due = next(numbers)
-        raise ValueError(f"expected {last + 1} frames in {self.name}, fewer can be decoded: is the file complete?")
+        raise ValueError(f"expected {last + 1} frames in {self.name}, but fewer can be decoded: is the file complete?")
 
     def _decoded_index(self) -> _Index:
         """By decoding every frame and keeping none."""
@@ -222,7 +222,7 @@ class Stream:
     def _open(self) -> Iterator[tuple]:
         if isinstance(self.source, Path):
             if not self.source.is_file():
-                raise ValueError(f"expected a video file at {self.source}, found none: check the name.")
+                raise ValueError(f"there is no video file at {self.source}: check the name.")
         else:
             self.source.seek(0)
         source = str(self.source) if isinstance(self.source, Path) else self.source
@@ -234,23 +234,21 @@ class Stream:
                 yield container, self._video_stream(container)
         except FFmpegError as error:
             raise ValueError(
-                f"expected a readable video in {self.name}, decoding failed ({error.strerror}): the file may be broken or no video."
+                f"cannot decode {self.name} ({error.strerror}): the file may be damaged or not a video."
             ) from error
 
     def _video_stream(self, container):
         streams = [stream for stream in container.streams.video if not _is_cover(stream)]
         if not streams:
-            raise ValueError(f"expected a video in {self.name}, found no video stream.")
+            raise ValueError(f"found no video stream in {self.name}.")
         stream = streams[0]
         if stream.codec_context is None:
-            raise ValueError(
-                f"expected a video that can be decoded in {self.name}, there is no decoder for it: convert it to H.264."
-            )
+            raise ValueError(f"there is no decoder for the video {self.name}: convert it to H.264.")
         pixels = stream.codec_context.width * stream.codec_context.height
         if pixels > MAX_PIXELS:
             raise ValueError(
-                f"expected frames of at most {MAX_PIXELS // 10**6} million pixels, {self.name} has "
-                f"{stream.codec_context.width}x{stream.codec_context.height}: shrink it first."
+                f"expected frames of at most {MAX_PIXELS // 10**6} million pixels, but {self.name} has "
+                f"{stream.codec_context.width}x{stream.codec_context.height}: scale it down first."
             )
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = min(THREADS, os.cpu_count() or 1) if pixels <= THREADED_PIXELS else 1

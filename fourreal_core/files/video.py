@@ -37,16 +37,18 @@ def frames_tensor(video, name: str) -> Tensor:
     if isinstance(video, np.ndarray) and video.dtype.kind in "uif":
         frames = torch.from_numpy(np.ascontiguousarray(video))
     if not isinstance(frames, Tensor):
-        raise ValueError(f"expected {name} as a torch tensor or a numpy array of numbers, got {type(video).__name__}.")
+        raise ValueError(
+            f"expected {name} to be a torch tensor or a numpy array of numbers, got {type(video).__name__}."
+        )
     if frames.ndim != 4 or frames.shape[-1] != 3:
         hint = (
             ": flatten the transparency over a background first" if frames.ndim == 4 and frames.shape[-1] == 4 else ""
         )
-        raise ValueError(f"expected {name} of shape [frames, height, width, 3], got {list(frames.shape)}{hint}.")
+        raise ValueError(f"expected {name} to have shape [frames, height, width, 3], got {list(frames.shape)}{hint}.")
     if frames.numel() == 0:
         raise ValueError(f"expected {name} to have frames and pixels, got shape {list(frames.shape)}.")
     if frames.dtype != torch.uint8 and not frames.is_floating_point():
-        raise ValueError(f"expected {name} as uint8 (0..255) or float (0..1), got {frames.dtype}.")
+        raise ValueError(f"expected {name} to be uint8 (0 to 255) or float (0 to 1), got {frames.dtype}.")
     return frames
 
 
@@ -54,12 +56,11 @@ def check_range(frames: Tensor, name: str) -> tuple[float, float]:
     """(lowest, highest) value of float frames; ValueError when one is not finite or more than a little beyond 0..1, `name` is in the sentence."""
     low, high = (bound.item() for bound in torch.aminmax(frames))
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(
-            f"expected finite pixel values in {name}, got NaN or infinity: the step before this one went wrong."
-        )
+        raise ValueError(f"expected finite pixel values in {name}, got NaN or infinity: an earlier step went wrong.")
     if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
         raise ValueError(
-            f"expected pixel values in 0..1 in {name}, got {low:.4g}..{high:.4g}: rescale them (uint8 frames are taken as they are)."
+            f"expected pixel values from 0 to 1 in {name}, got {low:.4g} to {high:.4g}: rescale them (uint8 "
+            "frames are accepted as they are)."
         )
     return low, high
 
@@ -68,7 +69,8 @@ def pick_stride(length: int, count: int) -> int:
     """The spacing of pick_frames: the largest whole step that fits `count` frames into `length`. ValueError when there are too few."""
     if count < 1 or length < count:
         raise ValueError(
-            f"expected at least {max(count, 1)} frames to pick {count} from, got {length}: ask for fewer or give a longer video."
+            f"expected at least {max(count, 1)} frames to pick {count} from, got {length}: ask for fewer, or "
+            "use a longer video."
         )
     return (length - 1) // (count - 1) if count > 1 else 1
 
@@ -113,8 +115,8 @@ def crop_remark(name: str, source_size: tuple[int, int], size: tuple[int, int], 
     if lost <= MOST_CUT:
         return ""
     return (
-        f"cells of {size[1]}x{size[0]} cut off {lost:.0%} of {name} ({source_size[1]}x{source_size[0]}): set one of width and height to 0 "
-        "to keep its aspect ratio, or choose another fit"
+        f"cells of {size[1]}x{size[0]} crop {lost:.0%} of {name} ({source_size[1]}x{source_size[0]}): set "
+        "width or height to 0 to keep its aspect ratio, or choose another fit"
     )
 
 
@@ -144,7 +146,7 @@ def _fit_boxes(
     if fit not in FITS:
         raise ValueError(f"expected fit to be one of {', '.join(FITS)}, got {fit!r}.")
     if not (1 <= new_height <= MAX_SIDE and 1 <= new_width <= MAX_SIDE):
-        raise ValueError(f"expected a size of 1 to {MAX_SIDE} pixels a side, got {new_width}x{new_height}.")
+        raise ValueError(f"expected a size of 1 to {MAX_SIDE} pixels per side, got {new_width}x{new_height}.")
     if fit == "crop":
         crop_height = min(height, max(1, round(width * new_height / new_width)))
         crop_width = min(width, max(1, round(height * new_width / new_height)))
@@ -210,23 +212,24 @@ def write_video(
         )
     if not lossless and (height % 2 or width % 2):
         raise ValueError(
-            f"expected an even width and height for H.264, got {width}x{height}: crop one pixel or write it lossless."
+            f"H.264 needs an even width and height, got {width}x{height}: crop one pixel, or write lossless video."
         )
     rate = frame_rate(fps)
     if not path.parent.is_dir():
-        raise ValueError(f"expected the folder {path.parent} to exist: create it first.")
+        raise ValueError(f"there is no folder {path.parent}: create it first.")
     try:
         with whole_file(path, path.suffix) as part:
             _encode(part, frames_NHWC, rate, lossless, range(len(frames_NHWC)) if order is None else order)
     except (FFmpegError, OSError) as error:
-        raise ValueError(f"expected to write {path.name}, writing failed: {error}.") from error
+        raise ValueError(f"could not write {path.name}: {error}.") from error
 
 
 def frame_rate(fps: float) -> Fraction:
     """Frames per second as video files hold them: a fraction with a denominator of at most 1001. ValueError outside of 0.001 to a million."""
     if not MIN_FPS <= fps <= MAX_FPS:
         raise ValueError(
-            f"expected fps (frames per second) of a video of {MIN_FPS:g} to {MAX_FPS:g}, got {fps:g}: choose another frame rate."
+            f"expected fps (frames per second) to be from {MIN_FPS:g} to {MAX_FPS:g} for a video, got {fps:g}: "
+            "choose another frame rate."
         )
     return Fraction(fps).limit_denominator(1001)
 
@@ -257,7 +260,7 @@ def __getattr__(name: str):
     from .recording import read_video
 
     warnings.warn(
-        "read_video is now in fourreal_core.files.recording: the old name goes in version 0.3",
+        "read_video is now in fourreal_core.files.recording: the old name will be removed in version 0.3",
         DeprecationWarning,
         stacklevel=2,
     )

@@ -117,11 +117,13 @@ def frames_to_look_at(frames: int, views: Sequence[int]) -> list[int]:
 def _checked_views(views: Sequence[int] | None, frames: int) -> list[int]:
     views = list(range(frames)) if views is None else [int(view) for view in views]
     if any(not 0 <= view < frames for view in views) or views != sorted(set(views)):
-        raise ValueError(f"expected views as growing numbers of frames from 0 to {frames - 1}, got {str(views)[:80]}.")
+        raise ValueError(
+            f"expected views to be increasing frame numbers from 0 to {frames - 1}, got {str(views)[:80]}."
+        )
     if len(views) > MOST_VIEWS:
         raise ValueError(f"expected at most {MOST_VIEWS} views, got {len(views)}: pick fewer of the video's frames.")
     if len(views) < 2:
-        raise CamerasNotFound("One view alone shows no parallax: cameras need at least two views of the scene.")
+        raise CamerasNotFound("A single view shows no parallax: cameras need at least two views of the scene.")
     return views
 
 
@@ -173,18 +175,19 @@ def _check_pairs(pairs: Sequence[Pair], frames: int) -> None:
     linked = _largest_group(pairs, frames)
     if linked < 2:
         raise CamerasNotFound(
-            "Too few points of one frame are found again in another: the frames are too blurred, too plain, or do not "
-            "show the same place."
+            "Too few points match between frames: the frames are too blurred, show too little detail, or do "
+            "not show the same place."
         )
     if max(pair.shift for pair in pairs) < STANDING:
         raise CamerasNotFound(
-            f"The camera does not move: from frame to frame, points move by at most "
-            f"{max(pair.shift for pair in pairs):.2%} of the width."
+            f"The camera does not move: points shift by at most {max(pair.shift for pair in pairs):.2%} of "
+            "the width from frame to frame."
         )
     wide = sorted(pairs, key=lambda pair: pair.shift)[len(pairs) // 2 :]
     if _flatness(pairs) > FLAT and np.median([pair.turn for pair in wide]) < A_TURN:
         raise CamerasNotFound(
-            "The camera turns or zooms without moving: no point shows parallax, so neither places nor depth can be told."
+            "The camera only turns or zooms: nothing shows parallax, so neither camera positions nor depth "
+            "can be found."
         )
 
 
@@ -224,8 +227,8 @@ def _best_scene(pycolmap, features, pairs, width, height, scale, seed, progress)
             break
     if best is None:
         raise CamerasNotFound(
-            "The matches between the frames fit no common motion of a camera round a still scene: the scene may move, "
-            "the camera may hardly move, or the frames may contradict one another."
+            "The matches between the frames fit no single camera motion around a static scene: the scene may "
+            "move, the camera may hardly move, or the frames may be inconsistent."
         )
     return best
 
@@ -278,20 +281,20 @@ def _check_scene(scene: Scene, pairs, features, placed, width: int) -> None:
     error = float(np.mean(scene.errors()))
     if error > LARGEST_ERROR * width:
         raise CamerasNotFound(
-            f"The points that were found are missed by {error / width:.1%} of the width on average: the scene moves "
-            "between the frames, or they contradict one another."
+            f"The reprojection error is {error / width:.1%} of the width on average: the scene moves between "
+            "the frames, or the frames are inconsistent."
         )
     angle = float(np.median(scene.angles()))
     if angle < PARALLAX * np.degrees(error / scene.focals.mean()):
         raise CamerasNotFound(
-            f"The camera hardly moves, or turns and zooms only: points are seen under angles of {angle:.2g} degrees, which the "
-            "frames' own errors explain as well."
+            f"The camera hardly moves, or only turns and zooms: points are seen under angles of {angle:.2g} "
+            "degrees, no more than errors in the frames explain."
         )
     share = _consistent(scene, pairs, features, placed, width)
     if share < CONSISTENT:
         raise CamerasNotFound(
-            f"Only {share:.0%} of the matches between the frames fit one motion of the camera: the scene moves between the "
-            "frames, or only few of them belong together."
+            f"Only {share:.0%} of the matches between the frames fit one camera motion: the scene moves "
+            "between the frames, or few of the frames show the same scene."
         )
 
 
@@ -342,7 +345,8 @@ def _of_views(poses, lenses, placed, views, guessed) -> tuple[np.ndarray, np.nda
         inside = all(placed[0] < views[view] < placed[-1] for view in guessed)
         if not inside or len(guessed) > MOST_GUESSED * len(views) or len(placed) < 4:
             raise CamerasNotFound(
-                f"{found}: the others share too few points with them. More frames of the video, smaller steps or sharper frames help."
+                f"{found}: the others share too few points with them. Use more or sharper frames, or smaller "
+                "steps between them."
             )
         error = path_error(poses, placed)
         if error > SMOOTH:
@@ -363,11 +367,13 @@ def _notes(estimate: CameraEstimate, pairs: Sequence[Pair], looked_at: int) -> l
     notes = []
     if estimate.guessed:
         listed = ", ".join(str(view + 1) for view in estimate.guessed)
-        notes.append(f"View {listed} (counted from 1) could not be placed; its camera was put between its neighbours.")
+        notes.append(
+            f"View {listed} (counted from 1) could not be placed; its camera was interpolated between its neighbours."
+        )
     if len(estimate.placed) == 2:
-        notes.append("Only two frames were placed: the focal length is a guess, and so are sizes in depth.")
+        notes.append("Only two frames were placed: the focal length is a guess, and so is the scale of depth.")
     if _flatness(pairs) > RATHER_FLAT:
-        notes.append("Nearly everything in sight lies in one plane: the focal length and the path are less certain.")
+        notes.append("Nearly everything in view lies in one plane: the focal length and the path are less certain.")
     if len(estimate.points) < 5 * FEWEST_POINTS:
-        notes.append(f"Only {len(estimate.points)} points carry the cameras: they are uncertain.")
+        notes.append(f"The cameras rest on only {len(estimate.points)} points: they are uncertain.")
     return notes

@@ -23,8 +23,8 @@ BEYOND = 1.25  # the nearest plane stands this much nearer than the nearest tria
 SAME = 0.002  # mean colour difference below which all views show one picture
 MOST_SAMPLES = 2**22  # triangulated pixels that quantiles are taken of
 NO_PARALLAX = (
-    "the views show no parallax that can be measured: the camera stands or turns without moving, the pictures show too little "
-    "detail, or the cameras are not those of the pictures."
+    "the views show no measurable parallax: the camera stands still or turns without moving, the frames show "
+    "too little detail, or the cameras do not belong to these frames."
 )
 
 

@@ -61,12 +61,14 @@ def _check_maps(
     fits = maps.ndim == len(shape) and all(wanted in (0, got) for wanted, got in zip(shape, maps.shape))
     if not fits or maps.numel() == 0:
         wanted = ", ".join(str(side or letter) for side, letter in zip(shape, "?hw?"))
-        raise ValueError(f"expected {name} as [{wanted}], {count}; got {list(maps.shape)}.")
+        raise ValueError(f"expected {name} to have shape [{wanted}], {count}; got {list(maps.shape)}.")
     if not bool(torch.isfinite(maps).all()):
         raise ValueError(f"expected finite numbers in {name}, got NaN or infinity.")
     if what is not None and (float(maps.min()) < 0 or float(maps.max()) > largest):
         upper = "0..1" if largest == 1 else "0 and above"
-        raise ValueError(f"expected {what} of {upper} in {name}, got {float(maps.min()):.3g}..{float(maps.max()):.3g}.")
+        raise ValueError(
+            f"expected {what} of {upper} in {name}, got {float(maps.min()):.3g} to {float(maps.max()):.3g}."
+        )
 
 
 def estimate_scene(

@@ -75,17 +75,19 @@ def fill_grid(
     sockets = SceneSockets(depth, flow, moving)
     sockets.check(grid.views, grid.times)
     if cameras is not None and len(cameras.world_to_camera) != grid.views:
-        raise ValueError(f"expected cameras of {grid.views} views, got {len(cameras.world_to_camera)}.")
+        raise ValueError(f"expected one camera for each of the {grid.views} views, got {len(cameras.world_to_camera)}.")
     if bool(grid.known.all()):
-        return _by_transport(grid, tell, "Every cell was known already.")
+        return _by_transport(grid, tell, "All cells were already known.")
     if method == "transport":
-        return _by_transport(grid, tell, "Filled by Transport, as asked.")
+        return _by_transport(grid, tell, "Filled by Transport, as requested.")
     try:
         return _by_scene(grid, cameras, sockets, networks or load_networks(), tell, on_cell, check=method == "auto")
     except SceneUnknown as reason:
         if method == "scene":
             raise
-        return _by_transport(grid, tell, f"Filled by Transport, because the scene's geometry cannot be had: {reason}")
+        return _by_transport(
+            grid, tell, f"Filled by Transport, because the scene's geometry could not be estimated: {reason}"
+        )
 
 
 def _by_transport(grid: FrameGrid, tell: Stage, report: str) -> Filled:
@@ -127,9 +129,9 @@ def base_cell(grid: FrameGrid) -> tuple[int, int]:
     Raises SceneUnknown when there is none, or nothing to be learned from one view or one time.
     """
     if grid.views < 2:
-        raise SceneUnknown("a single view has no depth: add a freeze-time video.")
+        raise SceneUnknown("a single view has no parallax: add a freeze-time video.")
     if min(grid.height, grid.width) < SMALLEST:
-        raise SceneUnknown(f"frames of less than {SMALLEST} pixels a side show too little.")
+        raise SceneUnknown(f"frames of less than {SMALLEST} pixels per side show too little.")
     views, times = grid.known.all(1).nonzero(), grid.known.all(0).nonzero()
     if not len(views) or not len(times):
         raise SceneUnknown("it needs one view known at all times and one time known from all views.")
@@ -158,8 +160,8 @@ def _usable(cameras: Cameras) -> Cameras:
     turns, lenses = torch.linalg.det(cameras.world_to_camera[:, :3, :3]), cameras.intrinsics[:, [0, 1], [0, 1]]
     if float((turns - 1).abs().max()) > 0.01 or float(lenses.min()) <= 0:
         raise ValueError(
-            "expected cameras with rotations and positive focal lengths, got some with another determinant or focal length: "
-            "check where the cameras come from."
+            "expected cameras with proper rotations and positive focal lengths, got others: check where the "
+            "cameras come from."
         )
     return cameras
 
@@ -236,8 +238,8 @@ def self_check(scene: SceneGeometry) -> str:
     views = [view for view in range(len(scene.cameras)) if view != base]
     depth_ratio = _median_ratio([_carried_error(scene, view) for view in views])
     if depth_ratio > EXPLAINED:
-        raise SceneUnknown("the depth found does not explain the freeze-time frames.")
-    return f"Depth explains the freeze-time frames {1 / max(depth_ratio, 1e-3):.1f} times better than standing still."
+        raise SceneUnknown("the estimated depth does not explain the freeze-time frames.")
+    return f"Depth explains the freeze-time frames {1 / max(depth_ratio, 1e-3):.1f} times better than no motion."
 
 
 def _carried_error(scene: SceneGeometry, view: int) -> tuple[float, float]:

@@ -30,7 +30,8 @@ def estimate_grid_cameras(
     whole = grid.known.all(0).nonzero()
     if len(whole) == 0:
         raise CamerasNotFound(
-            "No time of this grid is known at every view: cameras are estimated from frames of one moment, a freeze-time video."
+            "No time of this grid is known at every view: cameras are estimated from a freeze-time video, "
+            "which shows one moment from all views."
         )
     frames_VHWC = grid.frames[:, int(whole[0])]
     if video is None:
@@ -50,7 +51,8 @@ def find_views(frames_VHWC: Tensor, video) -> tuple[list[int], str]:
     small = max(1, round(height * scale)), max(1, round(width * scale))
     if len(video) < len(frames_VHWC):
         raise ValueError(
-            f"expected a freeze-time video with the frames of all {len(frames_VHWC)} views, got {len(video)} frames: give the whole video."
+            f"expected a freeze-time video that contains the frames of all {len(frames_VHWC)} views, got "
+            f"{len(video)} frames: use the whole video."
         )
     wanted = fit_frames(frames_VHWC, *small, "stretch").flatten(1)
     best = (float("inf"), [], "")
@@ -65,8 +67,8 @@ def find_views(frames_VHWC: Tensor, video) -> tuple[list[int], str]:
             best = (mean, views, fit)
     if best[0] > SAME:
         raise ValueError(
-            f"expected the grid's views among the frames of the freeze-time video, in order; the nearest differ by {best[0]:.0%}: "
-            "give the video that the grid was built from."
+            "expected to find the grid's views among the frames of the freeze-time video, in order, but the "
+            f"closest differ by {best[0]:.0%}: use the video that the grid was built from."
         )
     return best[1], best[2]
 

@@ -48,10 +48,10 @@ def load_networks(path: str | os.PathLike | None = None) -> GeometryNetworks:
                 raise ValueError(f"{path.name} holds no geometry networks of format {FORMAT}")
             state = {key: file.get_tensor(key).float() for key in file.keys()}
     except SafetensorError as error:
-        raise ValueError(f"{path.name} is no readable safetensors file: {error}") from error
+        raise ValueError(f"{path.name} is not a readable safetensors file: {error}") from error
     wanted = {key: tuple(tensor.shape) for key, tensor in networks.state_dict().items()}
     if {key: tuple(tensor.shape) for key, tensor in state.items()} != wanted:
-        raise ValueError(f"{path.name} does not fit the geometry networks of this version: names or shapes differ")
+        raise ValueError(f"{path.name} does not fit this version's geometry networks: names or shapes differ")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
         raise ValueError(f"{path.name} holds weights that are not finite")
     networks.load_state_dict(state, assign=True)

@@ -47,7 +47,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name, most in LARGEST.items():
             if not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"the model config's {name!r} must lie in 1..{most}, got {getattr(self, name)}")
+                raise ValueError(f"the model config's {name!r} must be from 1 to {most}, got {getattr(self, name)}")
         if self.width % self.head_width or self.head_width % 4:
             raise ValueError(
                 f"model width {self.width} must be a multiple of head width {self.head_width}, itself a multiple of 4"
@@ -55,7 +55,7 @@ class ModelConfig:
         unknown = [kind for kind in self.sync if kind not in TRAINED_SYNC]
         if unknown:
             raise ValueError(
-                f"unknown synchronization layers {str(unknown)[:80]}: expected some of {', '.join(TRAINED_SYNC)}"
+                f"unknown synchronization layers {str(unknown)[:80]}: expected any of {', '.join(TRAINED_SYNC)}"
             )
         if len(set(self.sync)) < len(self.sync):
             raise ValueError(f"expected each kind of synchronization layers once, got {', '.join(self.sync)[:80]}")
@@ -77,16 +77,18 @@ class ModelConfig:
         try:
             values = json.loads(text)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"the model config is not JSON: {error}") from error
+            raise ValueError(f"the model config is not valid JSON: {error}") from error
         names = {field.name: field for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != set(names):
-            raise ValueError(f"the model config must hold exactly {sorted(names)}, got {str(values)[:200]}")
+            raise ValueError(f"the model config must have exactly the names {sorted(names)}, got {str(values)[:200]}")
         for name, value in values.items():
             wanted = type(names[name].default)
             if wanted is tuple and isinstance(value, list):
                 values[name] = tuple(value)
             elif type(value) is not wanted or (wanted is int and not 0 <= value <= 65536):
-                raise ValueError(f"the model config's {name!r} must be a sensible {wanted.__name__}, got {value!r:.80}")
+                raise ValueError(
+                    f"the model config's {name!r} must be a reasonable {wanted.__name__}, got {value!r:.80}"
+                )
         return cls(**values)
 
 

@@ -89,7 +89,7 @@ def build_layers(kind: str, config: ModelConfig, *, operations: Any = nn, **fact
     sizes = {"width": config.width, "sigma_width": config.sync_sigma_width, "rank": config.sync_rank}
     build = KINDS[kind].trained
     if build is None:
-        raise ValueError(f"expected a kind of synchronization that has trained layers, got {kind}")
+        raise ValueError(f"synchronization of kind {kind} has no trained layers")
     return nn.ModuleList(build(**sizes, operations=operations, **factory) for _ in range(config.depth))
 
 

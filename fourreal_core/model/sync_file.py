@@ -45,7 +45,7 @@ class SyncConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.family, str) or not 1 <= len(self.family) <= 64:
-            raise ValueError(f"the family of a backbone must be a short name, got {self.family!r:.80}")
+            raise ValueError(f"the model family must be a short name, got {self.family!r:.80}")
         if self.kind not in KINDS:
             raise ValueError(f"the kind of synchronization must be one of {', '.join(KINDS)}, got {self.kind!r:.80}")
         bounds = {
@@ -58,7 +58,8 @@ class SyncConfig:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(
-                    f"the {name} of synchronization layers must be a whole number in {least}..{most}, got {value!r:.80}"
+                    f"the {name} of synchronization layers must be a whole number from {least} to {most}, got "
+                    f"{value!r:.80}"
                 )
         if self.sigma_width % 2:
             raise ValueError(f"the sigma_width of synchronization layers must be even, got {self.sigma_width}")
@@ -100,7 +101,9 @@ class SyncLayers(nn.Module):
         generator: of the low-rank layers' random half, whose other half starts at zero.
         """
         if self.config.kind == "hard" and not averaging:
-            raise ValueError("hard synchronization has one result for both streams: it can start as their average only")
+            raise ValueError(
+                "hard synchronization gives both streams the same result, so it can only start as their average"
+            )
         options = {} if self.config.kind == "hard" else {"averaging": averaging}
         for layer in self:
             cast(Any, layer).initialize(**options, generator=generator)
@@ -111,8 +114,8 @@ class SyncLayers(nn.Module):
         config = self.config
         if (config.family, config.width, config.depth) != (family, width, depth):
             raise ValueError(
-                f"expected synchronization layers for a {family} model of width {width} with {depth} blocks, got layers of a "
-                f"{config.family} model of width {config.width} with {config.depth} blocks: load the file that was trained on this model"
+                f"these synchronization layers were trained on {config.family} (width {config.width}, {config.depth} blocks), "
+                f"but the model is {family} (width {width}, {depth} blocks): load the file that was trained on this model"
             )
 
 
@@ -135,17 +138,17 @@ def save_sync(
     try:
         described = json.dumps(dict(layers.about if about is None else about), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"the facts of a training must be plain numbers, texts and lists: {error}") from error
+        raise CheckpointError(f"training metadata must consist of plain numbers, texts and lists: {error}") from error
     if len(described) > MAX_ABOUT:
         raise CheckpointError(
-            f"the facts of a training may have {MAX_ABOUT} characters as JSON, got {len(described)}: store less of them"
+            f"training metadata may have at most {MAX_ABOUT} characters as JSON, got {len(described)}: store less"
         )
     if not file.parent.is_dir():
-        raise CheckpointError(f"expected the folder {file.parent} to exist: create it before saving {file.name}")
+        raise CheckpointError(f"there is no folder {file.parent}: create it before saving {file.name}")
     try:
         write_tensors(file, state, {"format": FORMAT, "config": json.dumps(asdict(layers.config)), "about": described})
     except OSError as error:
-        raise CheckpointError(f"expected to write synchronization layers to {file}, writing failed: {error}") from error
+        raise CheckpointError(f"could not write synchronization layers to {file}: {error}") from error
 
 
 def load_sync(
@@ -180,15 +183,11 @@ def load_sync(
 
 def _read_header(file: Path, metadata: Mapping[str, str]) -> tuple[SyncConfig, dict[str, Any]]:
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{file.name} holds no synchronization layers: expected the format {FORMAT!r} in its header"
-        )
+        raise CheckpointError(f"{file.name} holds no synchronization layers: its header lacks the format {FORMAT!r}")
     try:
         values, about = (json.loads(metadata.get(name, "")) for name in ("config", "about"))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{file.name} cannot be used: its header is not the JSON that was expected ({error})"
-        ) from error
+        raise CheckpointError(f"{file.name} cannot be used: its header is not valid JSON ({error})") from error
     names = {field.name for field in fields(SyncConfig)}
     if not isinstance(values, dict) or set(values) != names or not isinstance(about, dict):
         raise CheckpointError(

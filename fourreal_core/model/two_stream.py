@@ -91,7 +91,7 @@ class GridModel(nn.Module):
         if sync not in self.sync_kinds:
             raise ValueError(f"unknown synchronization {sync!r}: this model offers {', '.join(self.sync_kinds)}")
         if not 0 <= strength <= 1:
-            raise ValueError(f"the synchronization strength must lie in 0..1, got {strength}")
+            raise ValueError(f"the synchronization strength must be from 0 to 1, got {strength}")
         kind = KINDS[sync]
         layers = list(self.trained(sync)) if sync in self.sync else [kind.untrained] * self.config.depth
         if kind.step is two_streams:

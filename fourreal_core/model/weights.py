@@ -72,7 +72,7 @@ def save_checkpoint(path: str | os.PathLike, model: GridModel, metadata: Mapping
     try:
         write_tensors(path, model.state_dict(), header)
     except OSError as error:
-        raise CheckpointError(f"expected to write the model to {path}, writing failed: {error}") from error
+        raise CheckpointError(f"could not write the model to {path}: {error}") from error
 
 
 def checkpoint_hash(path: str | os.PathLike) -> str:
@@ -112,5 +112,6 @@ def expect_finite(path: Path, state: Mapping[str, Tensor]) -> None:
     for key, tensor in state.items():
         if not tensor.isfinite().all():
             raise CheckpointError(
-                f"{path.name}: {key!r} should hold finite numbers only: its training diverged, use a lower learning rate"
+                f"{path.name}: {key!r} contains numbers that are not finite: its training diverged, use a "
+                "lower learning rate"
             )

@@ -24,9 +24,7 @@ FIRST = DrawnPath(
 def parse_drawn_path(text: str) -> DrawnPath:
     """The path in a JSON text. Raises ValueError with one sentence on anything else."""
     if len(text) > MAX_TEXT:
-        raise ValueError(
-            f"expected the path as a JSON text of at most {MAX_TEXT} characters, got {len(text)}: {REMEDY}"
-        )
+        raise ValueError(f"expected the path as JSON text of at most {MAX_TEXT} characters, got {len(text)}: {REMEDY}")
     try:
         data = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

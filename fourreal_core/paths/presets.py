@@ -68,10 +68,11 @@ def parse_path(json_text: str, grid_shape: tuple[int, int]) -> Positions:
         positions = json.loads(json_text)
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"expected the path as a JSON list of [view, time] pairs such as [[0, 0], [0.5, 1]], got no valid JSON ({error})."
+            "expected the path to be a JSON list of [view, time] pairs such as [[0, 0], [0.5, 1]], got "
+            f"invalid JSON ({error})."
         ) from error
     if not isinstance(positions, list):
-        raise ValueError(f"expected the path as a JSON list of [view, time] pairs, got {type(positions).__name__}.")
+        raise ValueError(f"expected the path to be a JSON list of [view, time] pairs, got {type(positions).__name__}.")
     return _checked(positions, grid_shape)
 
 
@@ -99,8 +100,9 @@ def check_video(grid: FrameGrid, path: Sequence[tuple[float, float]]) -> Positio
     size = len(positions) * grid.frames[0, 0].numel() * 4
     if size > MAX_SLICE_BYTES:
         raise ValueError(
-            f"expected a video of at most {MAX_SLICE_BYTES / 2**30:.0f} GiB, got a path of {len(positions)} positions at "
-            f"{grid.width}x{grid.height} ({size / 2**30:.0f} GiB): shorten the path or resize the grid."
+            f"a path of {len(positions)} positions at {grid.width}x{grid.height} needs {size / 2**30:.0f} "
+            f"GiB, more than the limit of {MAX_SLICE_BYTES / 2**30:.0f} GiB: shorten the path or resize the "
+            "grid."
         )
     return positions
 
@@ -138,8 +140,8 @@ def _checked(path: Sequence, grid_shape: tuple[int, int]) -> Positions:
         for value, count, axis in zip(position, grid_shape, ("view", "time")):
             if not 0 <= value <= count - 1:
                 raise ValueError(
-                    f"expected position {index} of the path to have its {axis} in 0..{count - 1}, got {str(value)[:12]}: "
-                    f"the grid has {grid_shape[0]} views and {grid_shape[1]} times."
+                    f"expected the {axis} of path position {index} to be from 0 to {count - 1}, got "
+                    f"{str(value)[:12]}: the grid has {grid_shape[0]} views and {grid_shape[1]} times."
                 )
         checked.append((float(position[0]), float(position[1])))
     return checked

@@ -76,7 +76,7 @@ class Sampling:
         if self.steps < 1:
             raise ValueError(f"expected at least 1 sampling step, got {self.steps}")
         if not 0 < self.denoise <= 1:
-            raise ValueError(f"denoise must lie above 0 and up to 1, got {self.denoise}")
+            raise ValueError(f"denoise must be above 0 and at most 1, got {self.denoise}")
 
     def facts(self, model: GridModel) -> dict[str, Any]:
         """For a grid's provenance: what was run, and with which model."""
@@ -133,7 +133,7 @@ def fill_by_sampling(
 ) -> FrameGrid:
     """`sample_grid` with its settings in one object."""
     if not grid.known.any():
-        raise ValueError("the grid has no known cell: give it at least one frame to start from")
+        raise ValueError("the grid has no known cells: give it at least one frame to start from")
     denoise = sampling.denoise
     if guess is None and denoise == 1 and not model.config.guess:
         guess = grid  # from pure noise it does not matter what it is mixed into, and this model needs no guess

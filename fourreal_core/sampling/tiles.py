@@ -51,7 +51,7 @@ class Tile:
     def placed(self, frames: Tensor) -> Tensor:
         """The whole grid's frames so far, with these in this tile's place."""
         if self.so_far is None:
-            raise ValueError("expected a tile of a grid that is being filled, got one without the frames so far")
+            raise ValueError("expected a tile of a grid that is being filled, got one without that grid's frames")
         whole = self.so_far.clone()
         whole[self.cells] = frames
         return whole
@@ -67,7 +67,9 @@ def spans(length: int, longest: int) -> list[slice]:
     10 gives 0..5 and 5..9. Raises ValueError when `longest` is below 2.
     """
     if longest < 2:
-        raise ValueError(f"expected tiles of at least 2 views and 2 times, got {longest}: neighbours share one of them")
+        raise ValueError(
+            f"expected tiles of at least 2 views and 2 times, got {longest}: neighbouring tiles overlap by one"
+        )
     count = max(1, ceil((length - 1) / (longest - 1)))
     edges = [round(index * (length - 1) / count) for index in range(count + 1)]
     return [slice(first, last + 1) for first, last in itertools.pairwise(edges)]
@@ -97,7 +99,7 @@ def fill_in_tiles(grid: FrameGrid, fill: FillTile, *, tile: tuple[int, int] = TI
     Raises ValueError for a grid without known cells and for tiles of less than 2 views or times.
     """
     if not grid.known.any():
-        raise ValueError("the grid has no known cell: give it at least one frame to start from")
+        raise ValueError("the grid has no known cells: give it at least one frame to start from")
     order = tile_order(grid.known, tile)
     so_far, provenance = grid, None
     for number, place in enumerate(order):

@@ -49,7 +49,9 @@ def _frames_and_known(grid_or_frames: FrameGrid | Tensor, known: Tensor | None) 
         )
     known = torch.zeros(frames.shape[:2], dtype=torch.bool) if known is None else known.cpu()
     if known.shape != frames.shape[:2]:
-        raise ValueError(f"expected known of shape {list(frames.shape[:2])} (views, times), got {list(known.shape)}.")
+        raise ValueError(
+            f"expected known to have shape {list(frames.shape[:2])} (views, times), got {list(known.shape)}."
+        )
     return frames, known
 
 

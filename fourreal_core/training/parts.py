@@ -40,7 +40,7 @@ def write_set(
         for path in set(paths) - there:  # a set that is not whole is of no use and takes room
             path.unlink(missing_ok=True)
         raise ValueError(
-            f"expected to save the state of {name!r} in {folder}, writing failed: {error}; the state saved before is whole"
+            f"could not save the state of {name!r} in {folder}: {error}; the previous state is intact"
         ) from error
     left_behind = [*folder.glob(f"{name}.state-*.safetensors"), *folder.glob(f".{name}.state-*.part")]
     for path in set(left_behind) - set(paths):
@@ -103,7 +103,7 @@ def packed(tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
 
 def _problem(step: int, count: int, paths: set[Path]) -> str | None:
     if len(paths) < count:
-        return f"of step {step} only {len(paths)} of {count} files are there; copy all of them together"
+        return f"only {len(paths)} of {count} files of step {step} are there; copy all of them together"
     try:
         ids = {read_header(path).get("set") for path in paths}
     except (OSError, SafetensorError) as error:

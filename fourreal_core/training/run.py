@@ -84,7 +84,7 @@ def train_stage(
 
 def _alone(folder: Path, processes: Processes) -> AbstractContextManager:
     """One run at a time in a folder; the processes of one run are led by their first."""
-    taken = f"another training is under way in {folder}: wait for it, or choose another --output"
+    taken = f"another training run is using {folder}: wait for it, or choose another --output"
     return held_alone(folder / ".lock", taken) if processes.first else nullcontext()
 
 
@@ -165,7 +165,7 @@ def _recorded_base(folder: Path, stage: str) -> Path | None:
 def _layers_of(checkpoint: Path, config: ModelConfig, stage: str) -> dict[str, Tensor]:
     state, found, _ = load_checkpoint(checkpoint)
     if shape_of(found) != shape_of(config):
-        raise ValueError(f"{checkpoint.name} has another config than asked for: check --config")
+        raise ValueError(f"{checkpoint.name} has a different config: check --config")
     prefix = "base." if stage == "base" else f"sync.{stage}."
     layers = {name: weight for name, weight in state.items() if name.startswith(prefix)}
     if not layers:

@@ -123,7 +123,7 @@ def usable(name: str) -> Iterator[None]:
     ) as error:
         problem = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
         raise ValueError(
-            f"{name} is no whole saved training ({problem}): delete it to begin again, or copy it again"
+            f"{name} is not a complete saved training ({problem}): delete it to start over, or copy it again"
         ) from error
 
 
@@ -132,12 +132,14 @@ def check_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -
     if expected.keys() != found.keys():
         other = min(expected.keys() ^ found.keys())
         raise ValueError(
-            f"the saved training has other weights than this model, such as {other[:80]!r}: it is damaged or of another model"
+            f"the saved training and this model have different weights, such as {other[:80]!r}: it is damaged "
+            "or belongs to another model"
         )
     for name, tensor in found.items():
         if tensor.shape != expected[name].shape or not tensor.is_floating_point():
             raise ValueError(
-                f"expected {name!r} of shape {list(expected[name].shape)} in the saved training, got {list(tensor.shape)}: it is damaged"
+                f"expected {name!r} to have shape {list(expected[name].shape)} in the saved training, got "
+                f"{list(tensor.shape)}: it is damaged"
             )
         _expect_finite(name, tensor)
 
@@ -152,21 +154,24 @@ def check_moments(optimizers: Sequence[torch.optim.Optimizer], tensors: Mapping[
             kept.setdefault(int(number), set()).add(name)
             if value.ndim and value.shape != parameters[int(number)].shape:
                 raise ValueError(
-                    f"expected {key!r} of the saved training in its parameter's shape, got {list(value.shape)}: it is damaged"
+                    f"expected {key!r} of the saved training to have its parameter's shape, got "
+                    f"{list(value.shape)}: it is damaged"
                 )
             _expect_finite(key, value)
         for number, names in kept.items():
             if names != MOMENTS[type(optimizer)]:
                 missing = ", ".join(sorted(MOMENTS[type(optimizer)] ^ names))
                 raise ValueError(
-                    f"the saved training lacks or adds {missing} of parameter {number}: it is damaged, copy it again"
+                    f"the saved training has missing or unexpected values for parameter {number} ({missing}): "
+                    "it is damaged, copy it again"
                 )
 
 
 def _expect_finite(name: str, tensor: Tensor) -> None:
     if not tensor.isfinite().all():
         raise ValueError(
-            f"expected finite numbers in the saved training, {name[:80]!r} has NaN or infinity: delete it to begin again"
+            f"expected finite numbers in the saved training, but {name[:80]!r} has NaN or infinity: delete it "
+            "to start over"
         )
 
 
@@ -221,8 +226,8 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
 def another_base(folder: Path, stage: str) -> str:
     """The sentence for synchronization layers whose base is not the one at hand."""
     return (
-        f"the layers of {stage!r} in {folder} belong to another base than this one, which was changed or trained further since: "
-        f"delete {stage}.state-*.safetensors there and train {stage!r} again"
+        f"the layers of {stage!r} in {folder} were trained on another base, or the base was changed or "
+        f"trained further since: delete {stage}.state-*.safetensors there and train {stage!r} again"
     )
 
 
@@ -242,4 +247,6 @@ def _check(path: Path, header: dict[str, str], config: ModelConfig) -> None:
         or "config" not in header
         or ModelConfig.from_json(header["config"]) != shape_of(config)
     ):
-        raise ValueError(f"{path.name} is no training state of this model: check --config, or start in another folder")
+        raise ValueError(
+            f"{path.name} is not a training state of this model: check --config, or start in another folder"
+        )

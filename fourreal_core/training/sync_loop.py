@@ -179,14 +179,14 @@ def save(state: SyncState, plan: SyncTraining, file: Path) -> None:
     try:
         write_tensors(file, tensors, {"format": FORMAT, "step": str(state.step), **described})
     except OSError as error:
-        raise ValueError(f"expected to save the training to {file}, writing failed: {error}") from error
+        raise ValueError(f"could not save the training to {file}: {error}") from error
 
 
 def _restore(state: SyncState, file: Path) -> None:
     try:
         tensors, header = read_tensors(file)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{file} is damaged ({error}): delete it to begin again, or choose another name") from error
+        raise ValueError(f"{file} is damaged ({error}): delete it to start over, or choose another name") from error
     with usable(file.name):
         _expect_same_run(state, header, file)
         check_weights(state.layers.state_dict(), part(tensors, "model."))
@@ -201,18 +201,17 @@ def _restore(state: SyncState, file: Path) -> None:
 
 
 def _expect_same_run(state: SyncState, header: dict[str, str], file: Path) -> None:
-    another = "delete it to begin again, or choose another name"
+    another = "delete it to start over, or choose another name"
     if header.get("format") != FORMAT:
-        raise ValueError(f"{file} is no saved training of synchronization layers: {another}")
+        raise ValueError(f"{file} is not a saved training of synchronization layers: {another}")
     was, now = json.loads(header["config"]), asdict(state.layers.config)
     if not isinstance(was, dict):
         raise ValueError(f"{file} does not say which layers it holds: {another}")
     if was != now:
         changed = ", ".join(f"{name} {was.get(name)} (now {now[name]})" for name in now if was.get(name) != now[name])
         raise ValueError(
-            f"expected to go on with the training in {file.name}, which has {changed}: set it back, or choose another name"
+            f"cannot resume the training in {file.name}, which has {changed}: restore these settings, or "
+            "choose another name"
         )
     if header["base"] != state.base:
-        raise ValueError(
-            f"expected the model that {file.name} was trained on, got another one or other patches on it: {another}"
-        )
+        raise ValueError(f"{file.name} was trained on another model, or with other patches on it: {another}")

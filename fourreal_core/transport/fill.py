@@ -49,7 +49,7 @@ def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = N
 
     if not bool(grid.known.any()):
         raise ValueError(
-            "expected at least one known cell, got a grid with none: give a fixed-view and a freeze-time video, or mark known cells."
+            "the grid has no known cells: build it from a fixed-view and a freeze-time video, or mark known cells."
         )
     draft = _Draft(grid)
     flows = CellFlows(draft.frame, (grid.height, grid.width), grid.known.numpy())

@@ -63,7 +63,9 @@ class Predictions:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         direction, part = OLD_NAMES[name]
         warnings.warn(
-            f"{name} is now {direction}.{part}: the old name goes in version 0.3", DeprecationWarning, stacklevel=2
+            f"{name} is now {direction}.{part}: the old name will be removed in version 0.3",
+            DeprecationWarning,
+            stacklevel=2,
         )
         return getattr(getattr(self, direction), part)
 

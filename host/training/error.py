@@ -130,8 +130,8 @@ class Trainee:
         [denoised] = comfy.samplers.calc_cond_batch(base, [conds["positive"]], x, sigma, options)
         if torch.is_grad_enabled() and not denoised.requires_grad:
             raise ValueError(
-                "expected a prompt that is active at every noise level and a model whose blocks run two streams, got an output that "
-                "does not depend on the synchronization layers: remove ranges of time from the prompts, and caches from the model"
+                "the model's output does not depend on the synchronization layers, so they cannot be "
+                "trained: remove time ranges from the prompts, and caches from the model"
             )
         return denoised
 

@@ -37,8 +37,8 @@ def _allowed(name: str, what: str) -> Path:
         if os.path.commonpath([path, place]) == place and os.path.exists(path):
             return Path(path)
     raise ValueError(
-        f"expected a folder or file in the input or output folder for {what}, found no {name} there: "
-        "copy the footage into the input folder, or put a link to it there"
+        f"found no {name} in the input or output folder ({what}): copy the footage into the input folder, or "
+        "link to it from there"
     )
 
 
@@ -55,8 +55,8 @@ class EncodedFootage:
         channels, shown = model.model.latent_format.latent_channels, needed_condition(model) != MASK_ONLY
         if (self.encoder.codec.channels, self.encoder.shown) != (channels, shown):
             raise ValueError(
-                "expected footage that was encoded for this model, got footage for another one: "
-                "connect the same model to 4Real Encode Footage and to 4Real Train Sync"
+                "this footage was encoded for another model: connect the same model to 4Real Encode Footage "
+                "and to 4Real Train Sync"
             )
 
 
@@ -77,7 +77,7 @@ def encoded_footage(
     places = [footage_paths(text, kind) for text, kind in zip(texts, KINDS_OF_FOOTAGE, strict=True)]
     if not any(places):
         raise ValueError(
-            "expected a folder of videos, captures or grids to train on, got none: name one that lies in the input or output folder"
+            "no footage to train on: name a folder of videos, captures or grids inside the input or output folder"
         )
     folder = Path(folder_paths.get_output_directory()) / FOOTAGE / checked_name(name)
     jobs = footage(*places, shape, count)
@@ -121,8 +121,8 @@ class Run:
         checked_name(self.name)
         if self.result.exists() and not self.state.exists():
             raise ValueError(
-                f"expected a new name, got {self.name}, and {self.result} was not made by a training that can go on here: "
-                "choose another name, or delete that file"
+                f"the name {self.name} is taken, and {self.result} is not from a training that can be "
+                "continued here: choose another name, or delete that file"
             )
 
     @property

@@ -50,11 +50,12 @@ class Outcome:
 
     def summary(self, store: LatentStore, run: Run) -> str:
         """For the user: how much was trained, and whether it helped."""
-        where = "a grid kept out of training" if len(store) > 1 else "the only grid, which was trained on"
+        where = "a held-out grid" if len(store) > 1 else "the only grid, which was also trained on"
         change = self.after / self.before - 1 if self.before else 0.0
         return (
-            f"{self.steps} steps on {len(store.trained)} grids. Error on {where}: {self.before:.4g} untrained, {self.after:.4g} now "
-            f"({change:+.1%}). Saved as {run.result.name} in models/fourreal_sync."
+            f"{self.steps} steps on {len(store.trained)} grids. Error on {where}: {self.before:.4g} before "
+            f"training, {self.after:.4g} now ({change:+.1%}). Saved as {run.result.name} in "
+            "models/fourreal_sync."
         )
 
 
@@ -67,7 +68,7 @@ def run_training(model: Any, prompts: Prompts, footage: EncodedFootage, settings
     footage.expect_fits(model)
     run.make_folders()
     store, encoder = footage.store, footage.encoder
-    taken = f"another training under the name of {run.state.name} is under way: wait for it, or choose another name"
+    taken = f"a training run named {run.state.name} is in progress: wait for it, or choose another name"
     with held_alone(run.state.with_name(f".{run.state.name}.lock"), taken), outside_inference():
         layers = fresh_layers(settings.config, settings.plan.seed).to(model.load_device)
         untrained = {name: weight.clone() for name, weight in layers.state_dict().items()}
@@ -132,7 +133,7 @@ def _closing_host() -> Iterator[threading.Event]:
     closing, left = threading.Event(), threading.Event()
 
     def wait() -> None:
-        log.warning("4Real Train Sync saves its state before ComfyUI ends")
+        log.warning("4Real Train Sync saves its state before ComfyUI exits")
         closing.set()
         left.wait(LEAVING_S)
 

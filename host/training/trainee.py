@@ -89,8 +89,8 @@ def _copy_with_gradients(model: Any) -> Any:
     again = model.is_dynamic() or any(weight.is_inference() for weight in model.model.parameters())
     if again and model.cached_patcher_init is None:
         raise ValueError(
-            "expected a model that can be loaded once more for training, got one whose loader does not say how: "
-            "load it with ComfyUI's Load Diffusion Model or Load Checkpoint"
+            "this model cannot be loaded a second time for training: load it with ComfyUI's Load Diffusion "
+            "Model or Load Checkpoint"
         )
     return model.clone(disable_dynamic=True, force_deepcopy=again)
 
@@ -183,11 +183,13 @@ def expect_trainable(model: Any) -> tuple[str, int, int]:
     family, size, depth = backbone_of(network).sizes(network)
     if family in WITHOUT_MASK:
         raise ValueError(
-            f"expected a model that can be given known cells, got {backbone_of(network).name}: ComfyUI takes no noise mask for it"
+            f"{backbone_of(network).name} cannot be given known cells, because ComfyUI supports no noise mask "
+            "for it: choose another model"
         )
     if family not in TRIED:
         raise ValueError(
-            f"expected a model of Wan, LTXV, HunyuanVideo or Mochi, got {backbone_of(network).name}: its blocks cannot be trained through"
+            f"expected a Wan, LTXV, HunyuanVideo or Mochi model, got {backbone_of(network).name}, whose "
+            "blocks cannot be trained through"
         )
     return family, size, depth
 

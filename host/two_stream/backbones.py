@@ -78,8 +78,7 @@ class Backbone:
         size = self.patch(network)
         if size[0] != 1:
             raise ValueError(
-                f"expected a model with a token frame for each latent frame, got {self.name} with one for every {size[0]}: "
-                "two streams cannot run on this model"
+                f"two streams cannot run on {self.name}: it has one token frame for every {size[0]} latent frames"
             )
         return size
 
@@ -209,16 +208,14 @@ def expect_grid_inputs(network: Any, inputs: dict[str, Any]) -> None:
         empty = torch.is_tensor(value) and 0 in value.shape
         if value is not None and not unused and not empty:
             raise ValueError(
-                f"expected conditioning without extra frames, got one with {name}: two streams need a grid of frames "
-                "only, so remove the node that adds reference or keyframe latents"
+                f"two streams need a grid of frames only, got conditioning with {name}: remove the node that "
+                "adds reference or keyframe latents"
             )
     if inputs.get(VIEW_TEXT) is not None and hasattr(network, "preprocess_text_embeds"):
-        raise ValueError("expected one prompt for both streams with LTX-2, got another for the view stream: remove it")
+        raise ValueError("LTX-2 uses one prompt for both streams, got another for the view stream: remove it")
     if inputs.get("control") is not None:
-        raise ValueError("expected no ControlNet, got one: two streams cannot pass it on to the view stream")
+        raise ValueError("two streams do not support ControlNet: remove it")
     if inputs.get(VIEW_TEXT) is not None and (inputs.get("attention_mask") is None) != (
         inputs.get(VIEW_TEXT_MASK) is None
     ):
-        raise ValueError(
-            "expected a text mask for both streams' prompts or for none, got one: encode both with the same text encoder"
-        )
+        raise ValueError("only one of the two streams' prompts has a text mask: encode both with the same text encoder")

@@ -30,7 +30,8 @@ def fused_pass(call: HostCall, network: Any, keys: list[Key], synchronized: rang
     """The model's prediction `[k V, C, T, h, w]` with fused attention in these blocks; ValueError with two prompts."""
     if call.kwargs.get(VIEW_TEXT) is not None:
         raise ValueError(
-            "expected one prompt with fused, which is one stream, got another for the view stream: remove it or choose hard"
+            "fused is a single stream with one prompt, got another prompt for the view stream: remove it, or "
+            "choose hard"
         )
     positions = _positions(call, network)
     hooks = {keys[index]: partial(_fused_block, call, keys[index], positions) for index in synchronized}

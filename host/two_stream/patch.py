@@ -38,11 +38,11 @@ def patch_two_streams(model: Any, plan: TwoStreamPlan, models: Sequence[Any] = (
     backbone = backbone_of(network)
     if plan.kind in ("fused", "sequential") and backbone.family == "fourreal":
         raise ValueError(
-            f"a 4Real model runs {plan.kind} in all of its layers and steps, got a range of them: set first_layer 0, last_layer 1, "
+            f"a 4Real model runs {plan.kind} in all of its layers and steps: set first_layer 0, last_layer 1, "
             "start_percent 0 and end_percent 1, or choose soft or hard"
         )
     if plan.kind == "fused" and not backbone.fused:
-        raise ValueError(f"fused works on Wan models without VACE only, got {backbone.name}: choose hard or sequential")
+        raise ValueError(f"fused works only on Wan models without VACE, got {backbone.name}: choose hard or sequential")
     backbone.patch_size(network)
     plan.layers(len(backbone.keys(network)))
     clone = without_two_streams(model)

@@ -43,8 +43,8 @@ class TwoStreamPlan:
                 raise ValueError(f"expected {what}, both 0 to 1, got {first:g} and {last:g}")
         if self.kind == "soft" and self.trained is None:
             raise ValueError(
-                "soft needs trained synchronization layers and none are attached to this model: choose auto or hard, which need "
-                "none, or connect a file of layers with 4Real Load Sync"
+                "soft needs trained synchronization layers, and this model has none: choose auto or hard, or "
+                "connect layers from 4Real Load Sync"
             )
 
     @property

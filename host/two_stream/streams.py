@@ -50,9 +50,7 @@ class NestedPasses(ABC):
         with self.hooks.replaced(hooks):
             view_output = self.call.view_stream(hooks)
         if self.time_output is None:
-            raise ValueError(
-                f"expected a model whose blocks can be patched, got one that ignores patches of its {self.keys[0][0]}s"
-            )
+            raise ValueError(f"two streams cannot run on this model: it ignores patches of its {self.keys[0][0]}s")
         return self.time_output, view_output
 
     def _note(self, key: Key, arguments: Arguments, extra: Arguments) -> Arguments:
@@ -123,8 +121,8 @@ class NestedPasses(ABC):
         expected = (layout.chunks * layout.times, self.view_length)
         if tuple(tokens.shape[:2]) != expected:
             raise ValueError(
-                f"expected {layout.views} views of {layout.frame_tokens} tokens per frame, got {tokens.shape[1]} tokens: "
-                "two streams need a grid of frames only, so remove nodes that add reference or keyframe latents"
+                f"expected {layout.views} views of {layout.frame_tokens} tokens per frame, got "
+                f"{tokens.shape[1]} tokens: remove nodes that add reference or keyframe latents"
             )
 
 

@@ -208,5 +208,5 @@ def test_ticks_are_round_and_enclose_the_values():
 def test_a_plot_draws_its_lines_and_refuses_nothing():
     plot = line_plot({"a": [(0, 1.0), (1, math.nan), (2, 3.0)]}, title="t", x_label="x", size=(320, 200))
     assert plot.size == (320, 200) and len(plot.getcolors(100000)) > 10
-    with pytest.raises(ValueError, match="at least one finite point"):
+    with pytest.raises(ValueError, match="no finite point to plot"):
         line_plot({"a": [(0, math.inf)]}, title="t", x_label="x")

@@ -109,7 +109,7 @@ def test_views_are_some_of_the_frames():
 
 def test_a_turning_camera_is_refused(wallpaper):
     needs_pycolmap()
-    with pytest.raises(CamerasNotFound, match="turns or zooms without moving"):
+    with pytest.raises(CamerasNotFound, match="only turns or zooms"):
         estimate_cameras(np.stack([on_the_wall(wallpaper, 6.0 * view - 9, 0.0) for view in range(4)]))
 
 
@@ -124,7 +124,7 @@ def test_a_turning_camera_in_frames_that_contradict_one_another_is_refused(wallp
         frames.append(
             cv2.remap(frame, x + shift[..., 0], y + shift[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
         )
-    with pytest.raises(CamerasNotFound, match="turns and zooms only|turns or zooms"):
+    with pytest.raises(CamerasNotFound, match="only turns and zooms|only turns or zooms"):
         estimate_cameras(np.stack(frames))
 
 
@@ -210,7 +210,7 @@ def test_raising_while_pycolmap_maps_cancels_too():
 
 @pytest.mark.parametrize("views", [[0, 0], [2, 1], [0, 9], [-1, 2]])
 def test_views_that_are_no_frames_are_refused(views):
-    with pytest.raises(ValueError, match="growing numbers of frames"):
+    with pytest.raises(ValueError, match="increasing frame numbers"):
         estimate_cameras(torch.rand(4, H, W, 3), views=views)
 
 

@@ -80,7 +80,7 @@ def test_previews_are_clamped_and_unchanged():
     [
         ((torch.rand(T, H, W, 3),), "views, times, height, width"),
         ((torch.zeros(V, T, H, W, 3, dtype=torch.uint8),), "float frames"),
-        ((torch.rand(V, T, H, W, 3), torch.ones(T, V, dtype=torch.bool)), "known of shape"),
+        ((torch.rand(V, T, H, W, 3), torch.ones(T, V, dtype=torch.bool)), "known to have shape"),
     ],
 )
 def test_other_tensors_are_refused(arguments, sentence):

@@ -82,13 +82,13 @@ def test_config_round_trip_and_refusals():
     for config in (bundled(), paper(), tiny()):
         assert ModelConfig.from_json(config.to_json()) == config
     for text, sentence in (
-        ("{", "not JSON"),
-        ("{}", "must hold exactly"),
-        (bundled().to_json().replace("192", '"192"'), "sensible int"),
-        (bundled().to_json().replace("192", "-64"), "sensible int"),
-        (bundled().to_json().replace('"depth": 6', '"depth": 65536'), r"'depth' must lie in 1..96"),
-        (bundled().to_json().replace('"head_width": 64', '"head_width": 0'), r"'head_width' must lie in 1..512"),
-        ("[" * 100000, "not JSON"),
+        ("{", "not valid JSON"),
+        ("{}", "must have exactly"),
+        (bundled().to_json().replace("192", '"192"'), "reasonable int"),
+        (bundled().to_json().replace("192", "-64"), "reasonable int"),
+        (bundled().to_json().replace('"depth": 6', '"depth": 65536'), r"'depth' must be from 1 to 96"),
+        (bundled().to_json().replace('"head_width": 64', '"head_width": 0'), r"'head_width' must be from 1 to 512"),
+        ("[" * 100000, "not valid JSON"),
         (bundled().to_json().replace("192", "200"), "multiple of head width"),
         (bundled().to_json().replace("soft", "firm"), "unknown synchronization layers"),
     ):

@@ -34,7 +34,7 @@ def test_what_a_users_comfyui_lacks_is_named_and_not_installed(monkeypatch, tmp_
 
 def test_a_folder_without_comfyui_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
-    with pytest.raises(EnvironmentProblem, match="holds no main.py"):
+    with pytest.raises(EnvironmentProblem, match="has no main.py"):
         environment.find_or_build([])
 
 
@@ -80,7 +80,7 @@ def test_a_script_says_what_is_wrong_and_ends_with_exit_code_3(monkeypatch, tmp_
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "nothing"))
     with pytest.raises(SystemExit) as stopped:
         environment.enter_or_stop()
-    assert stopped.value.code == 3 and "holds no main.py" in capsys.readouterr().err
+    assert stopped.value.code == 3 and "has no main.py" in capsys.readouterr().err
 
 
 def test_changed_pins_get_an_environment_of_their_own(monkeypatch, tmp_path):

@@ -178,12 +178,12 @@ def test_rendering_goes_on_where_it_stopped_and_gives_the_same_files(renderer, s
         expect_same(load_exact(one), load_exact(other))
     kinds = [load_exact(file).frames_VTHW3 is not None for file in exact_files(tmp_path / "whole")]
     assert kinds == [True, False, True]
-    with pytest.raises(ValueError, match="expected a scene with its whole grid"):
+    with pytest.raises(ValueError, match="expected a scene with all cells rendered"):
         load_exact(exact_files(tmp_path / "whole")[1]).grid()
 
 
 def test_what_is_no_scene_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="expected rendered scenes"):
+    with pytest.raises(ValueError, match="found no rendered scenes"):
         exact_files(tmp_path)
     (tmp_path / "scene_00000000.safetensors").write_bytes(b"cut")
     with pytest.raises(ValueError, match="cannot be read"):

@@ -65,13 +65,13 @@ def test_half_width_squeezes_each_eye():
 
 
 BAD_EYES = {
-    "one view": ({"spacing": 0}, "spacing of 1 to 3 views, or -1 to -3 to exchange the eyes, got 0"),
+    "one view": ({"spacing": 0}, "spacing of 1 to 3 views, or -1 to -3 to swap the eyes, got 0"),
     "too far": ({"spacing": -4}, "got -4: the grid has 4 views"),
     "outside": (
         {"view": 2, "spacing": 2},
-        "view as 0 to 1, so that view \\+ 2 is in the grid of 4 views, or -1 for all, got 2",
+        "view to be from 0 to 1, so that view \\+ 2 is one of the grid's 4 views, or -1 for all, got 2",
     ),
-    "time": ({"time": 5}, "time as 0 to 4, or -1 for all, got 5"),
+    "time": ({"time": 5}, "time to be from 0 to 4, or -1 for all, got 5"),
     "viewing": ({"viewing": "red-cyan"}, "one of parallel, cross-eyed, got 'red-cyan'"),
 }
 
@@ -190,12 +190,15 @@ def test_one_tile_per_view_makes_the_squarest_quilt_of_even_size(views, size, ex
 
 BAD_QUILTS = {
     "no tiles": (lambda: QuiltLayout(0, 2, W, H, 1.0), "at least one tile and one pixel"),
-    "huge": (lambda: QuiltLayout(40, 2, 640, H, 1.0), "at most 16384 pixels a side, got 25600x16"),
+    "huge": (lambda: QuiltLayout(40, 2, 640, H, 1.0), "at most 16384 pixels per side, got 25600x16"),
     "too much": (
         lambda: quilts(numbered_grid(), QuiltLayout(1, 1, 16000, 16000, 1.0), [0], [0] * 40),
-        "at most 64 GiB, 40 of 16000x16000 need 114",
+        "40 quilts of 16000x16000 need 114 GiB, more than the limit of 64 GiB",
     ),
-    "outside": (lambda: quilts(numbered_grid(), QuiltLayout(1, 1, W, H, 2.0), [4], [0]), r"view in 0..3, got 4"),
+    "outside": (
+        lambda: quilts(numbered_grid(), QuiltLayout(1, 1, W, H, 2.0), [4], [0]),
+        r"view of path position 0 to be from 0 to 3, got 4",
+    ),
 }
 
 

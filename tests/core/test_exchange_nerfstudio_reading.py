@@ -95,7 +95,7 @@ def test_lens_distortion_is_left_out_of_the_cameras_with_a_remark(dataset):
     change(dataset, lambda described: described["frames"][4].update(k1=0.03))
     [remark] = plan_rig(dataset).remarks
     assert remark.startswith(
-        "frame 4 of transforms.json has lens distortion (k1 = 0.03), which a grid's cameras leave out"
+        "frame 4 of transforms.json has lens distortion (k1 = 0.03), which a grid's cameras ignore"
     )
     assert torch.equal(read(dataset).cameras.intrinsics, grid_with_cameras().cameras.intrinsics)
 
@@ -147,17 +147,17 @@ def two_sizes(described):
 
 
 BAD_DATASETS = {
-    remove_a_cell: "expected every view at every time, the view of view_0000_time_0000.png has 5 times and that of view_0001_time_0000.png 4",
+    remove_a_cell: "expected every view at every time, but the view of view_0000_time_0000.png has 5 times and the view of view_0001_time_0000.png has 4",
     repeat_a_cell: "view_0001_time_0002.png and view_0001_time_0002.png have the same pose and time",
-    move_every_camera: "only whole grids can be read, with cameras that stand still",
-    leave_the_folder: "image of frame 4 of transforms.json inside of the folder, found no '../secret.png' there",
-    lose_an_image: "found no 'images/lost.png' there",
-    lose_the_lens: "expected a number as fl_x in frame 4 of transforms.json, got None",
-    write_text_as_pose: "transform_matrix as 4 lists of 4 numbers in frame 4 of transforms.json, got identity",
-    write_no_pose: "every frame in transforms.json to be a pose, got one that cannot be inverted",
-    write_no_number: "expected a number as time in frame 4 of transforms.json, got nan",
-    lose_all_frames: "expected a list of frames in transforms.json of out, got none",
-    two_sizes: "pictures of one size in transforms.json, got w and h of 16x8 and 17x8",
+    move_every_camera: "only complete grids with static cameras can be read",
+    leave_the_folder: "image of frame 4 of transforms.json, '../secret.png', is not in the folder",
+    lose_an_image: "'images/lost.png', is not in the folder",
+    lose_the_lens: "expected fl_x in frame 4 of transforms.json to be a number, got None",
+    write_text_as_pose: "transform_matrix in frame 4 of transforms.json to be 4 lists of 4 numbers, got identity",
+    write_no_pose: "every transform_matrix in transforms.json to be a pose, got one that cannot be inverted",
+    write_no_number: "expected time in frame 4 of transforms.json to be a number, got nan",
+    lose_all_frames: "found no list of frames in transforms.json of out",
+    two_sizes: "all images in transforms.json to have one size, got w and h of 16x8 and 17x8",
 }
 
 
@@ -182,12 +182,12 @@ UNHOLDABLE = [
 @pytest.mark.parametrize("values", UNHOLDABLE, ids=range(len(UNHOLDABLE)))
 def test_names_and_numbers_that_no_machine_can_hold_get_one_clear_sentence(dataset, values):
     change(dataset, lambda described: described["frames"][1].update(values))
-    with pytest.raises(ValueError, match="expected (the image|a number as (time|w))"):
+    with pytest.raises(ValueError, match="the image of frame|expected (time|w) in frame"):
         read(dataset)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_is_no_description_gets_one_clear_sentence(dataset, content):
     (dataset / "transforms.json").write_bytes(content)
-    with pytest.raises(ValueError, match="expected a (readable|list of frames)"):
+    with pytest.raises(ValueError, match="cannot read transforms.json|found no list of frames"):
         read(dataset)

@@ -70,7 +70,7 @@ def test_no_number_of_times_takes_what_all_views_have_and_says_so(rig):
     plan = plan_rig(rig, RigPick(first_frame=1, stride=2))
     assert frame_numbers(read_rig(plan)) == [[1, 3, 5, 7, 9]] * V
     assert plan.remarks == [
-        "the recordings have from 11 (cam10.mkv) to 13 (cam1.mkv) frames: the grid has the 5 times that all of them show"
+        "the recordings have between 11 (cam10.mkv) and 13 (cam1.mkv) frames: the grid keeps the 5 times that all of them cover"
     ]
     assert plan_rig(rig, RigPick(times=4)).remarks == []
 
@@ -105,8 +105,8 @@ def test_transparency_and_wide_crops_are_told(tmp_path):
     remarks = []
     grid = read_rig(plan_rig(tmp_path), H, H, remark=remarks.append)
     assert torch.equal((grid.frames[1, 0] * 255).round().unique(), torch.tensor([10.0, 20.0, 40.0]))
-    assert "1.png has transparency, which was laid over black" in remarks
-    assert "cells of 8x8 cut off 50% of 0.png (16x8)" in remarks[0] and len(remarks) == 3
+    assert "1.png has transparency, which was composited over black" in remarks
+    assert "cells of 8x8 crop 50% of 0.png (16x8)" in remarks[0] and len(remarks) == 3
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(0, 0, (H, W)), (4, 0, (4, 8)), (0, 8, (4, 8)), (6, 6, (6, 6))])
@@ -157,7 +157,9 @@ def test_offsets_as_text(text, offsets):
 
 @pytest.mark.parametrize("text", ["a", "0.5", "1; 2", "[1, 2]"])
 def test_other_offsets_get_one_clear_sentence(text):
-    with pytest.raises(ValueError, match="expected offsets as whole numbers of frames, one per view, such as 0, 3, -2"):
+    with pytest.raises(
+        ValueError, match="expected offsets to be whole numbers of frames, one per view, such as 0, 3, -2"
+    ):
         parse_offsets(text)
 
 
@@ -172,9 +174,9 @@ BAD_PICKS = {
     "too few offsets": ({"times": 1, "offsets": (1, 2)}, "expected 3 offsets, one per recording, got 2"),
     "before the start": (
         {"times": 1, "offsets": (0, 0, -1)},
-        "cam10.mkv to start at frame 0 or later, first frame 0 and offset -1 give -1",
+        "cam10.mkv would start before its first frame: first frame 0 and offset -1 give -1",
     ),
-    "negative": ({"stride": -1}, "expected stride of 0 or more, got -1"),
+    "negative": ({"stride": -1}, "expected stride to be 0 or more, got -1"),
     "huge": ({"times": 5000}, "at most 1024 views and 1024 times, got 0 and 5000"),
 }
 
@@ -221,13 +223,13 @@ def with_a_broken_image(folder):
 
 
 BAD_FOLDERS = {
-    missing: "expected a folder at .*, found none",
+    missing: "there is no folder at .*",
     empty: "expected 1 to 1024 videos, image folders or images, one per view, in .*, found 0",
-    with_text_as_video: "readable video in cam2.mkv",
+    with_text_as_video: "cannot decode cam2.mkv",
     with_a_cut_video: "cam2.mkv",
     with_another_rate: "one frame rate, got 30 in cam1.mkv and 25 in cam2.mkv",
-    with_empty_image_folders: r"expected images \(.*\) in the folder .*left, found none",
-    with_a_broken_image: "readable image in a.png",
+    with_empty_image_folders: r"found no images \(.*\) in the folder .*left",
+    with_a_broken_image: "cannot read the image a.png",
 }
 
 

@@ -61,7 +61,7 @@ def test_transport_is_transport_fill(scene, networks):
     filled = fill_grid(scene.grid(), method="transport", networks=networks)
     grid, confidence = transport_fill(scene.grid())
     assert torch.equal(filled.grid.frames, grid.frames) and torch.equal(filled.confidence, confidence)
-    assert filled.report == "Filled by Transport, as asked." and filled.method == "transport"
+    assert filled.report == "Filled by Transport, as requested." and filled.method == "transport"
 
 
 def test_the_same_input_gives_the_same_grid_and_each_cell_is_shown_as_it_is_filled(scene, filled, networks):
@@ -134,7 +134,7 @@ def test_a_whole_grid_stays_as_it_is(scene, networks):
     filled = fill_grid(grid, networks=networks)
     assert (
         torch.equal(filled.grid.frames, grid.frames)
-        and filled.report == "Every cell was known already."
+        and filled.report == "All cells were already known."
         and (filled.confidence == 1).all()
     )
 
@@ -178,9 +178,9 @@ def wrong_cameras(scene):
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (one_view, "a single view has no depth"),
-        (identical_views, "no parallax"),
-        (standing_camera, "no parallax"),
+        (one_view, "a single view has no parallax"),
+        (identical_views, "no measurable parallax"),
+        (standing_camera, "no measurable parallax"),
         (no_whole_time, "one view known at all times and one time known from all views"),
         (no_whole_view, "one view known at all times and one time known from all views"),
     ],
@@ -255,14 +255,14 @@ def test_shares_of_each_stage_grow_to_one(scene, networks):
     ("changes", "reason"),
     [
         ({"method": "magic"}, "expected one of auto, scene, transport"),
-        ({"depth": torch.rand(V + T, H, W)}, r"expected depth as \[6, h, w\].*per view \(3\).*other time \(3\)"),
-        ({"depth": torch.rand(V + T - 1, H, W, 3)}, "expected depth as"),
+        ({"depth": torch.rand(V + T, H, W)}, r"expected depth to have shape \[6, h, w\].*per view \(3\).*other time \(3\)"),
+        ({"depth": torch.rand(V + T - 1, H, W, 3)}, "expected depth to have shape"),
         ({"depth": -torch.rand(V + T - 1, H, W)}, "0 and above in depth"),
-        ({"moving": torch.rand(T + 1, H, W)}, r"expected moving as \[4, h, w\]"),
+        ({"moving": torch.rand(T + 1, H, W)}, r"expected moving to have shape \[4, h, w\]"),
         ({"moving": torch.full((T, H, W), 255.0)}, "0..1 in moving"),
-        ({"flow": torch.rand(T, 2, H, W)}, r"expected flow as \[4, h, w, 2\]"),
+        ({"flow": torch.rand(T, 2, H, W)}, r"expected flow to have shape \[4, h, w, 2\]"),
         ({"flow": torch.full((T, H, W, 2), torch.nan)}, "NaN or infinity"),
-        ({"cameras": Cameras(torch.eye(4)[None], torch.eye(3)[None])}, "cameras of 3 views, got 1"),
+        ({"cameras": Cameras(torch.eye(4)[None], torch.eye(3)[None])}, "one camera for each of the 3 views, got 1"),
         ({"cameras": Cameras(torch.eye(4).expand(3, 4, 4), torch.zeros(3, 3, 3) + torch.diag(torch.tensor([0, 0, 1.0])))}, "focal"),
     ],
 )  # fmt: skip
@@ -273,7 +273,7 @@ def test_bad_inputs_are_refused_and_never_fallen_back_from(scene, networks, chan
 
 
 def test_a_grid_without_known_cells_is_refused(scene, networks):
-    with pytest.raises(ValueError, match="at least one known cell"):
+    with pytest.raises(ValueError, match="no known cells"):
         fill_grid(scene.grid().replace(known=torch.zeros(V, T, dtype=torch.bool)), networks=networks)
 
 

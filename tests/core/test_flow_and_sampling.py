@@ -151,7 +151,7 @@ def test_on_step_sees_every_step_and_may_cancel(busy_model, grid):
     [
         ({"sampler": "rk9"}, "unknown sampler 'rk9'"),
         ({"steps": 0}, "at least 1 sampling step"),
-        ({"denoise": 0.0}, "denoise must lie above 0"),
+        ({"denoise": 0.0}, "denoise must be above 0"),
         ({"sync": "firm"}, "unknown synchronization 'firm'"),
     ],
 )

@@ -224,7 +224,7 @@ def test_a_checkpoint_with_all_kinds_comes_back(tmp_path):
 def test_without_trained_layers_all_but_soft_are_offered():
     assert untrained(random_model()).sync_kinds == ("hard", "fused", "sequential", "off")
     for sync in (("firm",), (["soft"],), ("off",)):
-        with pytest.raises(ValueError, match="expected some of hard, soft, sequential, fused"):
+        with pytest.raises(ValueError, match="expected any of hard, soft, sequential, fused"):
             ModelConfig(sync=sync)
 
 

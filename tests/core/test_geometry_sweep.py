@@ -81,8 +81,8 @@ def test_views_without_parallax_are_refused():
     scene = plane_scene(2, 1, H, W)
     cameras = plane_cameras(2, H, W)
     same = scene.frames_VTHW3[[0, 0], 0]
-    with pytest.raises(SceneUnknown, match="no parallax"):
+    with pytest.raises(SceneUnknown, match="no measurable parallax"):
         nearest_inverse_depth(same, cameras.world_to_camera, cameras.intrinsics)
     standing = cameras.world_to_camera[[0, 0]]
-    with pytest.raises(SceneUnknown, match="no parallax"):
+    with pytest.raises(SceneUnknown, match="no measurable parallax"):
         nearest_inverse_depth(scene.frames_VTHW3[:, 0], standing, cameras.intrinsics)

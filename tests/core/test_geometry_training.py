@@ -111,7 +111,7 @@ def test_the_pool_takes_in_examples_forgets_the_oldest_and_goes_through_all():
     later = Pool(Numbers(), GeometryPlan(batch=3, first=2, fresh=1.0, pool=4))
     assert later.draw(30, generator(30)) == drawn[30]
     task.count = 0
-    with pytest.raises(ValueError, match="expected scenes to train the numbers network"):
+    with pytest.raises(ValueError, match="found no scenes to train the numbers network"):
         Pool(task, GeometryPlan())
 
 
@@ -220,5 +220,5 @@ def test_the_command_trains_and_tells_its_errors(scenes, tmp_path):
     words = ("--scenes", scenes, "--run", tmp_path, "--steps", 1, "--batch", 1)
     told = train_geometry("depth", *words, "--held-out", scenes)
     assert "depth step 1/1  loss" in told and "movers, mean px:" in told
-    with pytest.raises(SystemExit, match=r"train_geometry\.py: expected a trained motion network"):
+    with pytest.raises(SystemExit, match=r"train_geometry\.py: found no trained motion network"):
         train_geometry("fusion", "--scenes", scenes, "--run", tmp_path)

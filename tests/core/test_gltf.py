@@ -187,7 +187,7 @@ def test_missing_normals_are_weighted_by_area():
 
 def test_unsupported_and_broken_files_are_named(tmp_path):
     (tmp_path / "text.glb").write_text("solid cube, not a binary glTF at all")
-    with pytest.raises(ValueError, match="expected a binary glTF 2.0 file, but text.glb is none"):
+    with pytest.raises(ValueError, match="text.glb is not a binary glTF 2.0 file"):
         load_glb(tmp_path / "text.glb")
 
     def broken(change):

@@ -84,7 +84,7 @@ def test_exact_stages_make_no_error_and_all_together_beat_none(networks, scene):
 
 def test_frames_larger_than_the_networks_work_at_are_refused(networks):
     large = sliding_square(0, height=160, width=240)
-    with pytest.raises(ValueError, match="expected frames of the size that the networks work at, got 240 x 160"):
+    with pytest.raises(ValueError, match="the networks work on frames of 128 x 72, got 240 x 160"):
         climb(networks, large, set(), None, with_fusion=False)
 
 

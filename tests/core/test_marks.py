@@ -29,7 +29,7 @@ def test_nothing_marks_nothing(text):
     ["{", "{}", "[1]", "[[1]]", "[[1, -1]]", "[[1, 2.0]]", "[[true, 1]]", '[["1", 2]]', "[" * 100_000, "9" * 5000],
 )
 def test_what_is_no_list_of_cells_is_refused(text):
-    with pytest.raises(ValueError, match="expected marked cells as a JSON list"):
+    with pytest.raises(ValueError, match="expected marked cells to be a JSON list"):
         parse_marks(text, (V, T))
 
 

@@ -133,7 +133,7 @@ def test_grid_ssim_counts_unknown_cells_only():
     assert grid_ssim(FrameGrid(frames, known), truth) == pytest.approx(1)
     with pytest.raises(ValueError, match="nothing to compare"):
         grid_ssim(truth, truth)
-    with pytest.raises(ValueError, match="at least 11 pixels a side"):
+    with pytest.raises(ValueError, match="at least 11 pixels per side"):
         ssim(truth.frames[0, :, :8], truth.frames[0, :, :8])
     with pytest.raises(ValueError, match="truth's shape"):
         ssim(truth.frames[0, :2], truth.frames[0])

@@ -83,7 +83,7 @@ def test_fractional_positions_blend_bilinearly(grid):
 
 def test_slicing_takes_numpy_numbers_and_refuses_what_is_outside(grid):
     assert torch.equal(slice_grid(grid, [(np.int64(1), np.float32(2))])[0], grid.frames[1, 2])
-    with pytest.raises(ValueError, match=r"position 1 of the path to have its view in 0\.\.2, got 2\.01"):
+    with pytest.raises(ValueError, match=r"expected the view of path position 1 to be from 0 to 2, got 2\.01"):
         slice_grid(grid, [(0, 0), (2.01, 0)])
     with pytest.raises(ValueError, match="1 to 100000 positions, got 0"):
         slice_grid(grid, [])
@@ -98,9 +98,9 @@ def test_slices_that_need_too_much_memory_are_refused(grid, monkeypatch):
 @pytest.mark.parametrize(
     "text, sentence",
     [
-        ("", "no valid JSON"),
-        ("[[0, 0]", "no valid JSON"),
-        ("[" * 100_000, "no valid JSON"),
+        ("", "invalid JSON"),
+        ("[[0, 0]", "invalid JSON"),
+        ("[" * 100_000, "invalid JSON"),
         ("{}", "got dict"),
         ("7", "got int"),
         ("[]", "1 to 100000 positions, got 0"),
@@ -110,12 +110,12 @@ def test_slices_that_need_too_much_memory_are_refused(grid, monkeypatch):
         ('[[0, "1"]]', "pair of numbers"),
         ("[[true, 0]]", "pair of numbers"),
         ("[[null, 0]]", "pair of numbers"),
-        ("[[NaN, 0]]", "view in 0..2, got nan"),
-        ("[[0, Infinity]]", "time in 0..4, got inf"),
-        ("[[0, 1e999]]", "time in 0..4"),
-        (f"[[{10**400}, 0]]", "view in 0..2"),
-        ("[[3, 0]]", "view in 0..2, got 3"),
-        ("[[0, -0.5]]", "time in 0..4, got -0.5"),
+        ("[[NaN, 0]]", "view of path position 0 to be from 0 to 2, got nan"),
+        ("[[0, Infinity]]", "time of path position 0 to be from 0 to 4, got inf"),
+        ("[[0, 1e999]]", "time of path position 0 to be from 0 to 4"),
+        (f"[[{10**400}, 0]]", "view of path position 0 to be from 0 to 2"),
+        ("[[3, 0]]", "view of path position 0 to be from 0 to 2, got 3"),
+        ("[[0, -0.5]]", "time of path position 0 to be from 0 to 4, got -0.5"),
         (json.dumps([[0, 0]] * 100_001), "1 to 100000 positions, got 100001"),
         (" " * 8_000_001, "8000000 characters"),
     ],

@@ -149,5 +149,5 @@ def test_sizes_that_are_no_multiple_of_a_tile_are_cropped():
 
 
 def test_impossible_sizes_are_refused():
-    with pytest.raises(ValueError, match="expected views of at least 1, got 0"):
+    with pytest.raises(ValueError, match="expected views to be at least 1, got 0"):
         procedural_grids(1, views=0)

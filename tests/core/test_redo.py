@@ -40,7 +40,7 @@ def test_one_mask_with_a_pixel_per_cell(shape):
 def test_other_shapes_get_one_clear_sentence(shape):
     with pytest.raises(
         ValueError,
-        match="expected 15 masks, one per cell of this grid of 3 views and 5 times, or one mask of 5x3 pixels",
+        match="expected a mask of 5x3 pixels, one per cell of this grid of 3 views and 5 times, or 15 masks",
     ):
         cells_from_mask(torch.ones(shape), (V, T))
 
@@ -54,7 +54,7 @@ def test_all_cells_are_held_but_the_marked_ones_and_those_never_filled():
 
 
 def test_marking_everything_gets_one_clear_sentence():
-    with pytest.raises(ValueError, match="marks every filled cell: unmark at least one"):
+    with pytest.raises(ValueError, match="marks every filled cell, .*: unmark at least one"):
         redo_task(filled(), torch.ones(V, T, dtype=torch.bool))
 
 

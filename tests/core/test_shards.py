@@ -47,7 +47,7 @@ def test_iterate_follows_file_names_and_ignores_unfinished_files(tmp_path):
     write_shard(tmp_path / "a.safetensors", [make_grid(1), make_grid(2)])
     (tmp_path / ".c.safetensors.7.part").write_bytes(b"half")
     assert [grid.provenance["model"] for grid in iterate_grids(tmp_path)] == ["model 1", "model 2", "model 3"]
-    with pytest.raises(ValueError, match="found none"):
+    with pytest.raises(ValueError, match="found no shards"):
         next(iterate_grids(tmp_path / "nowhere"))
 
 
@@ -65,7 +65,7 @@ def test_broken_and_foreign_files_are_named(tmp_path):
     write_shard(tmp_path / "a.safetensors", [make_grid(1)])
     whole = (tmp_path / "a.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="no readable shard"):
+    with pytest.raises(ValueError, match="cannot be read"):
         read_shard(tmp_path / "cut.safetensors")
     with pytest.raises(ValueError, match="there is no shard"):
         read_shard(tmp_path / "missing.safetensors")

@@ -105,7 +105,7 @@ def test_a_failed_save_keeps_the_old_file_and_leaves_nothing_else(tmp_path, monk
 
 
 def test_saving_where_nothing_can_be_saved(tmp_path):
-    with pytest.raises(GridFileError, match="folder .*missing to exist"):
+    with pytest.raises(GridFileError, match="there is no folder .*missing"):
         save_grid(byte_grid(), tmp_path / "missing" / "a")
     with pytest.raises(GridFileError, match="got the folder"):
         save_grid(byte_grid(), tmp_path)
@@ -142,7 +142,7 @@ def check_refused(file, sentence):
 )
 def test_garbage_is_refused(content, tmp_path):
     (tmp_path / "a").write_bytes(content)
-    check_refused(tmp_path / "a", "expected a grid file in a,")
+    check_refused(tmp_path / "a", "cannot read a")
 
 
 def test_every_truncation_is_refused(tmp_path):
@@ -150,14 +150,14 @@ def test_every_truncation_is_refused(tmp_path):
     whole = (tmp_path / "whole").read_bytes()
     for length in (0, 7, 8, 9, 100, 400, len(whole) // 2, len(whole) - 1):
         (tmp_path / "a").write_bytes(whole[:length])
-        check_refused(tmp_path / "a", "broken, cut short, or another kind of file")
+        check_refused(tmp_path / "a", "damaged, incomplete, or not a grid file")
     (tmp_path / "a").write_bytes(whole + b"x")
-    check_refused(tmp_path / "a", "broken, cut short, or another kind of file")
+    check_refused(tmp_path / "a", "damaged, incomplete, or not a grid file")
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
-    check_refused(tmp_path / "missing", "found none")
-    check_refused(tmp_path, "found none")
+    check_refused(tmp_path / "missing", "there is no grid file")
+    check_refused(tmp_path, "there is no grid file")
 
 
 @pytest.mark.parametrize(
@@ -166,22 +166,22 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         (None, "another kind"),
         ({}, "another kind"),
         (METADATA | {"format": "pt"}, "another kind .*'pt'"),
-        (METADATA | {"version": "2"}, "version 1, a has version '2'"),
-        (METADATA | {"grid": ""}, "fps and provenance as JSON"),
-        (METADATA | {"grid": "[]"}, "fps and provenance as JSON"),
-        (METADATA | {"grid": "{}"}, "fps and provenance as JSON"),
-        (METADATA | {"grid": "[" * 100_000}, "fps and provenance as JSON"),
+        (METADATA | {"version": "2"}, "version 1, but a has version '2'"),
+        (METADATA | {"grid": ""}, "to be JSON, got something else"),
+        (METADATA | {"grid": "[]"}, "to be JSON, got something else"),
+        (METADATA | {"grid": "{}"}, "to be JSON, got something else"),
+        (METADATA | {"grid": "[" * 100_000}, "to be JSON, got something else"),
         (
             METADATA | {"grid": '{"fps": 24, "provenance": ' + '{"a":' * 50_000 + "1" + "}" * 50_001},
-            "fps and provenance as JSON",
+            "to be JSON, got something else",
         ),
-        (METADATA | {"grid": '{"fps": NaN, "provenance": {}}'}, "NaN is no JSON number"),
+        (METADATA | {"grid": '{"fps": NaN, "provenance": {}}'}, "NaN is not a JSON number"),
         (METADATA | {"grid": '{"fps": 1e999, "provenance": {}}'}, "fps"),
         (METADATA | {"grid": '{"fps": -1, "provenance": {}}'}, "fps"),
         (METADATA | {"grid": f'{{"fps": {10**400}, "provenance": {{}}}}'}, "fps"),
-        (METADATA | {"grid": '{"fps": "24", "provenance": {}}'}, "number as fps"),
-        (METADATA | {"grid": '{"fps": true, "provenance": {}}'}, "number as fps"),
-        (METADATA | {"grid": '{"fps": 24, "provenance": []}'}, "object as provenance"),
+        (METADATA | {"grid": '{"fps": "24", "provenance": {}}'}, "fps to be a number"),
+        (METADATA | {"grid": '{"fps": true, "provenance": {}}'}, "fps to be a number"),
+        (METADATA | {"grid": '{"fps": 24, "provenance": []}'}, "provenance an object"),
         (METADATA | {"grid": json.dumps({"fps": 24, "provenance": {"a": "x" * 2**20}})}, "at most 1048576 characters"),
     ],
 )
@@ -201,17 +201,17 @@ def test_bad_metadata_is_refused(metadata, sentence, tmp_path):
         ({"frames": torch.zeros(V, T, H, W, dtype=torch.uint8)}, "frames of shape"),
         ({"frames": torch.zeros(V, 0, H, W, 3)}, "frames of shape"),
         ({"frames": torch.zeros(1025, T, 1, 1, 3)}, "at most 1024 views"),
-        ({"frames": torch.zeros(1, 1, 1, 16385, 3)}, "16384 pixels a side"),
-        ({"frames": torch.zeros(V, T, H, W, 3).double()}, "frames as U8 or F32"),
-        ({"frames": torch.zeros(V, T, H, W, 3).half()}, "frames as U8 or F32"),
-        ({"known": torch.ones(T, V, dtype=torch.uint8)}, r"known as U8 \[3, 5\]"),
-        ({"known": torch.ones(V, T)}, "known as U8"),
+        ({"frames": torch.zeros(1, 1, 1, 16385, 3)}, "16384 pixels per side"),
+        ({"frames": torch.zeros(V, T, H, W, 3).double()}, "frames to be U8 or F32"),
+        ({"frames": torch.zeros(V, T, H, W, 3).half()}, "frames to be U8 or F32"),
+        ({"known": torch.ones(T, V, dtype=torch.uint8)}, r"known to be U8 \[3, 5\]"),
+        ({"known": torch.ones(V, T)}, "known to be U8"),
         ({"known": torch.full((V, T), 2, dtype=torch.uint8)}, "0 or 1 for every known cell, got 2"),
         ({"frames": torch.full((V, T, H, W, 3), float("nan"))}, "finite pixel values"),
-        ({"frames": torch.full((V, T, H, W, 3), 2.0)}, r"0\.\.1"),
+        ({"frames": torch.full((V, T, H, W, 3), 2.0)}, "from 0 to 1"),
         (
             {"world_to_camera": torch.eye(4).repeat(V, 1, 1), "intrinsics": torch.eye(3).repeat(2, 1, 1)},
-            r"intrinsics as F32 \[3, 3, 3\]",
+            r"intrinsics to be F32 \[3, 3, 3\]",
         ),
         (
             {
@@ -243,7 +243,7 @@ def test_headers_that_lie_about_the_data_are_refused_before_any_is_read(entry, t
         {"__metadata__": METADATA, "frames": entry, "known": {"dtype": "U8", "shape": [1, 5], "data_offsets": [15, 20]}}
     ).encode()
     (tmp_path / "a").write_bytes(struct.pack("<Q", len(header)) + header + bytes(20))
-    check_refused(tmp_path / "a", "broken, cut short, or another kind of file")
+    check_refused(tmp_path / "a", "damaged, incomplete, or not a grid file")
 
 
 def test_a_saved_grid_is_as_readable_as_other_files(tmp_path):
@@ -261,7 +261,7 @@ def test_equal_grids_give_equal_files_and_damage_is_found(tmp_path):
     content = first.read_bytes()
     assert content == second.read_bytes()
     first.write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
-    with pytest.raises(GridFileError, match="checksum says that it was damaged"):
+    with pytest.raises(GridFileError, match="is damaged .its checksum does not match"):
         load_grid(first)
 
 

@@ -83,7 +83,7 @@ def test_soft_can_start_as_nothing_at_all(rank):
         SyncLayers(config(rank=4)).initialize(generator=torch.Generator().manual_seed(3)) for _ in range(2)
     )
     assert torch.equal(first[1].down.weight, second[1].down.weight) and first[1].down.weight.std() > 0.05
-    with pytest.raises(ValueError, match="can start as their average only"):
+    with pytest.raises(ValueError, match="can only start as their average"):
         SyncLayers(config(kind="hard")).initialize(averaging=False)
 
 
@@ -124,7 +124,7 @@ def test_another_backbone_gets_one_sentence():
     layers = random_layers()
     layers.expect_backbone("wan", 12, 3)
     for other in (("ltxv", 12, 3), ("wan", 16, 3), ("wan", 12, 4)):
-        with pytest.raises(ValueError, match="got layers of a wan model of width 12 with 3 blocks: load the file"):
+        with pytest.raises(ValueError, match="were trained on wan .width 12, 3 blocks., but"):
             layers.expect_backbone(*other)
 
 
@@ -132,12 +132,12 @@ def test_another_backbone_gets_one_sentence():
     "changes, sentence",
     [
         ({"kind": "fused"}, "must be one of soft, hard, got 'fused'"),
-        ({"rank": 13}, r"rank of synchronization layers must be a whole number in 0\.\.12, got 13"),
+        ({"rank": 13}, r"rank of synchronization layers must be a whole number from 0 to 12, got 13"),
         ({"rank": True}, "got True"),
         ({"width": 0}, "width of synchronization layers"),
         ({"depth": 10**9}, "depth of synchronization layers"),
         ({"sigma_width": 7}, "must be even, got 7"),
-        ({"family": ""}, "family of a backbone must be a short name"),
+        ({"family": ""}, "model family must be a short name"),
     ],
 )
 def test_configs_that_make_no_sense(changes, sentence):
@@ -158,7 +158,7 @@ def test_missing_extra_and_wrong_weights(tmp_path):
         ({**good, "extra": torch.zeros(1)}, "has unknown weights, 1 in all, such as 'extra'"),
         ({**good, key: torch.zeros(5)}, r"'1.delta.bias' should have shape \[24\], got \[5\]"),
         ({**good, key: good[key].long()}, "should hold floating point numbers"),
-        ({**good, key: torch.full((24,), torch.nan)}, "should hold finite numbers only: its training diverged"),
+        ({**good, key: torch.full((24,), torch.nan)}, "contains numbers that are not finite: its training diverged"),
     )
     for state, sentence in cases:
         save_file(state, path, header)
@@ -182,9 +182,9 @@ def test_files_that_hold_no_layers(tmp_path):
     cases = (
         (None, "holds no synchronization layers"),
         ({"format": "fourreal-model-1"}, "holds no synchronization layers"),
-        ({"format": "fourreal-sync-1"}, "not the JSON that was expected"),
-        ({**good, "config": "["}, "not the JSON that was expected"),
-        ({**good, "config": "[" * 100_000}, "not the JSON that was expected"),
+        ({"format": "fourreal-sync-1"}, "not valid JSON"),
+        ({**good, "config": "["}, "not valid JSON"),
+        ({**good, "config": "[" * 100_000}, "not valid JSON"),
         ({**good, "config": json.dumps({"width": 12})}, "should describe layers by depth, family"),
         ({**good, "about": "7"}, "should describe layers by"),
         ({**good, "config": json.dumps({**vars(config()), "width": "12"})}, "cannot be used"),
@@ -206,13 +206,13 @@ def test_saving_refuses_and_leaves_the_older_file(tmp_path):
     diverged = random_layers()
     diverged[2].delta.weight.data[0, 0] = torch.inf
     for bad, about, sentence in (
-        (diverged, None, "'2.delta.weight' should hold finite numbers"),
-        (layers, {"steps": torch.zeros(1)}, "must be plain numbers"),
-        (layers, {"loss": float("nan")}, "must be plain numbers"),
-        (layers, {"note": "x" * 70_000}, "store less of them"),
+        (diverged, None, "'2.delta.weight' contains numbers that are not finite"),
+        (layers, {"steps": torch.zeros(1)}, "must consist of plain numbers"),
+        (layers, {"loss": float("nan")}, "must consist of plain numbers"),
+        (layers, {"note": "x" * 70_000}, "store less"),
     ):
         with pytest.raises(CheckpointError, match=sentence):
             save_sync(bad, path, about)
-    with pytest.raises(CheckpointError, match="expected the folder .*nowhere to exist"):
+    with pytest.raises(CheckpointError, match="there is no folder .*nowhere: create it"):
         save_sync(layers, tmp_path / "nowhere" / "a.safetensors")
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["layers.safetensors"]

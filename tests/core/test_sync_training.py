@@ -118,7 +118,7 @@ def test_footage_that_cannot_be_used_is_named_and_left_out(clip, tmp_path):
     told, encoder = [], sync_examples.Encoder("hold", pooling_codec(), False)
     assert len(encoded([clip], tmp_path / "latents", encoder, told)) == 1
     assert told == ["left out videos-short: expected at least 5 frames in short.mkv, got 2"]
-    with pytest.raises(ValueError, match="expected footage to train on, but none of it could be used"):
+    with pytest.raises(ValueError, match="none of the footage can be used for training"):
         encoded([clip / "short.mkv"], tmp_path / "latents", encoder, told)
 
 
@@ -134,7 +134,7 @@ def test_a_cancelled_encoding_leaves_whole_files_only(clip, tmp_path):
 def test_damaged_latents_are_named(clip, tmp_path):
     paths = encoded([clip], tmp_path / "latents", sync_examples.Encoder("hold", pooling_codec(), False))
     paths[0].write_bytes(paths[0].read_bytes()[:200])
-    with pytest.raises(ValueError, match="is damaged .*: delete it, it will be made again"):
+    with pytest.raises(ValueError, match="is damaged .*: delete it, and it will be made again"):
         sync_examples.LatentStore(paths)
 
 
@@ -232,9 +232,9 @@ def test_a_training_that_diverges_says_so_and_keeps_the_last_good_state(layers, 
 def test_another_run_or_a_damaged_file_is_refused(layers, tmp_path):
     file, plan = tmp_path / "state.safetensors", SyncTraining(steps=2)
     run(layers(), plan, file)
-    with pytest.raises(ValueError, match=r"which has rank 2 \(now 4\): set it back, or choose another name"):
+    with pytest.raises(ValueError, match=r"which has rank 2 \(now 4\): restore these settings, or choose another name"):
         run(layers(rank=4), plan, file)
-    with pytest.raises(ValueError, match="expected the model that state.safetensors was trained on, got another one"):
+    with pytest.raises(ValueError, match="state.safetensors was trained on another model"):
         run(layers(), plan, file, base="another")
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match="is damaged"):

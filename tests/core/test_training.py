@@ -219,6 +219,6 @@ def test_wrong_folders_get_a_sentence(tmp_path):
         TrainingPlan(batch=0)
     state = start(fresh(), plan("base", 1), tmp_path)
     train(state, plan("base", 1), Mixture.of([store_grid(torch.rand(V, T, H, W, 3))]), tmp_path, silent)
-    with pytest.raises(ValueError, match="no training state of this model"):
+    with pytest.raises(ValueError, match="not a training state of this model"):
         start(fresh(guess=False), plan("base", 1), tmp_path)
     assert state.step == 1

@@ -120,6 +120,6 @@ def test_ctrl_c_finishes_the_step_and_saves(examples, tmp_path):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     process.join(60)
-    assert process.exitcode == 1 and log.read_text().strip().endswith("stopped; run the same command to go on")
+    assert process.exitcode == 1 and log.read_text().strip().endswith("stopped; run the same command to continue")
     tensors, header = read_set(find_set(tmp_path / "run", "base"))
     assert len(tensors["losses"]) == int(header["step"]) >= 1

@@ -70,7 +70,7 @@ def test_a_set_of_files_is_one_state(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="the 3 files of step 1 were not saved together"):
         find_set(tmp_path, "base")
     old[1].unlink()
-    with pytest.raises(ValueError, match="of step 1 only 2 of 3 files are there"):
+    with pytest.raises(ValueError, match="only 2 of 3 files of step 1 are there"):
         find_set(tmp_path, "base")
     old[1].write_bytes(foreign[:50])
     with pytest.raises(ValueError, match="a file of step 1 is damaged"):
@@ -89,9 +89,9 @@ def test_layers_are_refused_when_their_base_was_trained_further(examples, tmp_pa
     stage("base", examples, tmp_path)
     stage("soft", examples, tmp_path)
     stage("base", examples, tmp_path, steps=2)
-    with pytest.raises(ValueError, match="'soft' .* belong to another base .* delete soft.state"):
+    with pytest.raises(ValueError, match="'soft' .* were trained on another base, .* delete soft.state"):
         stage("soft", examples, tmp_path, steps=2)
-    with pytest.raises(ValueError, match="'soft' .* belong to another base"):
+    with pytest.raises(ValueError, match="'soft' .* were trained on another base"):
         run.export(tiny(), tmp_path, tmp_path / "model.safetensors")
 
 

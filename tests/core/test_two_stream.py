@@ -200,7 +200,7 @@ def test_wrong_words_get_a_sentence():
     for options, sentence in (
         ({"sync": "firm"}, "unknown synchronization 'firm'"),
         ({"output": "both"}, "unknown output 'both'"),
-        ({"strength": 1.5}, "must lie in 0..1"),
+        ({"strength": 1.5}, "must be from 0 to 1"),
     ):
         with pytest.raises(ValueError, match=sentence):
             model(*inputs, **options)

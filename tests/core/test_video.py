@@ -72,19 +72,19 @@ def test_reading_a_part(tmp_path):
     assert torch.equal(read_video(tmp_path / "a.mkv", frames=3, start=0.2)[0], video[2:5])
     assert torch.equal(read_video(tmp_path / "a.mkv", start=0.41)[0], video[5:])
     check_refused(tmp_path / "a.mkv", "at least 8 frames in a.mkv, got 7", frames=8)
-    check_refused(tmp_path / "a.mkv", "at least 1 frame in a.mkv, got 0", start=9.0)
+    check_refused(tmp_path / "a.mkv", "found no frames in a.mkv", start=9.0)
     check_refused(tmp_path / "a.mkv", "at least 1 frame of a.mkv, got 0", frames=0)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello\n" * 99, b"\x00" * 5000])
 def test_files_that_are_no_video(content, tmp_path):
     (tmp_path / "a.mp4").write_bytes(content)
-    check_refused(tmp_path / "a.mp4", "readable video in a.mp4")
+    check_refused(tmp_path / "a.mp4", "cannot decode a.mp4")
 
 
 def test_missing_and_truncated_files(tmp_path):
-    check_refused(tmp_path / "a.mp4", "found none")
-    check_refused(tmp_path, "found none")
+    check_refused(tmp_path / "a.mp4", "there is no video file")
+    check_refused(tmp_path, "found no images")
     write_video(tmp_path / "a.mp4", smooth(), 24)
     (tmp_path / "a.mp4").write_bytes((tmp_path / "a.mp4").read_bytes()[:-200])
     check_refused(tmp_path / "a.mp4", "a.mp4")
@@ -102,7 +102,7 @@ def test_sound_alone_is_no_video(tmp_path):
 def test_transparency_is_laid_over_black_with_a_remark(tmp_path):
     for name, alpha, level, remarks in (
         ("opaque.mov", 255, 255, []),
-        ("clear.mov", 128, 64, ["clear.mov has transparency, which was laid over black"]),
+        ("clear.mov", 128, 64, ["clear.mov has transparency, which was composited over black"]),
     ):
         encode_alpha(tmp_path / name, alpha)
         clip = Measured(Recording.at(tmp_path / name))
@@ -125,21 +125,21 @@ def test_phone_videos_are_turned_upright(tmp_path):
 def test_videos_larger_than_memory_are_refused(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mkv", noise(), 10, lossless=True)
     monkeypatch.setattr("fourreal_core.files.recording.MAX_BYTES", H * W * 3 * 4)
-    check_refused(tmp_path / "a.mkv", "7 of 18x10 from a.mkv need")
+    check_refused(tmp_path / "a.mkv", "7 frames of 18x10 from a.mkv need")
     assert len(read_video(tmp_path / "a.mkv", frames=4)[0]) == 4
 
 
 @pytest.mark.parametrize(
     "name, frames, fps, lossless, sentence",
     [
-        ("a.mp4", noise(2, 9, 17), 24, False, "even width and height for H.264, got 17x9"),
+        ("a.mp4", noise(2, 9, 17), 24, False, "H.264 needs an even width and height, got 17x9"),
         ("a.mp4", noise(), 24, True, "lossless video name ending in .mkv"),
         ("a.exe", noise(), 24, False, "ending in .mp4, .mov, .mkv, got a.exe"),
         ("a.mp4", noise(), 0, False, "fps"),
         ("a.mp4", noise(), float("nan"), False, "fps"),
         ("a.mkv", noise(), 1e30, True, "0.001 to 1e"),
         ("a.mp4", noise(), 1e-5, False, "0.001 to 1e"),
-        ("b/a.mp4", noise(), 24, False, "folder .* to exist"),
+        ("b/a.mp4", noise(), 24, False, "there is no folder .*: create it first"),
         ("a.mp4", noise()[..., :1], 24, False, "shape"),
         ("a.mp4", noise()[:0], 24, False, "frames and pixels"),
     ],
@@ -227,7 +227,7 @@ def test_bad_fits_are_refused():
     with pytest.raises(ValueError, match="one of crop, pad, stretch, got 'zoom'"):
         fit_frames(noise(), 4, 4, "zoom")
     for size in ((0, 4), (4, 16385)):
-        with pytest.raises(ValueError, match="1 to 16384 pixels a side"):
+        with pytest.raises(ValueError, match="1 to 16384 pixels per side"):
             fit_frames(noise(), *size)
     with pytest.raises(ValueError, match="uint8 .* or float"):
         frames_tensor(noise().numpy().astype(np.int64), "the video")
@@ -236,8 +236,8 @@ def test_bad_fits_are_refused():
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        (lambda video: video * 2 - 1, "values in 0..1"),
-        (lambda video: video * 255, "values in 0..1"),
+        (lambda video: video * 2 - 1, "values from 0 to 1"),
+        (lambda video: video * 255, "values from 0 to 1"),
         (lambda video: video / 0, "finite"),
     ],
 )
@@ -259,7 +259,7 @@ def test_folders_of_images_in_natural_order(tmp_path):
     [
         (Image.new("RGB", (W + 1, H)), "one size in .* got 18x10 and then 19x10"),
         (Image.new("I;16", (W, H)), "8-bit images"),
-        (None, "readable image in b.png"),
+        (None, "cannot read the image b.png"),
     ],
 )
 def test_bad_images_in_a_folder(image, sentence, tmp_path):
@@ -282,9 +282,9 @@ def test_photos_are_turned_upright(tmp_path):
 def test_the_views_of_a_folder(tmp_path):
     with pytest.raises(ValueError, match="found 0"):
         view_recordings(tmp_path)
-    with pytest.raises(ValueError, match="expected a folder"):
+    with pytest.raises(ValueError, match="there is no folder"):
         view_recordings(tmp_path / "missing")
-    with pytest.raises(ValueError, match="in the folder .* found none"):
+    with pytest.raises(ValueError, match="found no images .* in the folder"):
         read_video(tmp_path)
     for name in ("v10", "V9", "v1", ".hidden"):
         (tmp_path / name).mkdir()

@@ -95,11 +95,11 @@ def test_weights_of_a_training_that_diverged(model, tmp_path):
     broken = GridModel(model.config)
     broken.load_state_dict(state)
     save_checkpoint(tmp_path / "a.safetensors", broken)
-    with pytest.raises(CheckpointError, match=f"{key}' should hold finite numbers only"):
+    with pytest.raises(CheckpointError, match=f"{key}' contains numbers that are not finite"):
         load_model(tmp_path / "a.safetensors")
 
 
 def test_saving_leaves_no_part_file(model, tmp_path):
-    with pytest.raises(CheckpointError, match="writing failed"):
+    with pytest.raises(CheckpointError, match="could not write"):
         save_checkpoint(tmp_path / "nowhere" / "model.safetensors", model)
     assert list(tmp_path.iterdir()) == []

@@ -79,7 +79,7 @@ def test_a_dynamic_choice_brings_its_own_widgets_and_sockets():
     ]
     weighted = convert(nodes, [(4, 3, 0, 1, 0)])
     assert weighted["1"]["inputs"] == {"mode": "weighted", "mode.weight": 0.25, "note": "text", "mode.image": ["3", 0]}
-    with pytest.raises(WorkflowProblem, match="'mode' has no choice 'other'"):
+    with pytest.raises(WorkflowProblem, match="'mode' does not offer 'other'"):
         convert([node(1, "Modes", ["other"])])
 
 

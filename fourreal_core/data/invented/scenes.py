@@ -78,7 +78,7 @@ def _in_chunks(
     }
     for name, size in sizes.items():
         if size < 1:
-            raise ValueError(f"expected {name} of at least 1, got {size}: ask for one or more.")
+            raise ValueError(f"expected {name} to be at least 1, got {size}.")
     device = torch.device(device or "cpu")
     at_once = SCENES_AT_ONCE.get(device.type, 1)
     for first in range(seed, seed + count, at_once):

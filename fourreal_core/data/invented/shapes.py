@@ -113,7 +113,7 @@ def first_hits(rays: Rays, solids: Solids) -> tuple[Tensor, Tensor]:
     """
     count = solids.length_NP.shape[1]
     if count > MOST_SOLIDS:
-        raise ValueError(f"expected at most {MOST_SOLIDS} solids in a scene, got {count}: leave some out.")
+        raise ValueError(f"expected at most {MOST_SOLIDS} solids in a scene, got {count}: use fewer.")
     key_NGTSK = _ground_keys(rays, solids.centre_NTP3.shape[1], count)
     # A positive float's bits sort as the float does: one minimum over (distance, solid) finds both.
     key_QK = key_NGTSK.view(-1, key_NGTSK.shape[-1])

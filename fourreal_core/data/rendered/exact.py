@@ -60,7 +60,9 @@ class ExactScene:
     def grid(self) -> FrameGrid:
         """The whole grid, every cell known. Raises ValueError where only the two videos were rendered."""
         if self.frames_VTHW3 is None:
-            raise ValueError("expected a scene with its whole grid, got one with the two videos only: render it whole.")
+            raise ValueError(
+                "expected a scene with all cells rendered, got only its two input videos: render the whole grid."
+            )
         known = torch.ones(self.frames_VTHW3.shape[:2], dtype=torch.bool)
         return FrameGrid(
             self.frames_VTHW3.float() / 255, known, fps=self.fps, cameras=self.cameras, provenance=self.about

@@ -45,7 +45,7 @@ def load_exact(path: Path) -> ExactScene:
         raise ValueError(f"{path} cannot be read ({error}): delete it and render it again.") from error
     pictures = GRID if GRID[0] in tensors else VIDEOS
     if header.get("format") != FORMAT or tensors.keys() != {*pictures, *CAMERAS, *GEOMETRY, MOTION}:
-        raise ValueError(f"{path.name} is no exact scene: expected a file of `train_geometry.py render`.")
+        raise ValueError(f"{path.name} is not an exact scene: expected a file from `train_geometry.py render`.")
     frames = tensors.get(GRID[0])
     return ExactScene(
         fixed_THW3=tensors["fixed_THW3"] if frames is None else frames[0],
@@ -71,7 +71,7 @@ def exact_files(folder: Path) -> list[Path]:
     """The scenes in a folder, by name. Raises ValueError when there is none."""
     files = sorted(folder.glob("scene_*.safetensors"))
     if not files:
-        raise ValueError(f"expected rendered scenes (scene_*.safetensors) in {folder}, found none: render some first.")
+        raise ValueError(f"found no rendered scenes (scene_*.safetensors) in {folder}: render some first.")
     return files
 
 

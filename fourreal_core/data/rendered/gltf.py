@@ -93,9 +93,7 @@ class Model:
         for clip in self.clips:
             if clip.name == name:
                 return clip
-        raise ValueError(
-            f"expected an animation of {self.name}, got {name!r}: choose one of {[clip.name for clip in self.clips]}"
-        )
+        raise ValueError(f"{self.name} has no animation {name!r}: choose one of {[clip.name for clip in self.clips]}")
 
     def without(self, hidden: Sequence[str]) -> Model:
         """The same model without the mesh nodes named in `hidden`: characters often carry every prop of their set at once."""
@@ -126,7 +124,7 @@ def load_glb(path: str | Path) -> Model:
 def _read_chunks(path: Path) -> tuple[dict, bytes]:
     data = path.read_bytes()
     if len(data) < 20 or data[:4] != b"glTF" or struct.unpack_from("<I", data, 4)[0] != 2:
-        raise ValueError(f"expected a binary glTF 2.0 file, but {path.name} is none: export the model as .glb")
+        raise ValueError(f"{path.name} is not a binary glTF 2.0 file: export the model as .glb")
     document, binary, offset = None, b"", 12
     while offset + 8 <= len(data):
         length, kind = struct.unpack_from("<II", data, offset)
@@ -162,7 +160,7 @@ def read_accessor(document: Mapping, binary: bytes, index: int) -> np.ndarray:
     stride = view.get("byteStride") or components * dtype.itemsize
     if offset + stride * (count - 1) + components * dtype.itemsize > len(binary):
         raise ValueError(
-            f"accessor {index} reaches past the end of the binary chunk: the file is cut or uses external buffers"
+            f"accessor {index} reaches past the end of the binary chunk: the file is truncated or uses external buffers"
         )
     values = np.ndarray((count, components), dtype, binary, offset, (stride, dtype.itemsize))
     if accessor.get("normalized"):
@@ -320,7 +318,7 @@ def _material_of(document: Mapping, primitive: Mapping) -> tuple[np.ndarray, int
 
 def _read_image(document: Mapping, binary: bytes, image: Mapping) -> np.ndarray:
     if "bufferView" not in image:
-        raise ValueError("expected textures inside the .glb, got a link to another file: export with embedded textures")
+        raise ValueError("a texture is stored outside the .glb: export the model with embedded textures")
     view = document["bufferViews"][image["bufferView"]]
     start = view.get("byteOffset", 0)
     try:

@@ -303,7 +303,8 @@ def _open_context() -> Any:
         return moderngl.create_context(standalone=True, backend="egl", require=330)  # pyright: ignore[reportArgumentType]
     except Exception as error:  # glcontext raises this very class for a missing library, device or driver
         raise RendererUnavailable(
-            f"no OpenGL 3.3 context through EGL ({error}): install libegl1 and libgl1-mesa-dri (Debian names)"
+            f"cannot create an OpenGL 3.3 context through EGL ({error}): install libegl1 and libgl1-mesa-dri "
+            "(Debian package names)"
         ) from error
 
 

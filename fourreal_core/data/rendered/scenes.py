@@ -242,7 +242,7 @@ def random_stage(rng: np.random.Generator, folder: Path) -> Stage:
     """Sky, sun and ground. The sun stands at the panorama's brightest spot, or two times in five anywhere."""
     skies, grounds = sorted(folder.glob("*.hdr")), sorted(folder.glob("ground_*.jpg"))
     if not skies:
-        raise ValueError(f"expected .hdr panoramas in {folder}, found none: pass the folder that holds them")
+        raise ValueError(f"found no .hdr panoramas in {folder}: pass the folder that contains them")
     panorama = open_panorama(skies[rng.integers(len(skies))])
     sky_turn = float(rng.uniform(0, TURN))
     x, y, z = brightest_direction(panorama)

@@ -17,15 +17,13 @@ def read_hdr(path: str | Path) -> np.ndarray:
     header_end = data.find(b"\n\n")
     size = data[header_end + 2 : data.find(b"\n", header_end + 2)].split()
     if not data.startswith(b"#?") or header_end < 0 or len(size) != 4 or size[0] != b"-Y" or size[2] != b"+X":
-        raise ValueError(
-            f"expected a Radiance .hdr picture, but {path.name} is none: choose an equirectangular .hdr file"
-        )
+        raise ValueError(f"{path.name} is not a Radiance .hdr picture: choose an equirectangular .hdr file")
     height, width = int(size[1]), int(size[3])
     body = np.frombuffer(data, np.uint8, offset=data.find(b"\n", header_end + 2) + 1)
     try:
         rgbe = _decode_scanlines(body, height, width)
     except (IndexError, ValueError) as error:
-        raise ValueError(f"{path.name} is cut or broken: copy or download it again") from error
+        raise ValueError(f"{path.name} is truncated or damaged: copy or download it again") from error
     # Shared exponent with a bias of 128, mantissas of 8 bit (Ward, Graphics Gems II, "Real Pixels").
     scale = np.ldexp(np.float32(1), rgbe[..., 3].astype(np.int32) - 136)
     return np.where(rgbe[..., 3:] > 0, rgbe[..., :3] * scale[..., None], 0).astype(np.float32)

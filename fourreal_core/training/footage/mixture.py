@@ -70,8 +70,8 @@ class Mixture:
         """A grid; with `views` one of more than one view, where fixed-view sequences are passed over. ValueError when there is none."""
         if views and not self.has_views:
             raise ValueError(
-                "expected examples with several views to train synchronization, got fixed-view sequences alone: "
-                "prepare some with --shards, --captures, --freeze-time, --videos or --procedural"
+                "expected examples with several views to train synchronization, got only fixed-view "
+                "sequences: prepare some with --shards, --captures, --freeze-time, --videos or --procedural"
             )
         sources = self._with_views if views else self._any
         place = float(torch.rand((), generator=generator, dtype=torch.float64)) * sum(weight for _, weight in sources)
@@ -95,7 +95,8 @@ def load_examples(examples: Path | Sequence[ExampleFolder]) -> Mixture:
     if any(counted) and given >= 1:
         bare = next(entry for entry in folders if entry.weight is None)
         raise ValueError(
-            f"expected weights below 1 in all, got {given:g}, which leaves nothing for {bare.name or bare.folder}: give it a weight too"
+            f"expected weights that add up to less than 1, got {given:g}, which leaves nothing for "
+            f"{bare.name or bare.folder}: give it a weight too"
         )
     left = (1 - given) / max(sum(counted), 1)
     return Mixture(sources, [entry.weight or left * count for entry, count in zip(folders, counted)])

@@ -91,9 +91,7 @@ def shard_jobs(folder: Path) -> list[Job]:
     """Rendered grids, one job per shard. ValueError when `folder` holds none."""
     shards = sorted(folder.glob("*.safetensors"))
     if not shards:
-        raise ValueError(
-            f"expected rendered shards (*.safetensors) in {folder}, found none: render some with scripts/render.py"
-        )
+        raise ValueError(f"found no rendered shards (*.safetensors) in {folder}: render some with scripts/render.py")
 
     def read(path: Path) -> Iterator[Raw]:
         shard = read_shard(path)
@@ -173,7 +171,8 @@ def saved_grid_jobs(paths: Iterable[Path], shape: Shape) -> list[Job]:
         grid = load_grid(path)
         if not bool(grid.known.all()):
             raise ValueError(
-                f"expected a grid with every cell known, {path.name} misses {int((~grid.known).sum())}: only footage can be learned from"
+                f"expected a grid with all cells known, but {int((~grid.known).sum())} cells of {path.name} "
+                "are unknown: only complete footage can be used for training"
             )
         yield _bytes(grid.resized(*shape[2:]).frames), None
 
@@ -281,7 +280,8 @@ def _is_there(folder: Path, job: Job, report: Report) -> bool:
         return False
     if read_source(path) not in (None, job.source):
         report(
-            f"kept {path.name}, which was made from another source or with other settings: delete it to prepare it anew\n"
+            f"kept {path.name}, which was made from another source or with other settings: delete it to "
+            "prepare it again\n"
         )
     return True
 

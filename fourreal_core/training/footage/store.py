@@ -112,5 +112,5 @@ def _opened(path: Path) -> safe_open:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
         raise ValueError(
-            f"{path.name} is no readable file of examples ({error}): delete it and prepare it again"
+            f"{path.name} is not a readable file of examples ({error}): delete it and prepare it again"
         ) from error

@@ -129,9 +129,7 @@ def encode_footage(
         paths.append(path)
         report(done + job.count, total)
     if not paths:
-        raise ValueError(
-            "expected footage to train on, but none of it could be used: the sentences above, and in the log, say why"
-        )
+        raise ValueError("none of the footage can be used for training: see the messages above and in the log")
     return paths
 
 
@@ -179,7 +177,7 @@ def _examples(job: Job, shape: Shape, encoder: Encoder, report: Callable[[int], 
             yield example if not kept else replace(example, frames=None)
             kept += 1
     if not kept:
-        raise ValueError("expected cells that are footage at least in part, got none: use larger frames")
+        raise ValueError("no cell shows enough footage: use larger frames")
 
 
 def _write(path: Path, examples: list[LatentExample]) -> None:
@@ -190,9 +188,7 @@ def _write(path: Path, examples: list[LatentExample]) -> None:
                 tensors[f"{index}.{name}"] = value.half() if value.is_floating_point() else value.to(torch.uint8)
     bad = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if bad:
-        raise ValueError(
-            f"expected latents that are finite numbers in half precision, the VAE gave others for {path.name}: use another VAE"
-        )
+        raise ValueError(f"the VAE's latents of {path.name} are not finite in half precision: use another VAE")
     write_tensors(path, tensors, {"format": FORMAT, "count": str(len(examples))})
 
 
@@ -201,9 +197,9 @@ def _count(path: Path) -> int:
         with safe_open(path, framework="pt") as opened:
             header = opened.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, it will be made again") from error
+        raise ValueError(f"{path} is damaged ({error}): delete it, and it will be made again") from error
     if header.get("format") != FORMAT:
-        raise ValueError(f"{path} holds no latents of training grids: delete it, it will be made again")
+        raise ValueError(f"{path} holds no latents of training grids: delete it, and it will be made again")
     return int(header["count"])
 
 

@@ -148,7 +148,7 @@ class Pool(Generic[Example]):
 
     def __init__(self, task: Task[Example], plan: GeometryPlan):
         if task.count < 1:
-            raise ValueError(f"expected scenes to train the {task.name} network on, got none.")
+            raise ValueError(f"found no scenes to train the {task.name} network on.")
         self.task, self.plan = task, plan
         self._prepared: dict[int, Example | None] = {}
 
@@ -165,9 +165,7 @@ class Pool(Generic[Example]):
             if example is not None:
                 drawn.append(example)
             elif (missed := missed + 1) > 50 * self.plan.batch:
-                raise ValueError(
-                    f"expected scenes that show parallax, found none that the {self.task.name} network can use."
-                )
+                raise ValueError(f"found no scenes with parallax that the {self.task.name} network can use.")
         return drawn
 
     def _example(self, number: int) -> Example | None:
@@ -197,7 +195,7 @@ def _restore(state: GeometryState, file: Path) -> None:
     wanted = {name: weight.shape for name, weight in state.ema.items()}
     if {name: weight.shape for name, weight in part(tensors, "model.").items()} != wanted:
         raise ValueError(
-            f"{file} belongs to another {state.task.name} network: delete it to begin again, or choose another folder."
+            f"{file} belongs to another {state.task.name} network: delete it to start over, or choose another folder."
         )
     state.task.network.load_state_dict(part(tensors, "model."))
     for name, weight in part(tensors, "ema.").items():
@@ -211,9 +209,9 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         tensors, header = read_tensors(file)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{file} cannot be read ({error}): delete it to begin again.") from error
+        raise ValueError(f"{file} cannot be read ({error}): delete it to start over.") from error
     if header.get("format") != FORMAT:
-        raise ValueError(f"{file} is no saved training of a geometry network: choose another folder.")
+        raise ValueError(f"{file} is not the saved training of a geometry network: choose another folder.")
     return tensors, header
 
 

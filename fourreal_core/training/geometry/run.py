@@ -60,7 +60,7 @@ def _task(name: str, networks: GeometryNetworks, scenes: Path, held_out: Path | 
         return movers.MoverTask(networks.movers, networks.depth, files, others)
     whole = [file for file in files if is_whole(file)]
     if not whole:
-        raise ValueError(f"expected scenes with whole grids in {scenes}, found none: render some with --whole-every.")
+        raise ValueError(f"found no scenes with whole grids in {scenes}: render some with --whole-every.")
     return fusion.FusionTask(networks, whole, [file for file in others if is_whole(file)])
 
 
@@ -79,7 +79,7 @@ def trained_networks(folder: Path, needed: tuple[str, ...], others: Path | None 
             getattr(networks, name).load_state_dict(part(read_state(file)[0], "ema."))
         elif name in needed and others is None:
             raise ValueError(
-                f"expected a trained {name} network in {folder}, found none: train it first, or pass a file that has it."
+                f"found no trained {name} network in {folder}: train it first, or pass a file that contains it."
             )
     return networks.eval().requires_grad_(False)
 

@@ -98,5 +98,5 @@ def test_a_prompt_per_stream_gets_one_sentence(comfy_inside, model, fused):
     name = comfy_inside.pack_host("two_stream.host_call").VIEW_TEXT
     [[positive, _]], [[of_views, _]] = text(1), text(4)
     both = [[positive, {"model_conds": {name: comfy.conds.CONDRegular(of_views)}}]]
-    with pytest.raises(ValueError, match="expected one prompt with fused"):
+    with pytest.raises(ValueError, match="fused is a single stream"):
         sample(fused(model), tiny.noise(), positive=both)

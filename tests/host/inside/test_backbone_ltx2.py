@@ -84,5 +84,5 @@ def test_a_prompt_per_stream_gets_one_sentence(comfy_inside, model, two_streams,
     name = comfy_inside.pack_host("two_stream.host_call").VIEW_TEXT
     [[positive, _]], [[of_views, _]] = text(1), text(4)
     each = [[positive, {"model_conds": {name: comfy.conds.CONDRegular(of_views)}}]]
-    with pytest.raises(ValueError, match="expected one prompt for both streams with LTX-2"):
+    with pytest.raises(ValueError, match="LTX-2 uses one prompt for both streams"):
         sample(two_streams(model), noises[0], positive=each)

@@ -323,7 +323,7 @@ def test_the_range_of_layers(comfy_inside, model, two_streams):
 )
 def test_extra_frames_get_one_sentence(model, two_streams, extra):
     with pytest.raises(
-        ValueError, match=f"expected conditioning without extra frames, got one with {next(iter(extra))}"
+        ValueError, match=f"two streams need a grid of frames only, got conditioning with {next(iter(extra))}"
     ):
         sample(two_streams(model), tiny.noise(), positive=text(1, **extra))
 
@@ -334,7 +334,7 @@ def test_reference_latents_matter_only_where_the_model_uses_them(model, two_stre
         sample(two_streams(model), tiny.noise(), positive=text(1, **reference)),
         sample(two_streams(model), tiny.noise()),
     )
-    with pytest.raises(ValueError, match="got one with reference_latent"):
+    with pytest.raises(ValueError, match="got conditioning with reference_latent"):
         sample(two_streams(tiny.wan(in_dim_ref_conv=16)), tiny.noise(), positive=text(1, **reference))
 
 
@@ -366,7 +366,7 @@ def test_a_masked_prompt_per_stream(comfy_inside, expect_exact, make, channels):
     expect_exact(tiny.with_plain_attention(make()), {"noise": tiny.noise(channels), **over_time}, over_views, **plain)
     unmasked = {"positive": [[positive, {"model_conds": own}]]}
     two_streams = comfy_inside.call("FourRealTwoStream", model=tiny.wan(), sync="hard", strength=1.0, output="mean")[0]
-    with pytest.raises(ValueError, match="expected a text mask for both streams' prompts or for none"):
+    with pytest.raises(ValueError, match="only one of the two streams' prompts has a text mask"):
         sample(two_streams, tiny.noise(), **unmasked)
 
 

@@ -214,7 +214,7 @@ def test_the_node_says_tokens_memory_work_and_that_it_fits(comfy_inside):
     text, tokens, gib, cost = ask(comfy_inside, two_streams(comfy_inside, wan_like(), "hard"))
     assert tokens == 4 * 9 * 30 * 52 and f"{tokens:,} tokens" in text
     assert 0 < gib < 24 and 4 < cost < 13
-    assert f"{cost:.1f} times that of one view alone, with sync hard" in text and text.endswith("It fits.")
+    assert f"{cost:.1f} times that of a single view, with sync hard" in text and text.endswith("It fits.")
 
 
 def test_what_does_not_fit_comes_with_changes_that_do(comfy_inside, budget):
@@ -250,9 +250,9 @@ def test_a_model_without_two_streams_is_told_apart(comfy_inside):
 def test_what_cannot_run_gets_one_sentence(comfy_inside):
     with pytest.raises(ValueError, match=r"expected 4 n \+ 1 times for the native encoding.*got 8: use 5 or 9"):
         ask(comfy_inside, wan_like(), encoding="native", times=8)
-    with pytest.raises(ValueError, match="fused works on Wan models without VACE only, got HunyuanVideo"):
+    with pytest.raises(ValueError, match="fused works only on Wan models without VACE, got HunyuanVideo"):
         ask(comfy_inside, tiny.hunyuan(), sync="fused")
-    with pytest.raises(ValueError, match="got CogVideoX, whose memory was not measured: sample a small grid"):
+    with pytest.raises(ValueError, match="got CogVideoX, whose memory use was not measured: sample a small grid"):
         ask(comfy_inside, tiny.cogvideo())
 
 

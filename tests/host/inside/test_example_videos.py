@@ -39,7 +39,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(examples, monkeypatch, tmp
     monkeypatch.setattr(examples.folder_paths, "get_input_directory", lambda: str(tmp_path / "file" / "input"))
     with caplog.at_level(logging.WARNING):
         examples.lay_out_examples()
-    assert "choose your own in Load Video" in caplog.text
+    assert "choose your own videos in Load Video" in caplog.text
 
 
 def test_a_copy_that_breaks_off_leaves_nothing(examples, monkeypatch, tmp_path):

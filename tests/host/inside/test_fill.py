@@ -103,8 +103,8 @@ def test_masks_are_one_per_time_or_one_per_cell(converted):
     [
         ({"depth": da3(torch.ones(4, H, W), cameras=False)}, r"expected 7 depth maps .* or 15 .*, got 4"),
         ({"depth": {"mode": "mono"}}, "one depth map per image, got none"),
-        ({"depth": da3(torch.full((7, H, W), torch.inf), cameras=False)}, "none above 0 in map 1 of 7"),
-        ({"depth": torch.rand(7, H, W)}, "expected depth as an image batch"),
+        ({"depth": da3(torch.full((7, H, W), torch.inf), cameras=False)}, "depth map 1 of 7 has no depth above 0"),
+        ({"depth": torch.rand(7, H, W)}, "expected depth to be an image batch"),
         ({"depth": torch.rand(7, H, W, 3)}, "expected grey depth maps"),
         ({"moving": torch.ones(2, H, W)}, r"one mask per time of the fixed-view video \(5\) .* got 2"),
         ({"moving": torch.full((T, H, W), 3.0)}, "0..1 in moving"),
@@ -205,7 +205,7 @@ def test_old_workflows_run_and_the_report_says_why_it_fell_back(comfy_inside, gr
 def test_a_single_method_is_as_asked(comfy_inside, grid):
     filled, confidence, report = comfy_inside.call("FourRealTransportFill", grid=grid, method="transport")
     wanted, sure = comfy_inside.core("transport").transport_fill(grid)
-    assert torch.equal(filled.frames, wanted.frames) and report == "Filled by Transport, as asked."
+    assert torch.equal(filled.frames, wanted.frames) and report == "Filled by Transport, as requested."
     assert torch.equal(confidence[..., 0], sure.flatten(0, 1))
     with pytest.raises(ValueError, match="cameras|parallax|pycolmap|view"):
         comfy_inside.call("FourRealTransportFill", grid=grid, method="scene")

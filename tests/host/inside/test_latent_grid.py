@@ -216,7 +216,7 @@ def test_a_saved_latent_needs_its_grid_and_its_encoding(comfy_inside, wan, vae, 
     assert torch.equal(decoded.frames[grid.known], grid.frames[grid.known])
     with pytest.raises(ValueError, match="choose the encoding that it was made with, hold, frame, native"):
         comfy_inside.call("FourRealGridDecode", latent=saved, vae=vae, grid=grid)
-    with pytest.raises(ValueError, match="connect the conditioning grid"):
+    with pytest.raises(ValueError, match="the conditioning grid must be connected"):
         comfy_inside.call("FourRealGridDecode", latent=saved, vae=vae, encoding="hold")
 
 
@@ -305,12 +305,12 @@ def test_inputs_that_do_not_belong_together_get_one_clear_sentence(
     assert "5 times of 32x16 pixels, got 2 views" in refused(condition, wan, guess=other)
     sure = torch.ones(14, 16, 32, 3)
     assert "one confidence image per cell, 15 of 32x16" in refused(condition, wan, guess=grid, confidence=sure)
-    assert "connect both from one 4Real Fill" in refused(condition, wan, confidence=sure)
+    assert "connect both outputs of one 4Real Fill" in refused(condition, wan, confidence=sure)
     assert "connect it to guess and a 4Real Empty Grid" in refused(condition, wan, grid=other)
     three = text["view"] * 3
-    assert "one entry, or 1 as the other has, got 3" in refused(condition, wan, positive_view=three)
+    assert "one entry, or 1 like the other one, got 3" in refused(condition, wan, positive_view=three)
     ours = comfy_inside.call("FourRealLoadModel", checkpoint=tiny_model, precision="float32")[0]
-    assert "got a 4Real model, which samples pixels: use 4Real Grid Conditioning" in refused(condition, ours)
+    assert "got a 4Real model, which works on pixels: use 4Real Grid Conditioning" in refused(condition, ours)
 
 
 def test_a_vae_of_another_model_gets_one_clear_sentence(wan, condition, vae, monkeypatch):
@@ -329,7 +329,7 @@ def test_decoding_without_the_vae_or_with_another_grid_gets_one_clear_sentence(
     comfy_inside, wan, vae, condition, videos
 ):
     latent = condition(wan)[2]
-    with pytest.raises(ValueError, match="connect the one of 4Real Latent Grid Conditioning to vae"):
+    with pytest.raises(ValueError, match="connect the VAE of 4Real Latent Grid Conditioning to vae"):
         comfy_inside.call("FourRealGridDecode", latent=latent)
     other = comfy_inside.core("grid").FrameGrid.from_videos(videos[0][:4], videos[1])
     with pytest.raises(ValueError, match=r"expected a latent of shape \(3, 16, 4, 2, 4\)"):

@@ -88,7 +88,7 @@ def test_marks_of_a_larger_grid_are_left_out_with_a_message(comfy_inside, filled
     redo, _ = play(comfy_inside, filled, "[[0, 1], [7, 0]]")
     assert (~redo.known).nonzero().tolist() == [[0, 1]]
     assert [event[1] for event in comfy_inside.events if event[0] == "text"] == [
-        "1 marked cells lie outside of this grid of 3 views and 5 times and were left out"
+        "1 marked cells lie outside of this grid of 3 views and 5 times and were ignored"
     ]
 
 

@@ -115,8 +115,8 @@ def node(class_type, **inputs):
 
 
 BAD_MASKS = {
-    "of another grid": (torch.ones(1, V + 1, T), "expected 15 masks, one per cell"),
-    "of a picture": (torch.ones(1, H, W), "expected 15 masks, one per cell"),
+    "of another grid": (torch.ones(1, V + 1, T), "expected a mask of 5x3 pixels, one per cell"),
+    "of a picture": (torch.ones(1, H, W), "expected a mask of 5x3 pixels, one per cell"),
     "everything": (torch.ones(1, V, T), "unmark at least one"),
 }
 

@@ -179,9 +179,7 @@ def test_the_log_and_the_node_say_which_layers_ran(comfy_inside, wan, two_stream
 
 
 def test_soft_without_layers_says_what_to_do(wan, two_streams, new_layers, load):
-    with pytest.raises(
-        ValueError, match="choose auto or hard, which need none, or connect a file of layers with 4Real Load Sync"
-    ):
+    with pytest.raises(ValueError, match="choose auto or hard, or connect layers from 4Real Load Sync"):
         two_streams(wan, sync="soft")
     with pytest.raises(
         ValueError, match="expected soft layers, got layers.safetensors, which holds hard ones: choose auto or hard"
@@ -192,7 +190,9 @@ def test_soft_without_layers_says_what_to_do(wan, two_streams, new_layers, load)
 @pytest.mark.parametrize("sizes", [("ltxv", 48, 3), ("wan", 64, 3), ("wan", 48, 4)])
 @pytest.mark.parametrize("sync", ["auto", "off"])
 def test_layers_of_another_backbone_are_refused(wan, two_streams, new_layers, load, sizes, sync):
-    sentence = f"for a wan model of width 48 with 3 blocks, got layers of a {sizes[0]} model of width {sizes[1]} with {sizes[2]} blocks"
+    sentence = (
+        f"were trained on {sizes[0]} .width {sizes[1]}, {sizes[2]} blocks., but the model is wan .width 48, 3 blocks."
+    )
     with pytest.raises(ValueError, match=sentence):
         two_streams(wan, sync=sync, sync_layers=load(new_layers(sizes)))
 
@@ -375,9 +375,9 @@ def test_something_else_on_the_socket_gets_one_sentence(wan, two_streams):
 
 def test_a_file_that_is_not_there_gets_one_sentence(comfy_inside):
     node = comfy_inside.node_classes["FourRealLoadSync"]
-    assert "got none: put one into models/fourreal_sync" in node.validate_inputs("")
+    assert "found no synchronization layers: put a file into models/fourreal_sync" in node.validate_inputs("")
     for name in ("gone.safetensors", "../fourreal/tiny.safetensors"):
-        assert f"expected {name} in models/fourreal_sync, found no such file" in node.validate_inputs(name)
+        assert f"found no {name} in models/fourreal_sync" in node.validate_inputs(name)
 
 
 def test_a_prompt_from_a_file_to_a_grid(comfy_inside, tiny_model, grid, new_layers, load):
