@@ -21,6 +21,11 @@ def scene() -> PlaneScene:
 
 
 @pytest.fixture(scope="module")
+def small() -> PlaneScene:
+    return plane_scene(2, 3, H, W)
+
+
+@pytest.fixture(scope="module")
 def networks() -> GeometryNetworks:
     """Untrained: depth is then the plane of least cost, flow the search's, and nothing is corrected."""
     torch.manual_seed(0)
@@ -221,9 +226,9 @@ class Cancelled(BaseException):
 
 
 @pytest.mark.parametrize("method", ["scene", "transport"])
-def test_raising_in_any_stage_cancels(scene, networks, method):
+def test_raising_in_any_stage_cancels(small, networks, method):
     said: list[str] = []
-    fill_grid(scene.grid(), method=method, networks=networks, on_stage=lambda name, share: said.append(name))
+    fill_grid(small.grid(), method=method, networks=networks, on_stage=lambda name, share: said.append(name))
     stages = list(dict.fromkeys(said))
     assert stages == (
         ["depth", "motion", "labels", "following", "transport", "cells"] if method == "scene" else ["transport"]
@@ -235,7 +240,7 @@ def test_raising_in_any_stage_cancels(scene, networks, method):
                 raise Cancelled
 
         with pytest.raises(Cancelled):
-            fill_grid(scene.grid(), method=method, networks=networks, on_stage=cancel)
+            fill_grid(small.grid(), method=method, networks=networks, on_stage=cancel)
     hooks = [module._forward_pre_hooks for module in networks.modules()]
     assert not any(hooks)  # nothing of a cancelled run is left on the networks
 
@@ -316,9 +321,9 @@ def test_a_camera_that_comes_back_is_no_standing_camera(networks):
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_masks_of_nothing_and_of_everything(scene, networks, value):
-    filled = fill_grid(scene.grid(), method="scene", networks=networks, moving=torch.full((T, H, W), value))
-    check_filled(filled, scene.grid(), "scene")
+def test_masks_of_nothing_and_of_everything(small, networks, value):
+    filled = fill_grid(small.grid(), method="scene", networks=networks, moving=torch.full((3, H, W), value))
+    check_filled(filled, small.grid(), "scene")
 
 
 def test_exact_geometry_does_not_make_the_networks_that_ship_worse():
