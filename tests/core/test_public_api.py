@@ -78,17 +78,10 @@ def test_all_lists_exactly_the_public_names():
 
 def test_grids_keep_their_fields():
     fields = list(inspect.signature(FrameGrid).parameters)
-    assert fields == ["frames", "known", "fps", "cameras", "provenance"]
+    assert fields == ["frames", "known", "fps", "cameras", "provenance", "sound"]
     grid = FrameGrid(torch.zeros(3, 5, 8, 16, 3), torch.ones(3, 5, dtype=torch.bool))
-    assert (grid.views, grid.times, grid.height, grid.width, grid.fps, grid.cameras, grid.provenance) == (
-        3,
-        5,
-        8,
-        16,
-        24.0,
-        None,
-        {},
-    )
+    assert (grid.views, grid.times, grid.height, grid.width, grid.fps) == (3, 5, 8, 16, 24.0)
+    assert (grid.cameras, grid.provenance, grid.sound) == (None, {}, None)
 
 
 def test_fills_keep_their_fields():
