@@ -36,12 +36,12 @@ class FourRealGridPlayer(io.ComfyNode):
                 Grid.Input(
                     "compare",
                     optional=True,
-                    tooltip="A second grid of the same shape and size to compare with, behind a wipe line: another fill, for example.",
+                    tooltip="A second grid of the same shape and size for A/B comparison with a wipe, such as another fill.",
                 ),
                 io.Image.Input(
                     "confidence",
                     optional=True,
-                    tooltip="How sure each pixel is, from 4Real Fill: the player tints what is unsure.",
+                    tooltip="How certain each pixel is, from 4Real Fill: the player tints uncertain areas.",
                 ),
             ],
             outputs=[

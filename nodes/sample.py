@@ -24,10 +24,10 @@ TILE_TOOLTIP = (
     "Neighbouring tiles share one view or one time. 0: the whole grid at once."
 )
 FULL_SIZE_TOOLTIP = (
-    "Off: where cells are much larger than the bundled model was trained on, it works on a small copy, and what it changes there is laid over "
-    "the fill at full size. On: it samples every pixel, which takes long and is not what it knows."
+    "Off: if cells are much larger than the bundled model was trained on, it samples a small copy and adds the changes to the full-size fill. "
+    "On: sample at full size, which is slow and beyond what the model was trained on."
 )
-SMALL_COPY = "it works on a copy of {size}, and what it changes there is laid over the fill at full size; full_size turns that off"
+SMALL_COPY = "it samples a copy of {size} and adds the changes to the full-size fill; full_size turns this off"
 MOST_SIGMAS = 100_000  # of a schedule, whose last `steps` are taken when denoise is below 1
 NOTHING_TO_REDO = (
     "no cell is marked and every cell is filled, so the grid passes through unchanged: mark cells in 4Real Grid Player"

@@ -178,7 +178,7 @@ class FourRealContactSheet(io.ComfyNode):
                 io.Image.Input(
                     "images",
                     optional=True,
-                    tooltip="Show these in place of the cells: one image per cell, view by view, such as confidence of 4Real Fill.",
+                    tooltip="Images to show instead of the cells: one per cell, view by view, such as confidence of 4Real Fill.",
                 ),
             ],
             outputs=[io.Image.Output("image", tooltip="One picture.")],

@@ -8,7 +8,7 @@ const TOGGLES = {
   strips: ["strips", "Slit-scan strips: one slit across all times (bottom) and all views (right). Bars are flicker, broken lines are jumps. Shift-drag moves the slit (S)"],
   hover: ["hover", "Scrub on hover: move the pointer without pressing a button (H)"],
   swap: ["swap", "Swap axes: views across, times down (X)"],
-  confidence: ["confidence", "Confidence: tint where the fill is unsure (C)"],
+  confidence: ["confidence", "Confidence: tint where the fill is uncertain (C)"],
 };
 
 /** {element, show(state)}: the toolbar, and a function that brings it up to date with {settings, playing, marking, marked, has, busy, text}. */
@@ -20,7 +20,7 @@ export function makeToolbar({ signal, onSetting, onPlay, onMarking, onClear, onF
     choice("play", Object.entries(PLAYS), "Play along time, views or both", signal, (value) => onSetting("play", value)),
     choice("speed", SPEEDS.map((speed) => [speed, `${speed}×`]), "Playback speed", signal, (value) => onSetting("speed", Number(value))),
     choice("layout", Object.entries(LAYOUTS), "Layout: one cell, all views at this time, or the whole grid (1, 2, 3)", signal, (value) => onSetting("layout", value)),
-    choice("compare", Object.entries(COMPARES), "Compare: the grid (A), the grid to compare with (B), or both behind a wipe line that can be dragged (W, B)", signal, (value) => onSetting("compare", value)),
+    choice("compare", Object.entries(COMPARES), "Compare: this grid (A), the second grid (B), or both with a wipe line to drag (W, B)", signal, (value) => onSetting("compare", value)),
   ];
   const [along, speed, layout, compare] = choices;
   const toggles = Object.entries(TOGGLES).map(([name, [picture, title]]) => [name, button(picture, title, signal, () => onSetting(name))]);
@@ -30,7 +30,7 @@ export function makeToolbar({ signal, onSetting, onPlay, onMarking, onClear, onF
   const mark = action("mark", "Mark cells to regenerate: click them or drag over them. M marks the current cell", onMarking);
   const clear = action("clear", "Clear all marks", onClear);
   const saveFrame = action("saveFrame", "Save frame: download this cell as PNG at its own size. Right-click the picture to copy it", onSaveFrame);
-  const saveVideo = action("saveVideo", "Save video: download what plays as MP4, from in to out point, at this speed and in this direction", onSaveVideo);
+  const saveVideo = action("saveVideo", "Save video: download the playback as MP4, from in to out point, at this speed and direction", onSaveVideo);
   const full = action("fullscreen", "Full screen (F)", onFullscreen);
   for (const each of [mark, clear, saveFrame, saveVideo, full]) each.dataset.action = each.name;
   const count = Object.assign(document.createElement("span"), { className: "fourreal-player-count" });
