@@ -231,6 +231,28 @@ test("none of the player's keys does anything in the graph or its sidebars", asy
   assert.equal(await state(), before);
 });
 
+test("a removed player frees the pictures of what is laid over its grid, too", async () => {
+  await editor.page.evaluate(() => {
+    window.openPictures = new Set();
+    const { createImageBitmap: make } = window;
+    const { transferToImageBitmap: transfer } = OffscreenCanvas.prototype;
+    const { close } = ImageBitmap.prototype;
+    const kept = (bitmap) => (window.openPictures.add(bitmap), bitmap);
+    window.createImageBitmap = async (...given) => kept(await make(...given));
+    OffscreenCanvas.prototype.transferToImageBitmap = function () {
+      return kept(transfer.call(this));
+    };
+    ImageBitmap.prototype.close = function () {
+      window.openPictures.delete(this);
+      return close.call(this);
+    };
+  });
+  await shown(FILES.coloured, { compare: FILES.compared, confidence: FILES.grey });
+  await editor.page.waitForFunction(() => window.openPictures.size >= 3); // the overviews of both grids, and the tint
+  await editor.remove(2);
+  await editor.page.waitForFunction(() => window.openPictures.size === 0);
+});
+
 test("a grid of another shape to compare with is told in one message", async () => {
   await editor.load(playerWorkflow(FILES.coloured, { compare: FILES.shorter }));
   await assert.rejects(editor.run(), /expected compare to have the grid's 3 views and 5 times of 128x72, got 3 views and 4 times of 128x72/);
