@@ -17,9 +17,10 @@ from server import PromptServer
 
 from ..fourreal_core.files.video import write_video
 from ..fourreal_core.grid import FrameGrid
+from ..fourreal_core.paths.sound import sound_along
 from ..fourreal_core.show.atlas import to_bytes
 from .player_files import shown_grid
-from .types import even_frames
+from .types import even_frames, frames_to_video
 
 FRAME, VIDEO = "/fourreal/player/frame", "/fourreal/player/video"
 MOST_FRAMES = 10_000  # of one video
@@ -84,12 +85,19 @@ def cell_png(grid: FrameGrid, cells: Cells) -> bytes:
 
 
 def cells_mp4(grid: FrameGrid, cells: Cells, fps: float) -> bytes:
-    """These cells one after the other as H.264, of even size. Raises ValueError where fps is none that video files hold."""
+    """These cells one after the other as H.264, of even size, with the fixed-view video's sound where time runs forward at its speed.
+
+    Raises ValueError where fps is none that video files hold.
+    """
     used = sorted(set(cells))
     place = {cell: index for index, cell in enumerate(used)}
     views, times = zip(*used)
     frames_NHWC = even_frames(grid.frames[list(views), list(times)])
+    order, sound = [place[cell] for cell in cells], sound_along(grid, cells, fps)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "played.mp4"
-        write_video(file, frames_NHWC, fps, order=[place[cell] for cell in cells])
+        if sound is None:
+            write_video(file, frames_NHWC, fps, order=order)
+        else:
+            frames_to_video(frames_NHWC[order], fps, sound).save_to(str(file))
         return file.read_bytes()

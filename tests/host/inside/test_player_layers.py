@@ -7,6 +7,7 @@ import asyncio
 import gc
 import io
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -115,6 +116,19 @@ def test_a_saved_video_has_the_cells_in_the_order_of_playing(play, comfy_inside,
     for shown_HWC, cell in zip(frames_NHWC.float() / 255, order, strict=True):
         apart_VT = (grid.frames - shown_HWC).abs().mean((2, 3, 4))
         assert divmod(int(apart_VT.argmin()), T) == cell and apart_VT.min() < 0.03
+
+
+def test_a_saved_video_has_sound_where_time_runs_forward(play, comfy_inside, filled):
+    sound = comfy_inside.core("files.sound").Sound(torch.rand(1, 8000) - 0.5, 8000)
+    grid = filled[0].replace(sound=sound)
+    identity, forward = play(grid=grid)["id"], [(1, time) for time in range(T)]
+
+    def streams(cells):
+        _, body = video(comfy_inside, id=identity, cells=cells, fps=grid.fps)
+        with av.open(io.BytesIO(body)) as container:
+            return len(container.streams.video), len(container.streams.audio)
+
+    assert [streams(forward), streams(forward[::-1])] == [(1, 1), (1, 0)]
 
 
 def test_what_cannot_be_served_is_told_in_one_sentence(play, comfy_inside, filled):
