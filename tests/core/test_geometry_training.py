@@ -178,7 +178,7 @@ def test_from_scenes_to_one_file_of_networks(scenes, tmp_path):
         return lambda state: told.append((state.task.name, state.step, plan.precision))
 
     chosen = {"steps": 1, "batch": 1, "first": 1}
-    with pytest.raises(ValueError, match="expected a trained depth network"):
+    with pytest.raises(ValueError, match="found no trained depth network"):
         run.train_network("motion", scenes, tmp_path, reporter, chosen=chosen)
     for name in NAMES:
         run.train_network(name, scenes, tmp_path, reporter, chosen=chosen)
@@ -192,7 +192,7 @@ def test_from_scenes_to_one_file_of_networks(scenes, tmp_path):
     for name, weight in trained.state_dict().items():
         assert torch.equal(networks.state_dict()[name], weight.bfloat16().float()), name
     state_file(tmp_path, "depth").unlink()
-    with pytest.raises(ValueError, match="expected a trained depth network"):
+    with pytest.raises(ValueError, match="found no trained depth network"):
         run.export(tmp_path, output)
     run.export(tmp_path, tmp_path / "again.safetensors", others=output)
     assert torch.equal(
