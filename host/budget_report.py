@@ -6,10 +6,13 @@ from ..fourreal_core.sampling.budget import GridSize, Plan, VideoNetwork
 GIB = 2**30
 
 
-def report(network: VideoNetwork, plan: Plan, weights: int, free: int, on_cpu: bool) -> str:
-    """The budget as the node shows it, line by line."""
+def report(
+    network: VideoNetwork, plan: Plan, weights: int, free: int, on_cpu: bool, filled: GridSize | None = None
+) -> str:
+    """The budget as the node shows it, line by line. filled: the grid that is filled before a grid model samples it, or a copy of it."""
     size, (frames, frame_tokens) = plan.size, budget.frames_and_tokens(network, plan.size)
     peak, cost = budget.peak_bytes(network, plan), budget.relative_cost(network, plan)
+    needed = budget.filled_and_sampled_bytes(network, plan, filled) if filled and on_cpu else peak
     lines = [
         f"{_described(size)}: {size.views} x {frames} latent frames of {frame_tokens:,} tokens = {budget.tokens(network, size):,} tokens"
         if size.encoding
@@ -18,11 +21,12 @@ def report(network: VideoNetwork, plan: Plan, weights: int, free: int, on_cpu: b
             f"Memory: about {_gib(peak)} at the peak of a step (within a factor of {budget.FACTOR:g}), plus "
             f"{_gib(weights)} of weights."
         ),
+        *_fill_lines(filled, plan, needed, on_cpu),
         f"Work: {cost:.1f} times that of a single view, {_streams(plan)}.",
-        f"Free: {_gib(free)}. {verdict(peak, weights, free, on_cpu)}",
+        f"Free: {_gib(free)}. {verdict(needed, weights, free, on_cpu)}",
     ]
-    if budget.FACTOR * peak > free:
-        better = budget.plans_that_fit(network, plan, free)
+    if budget.FACTOR * needed > free:
+        better = budget.plans_that_fit(network, plan, free, filled if on_cpu else None)
         found = [
             f"  {_change(changed, other)} ({_gib(budget.peak_bytes(network, other))})" for changed, other in better
         ]
@@ -32,6 +36,16 @@ def report(network: VideoNetwork, plan: Plan, weights: int, free: int, on_cpu: b
             else ["No single change makes it fit: use smaller cells and a smaller grid."]
         )
     return "\n".join(lines)
+
+
+def _fill_lines(filled: GridSize | None, plan: Plan, needed: int, on_cpu: bool) -> list[str]:
+    """What comes before and around the steps of a grid model, in main memory."""
+    if filled is None:
+        return []
+    lines = [f"Before it, 4Real Fill: about {_gib(budget.fill_bytes(filled))} of main memory."]
+    if (filled.height, filled.width) != (plan.size.height, plan.size.width):
+        lines.append(f"The model works on a copy: the grid has cells of {filled.width}x{filled.height}.")
+    return [*lines, f"Together at most about {_gib(needed)} on this CPU."] if on_cpu else lines
 
 
 def verdict(peak: int, weights: int, free: int, on_cpu: bool) -> str:

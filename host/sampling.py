@@ -11,6 +11,7 @@ import comfy.utils
 from ..fourreal_core.flow import cell_noise
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint
+from ..fourreal_core.sampling.budget import GridSize
 from ..fourreal_core.sampling.lifted import HOME, home_size, lifted
 from ..fourreal_core.sampling.tiles import Tile, fill_in_tiles
 from ..fourreal_core.transport import Predictions
@@ -52,7 +53,7 @@ def filled_by_host(
     return fill_in_tiles(grid, fill, tile=(tile, tile))
 
 
-def at_home(model, grid: FrameGrid) -> tuple[int, int]:
+def at_home(model, grid: FrameGrid | GridSize) -> tuple[int, int]:
     """(height, width) at which a grid model is best asked to work on this grid: the grid's own where nothing is known of the model."""
     bundled = expect_grid_model(model).checkpoint_hash == checkpoint_hash(default_checkpoint())
     return home_size(grid.height, grid.width) if bundled else (grid.height, grid.width)

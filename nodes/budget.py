@@ -11,6 +11,7 @@ from ..fourreal_core.sampling.latents import ENCODINGS
 from ..host.budget_report import GIB, prompts_at_once, report
 from ..host.model import GridBaseModel
 from ..host.network_sizes import AS_SET, free_bytes, network_of, sync_of
+from ..host.sampling import at_home
 from ..host.types import Grid, expect_grid
 
 TIPS = {
@@ -77,9 +78,11 @@ class FourRealBudget(io.ComfyNode):
         network = network_of(model, kind, masked=grid is None or bool(grid.known.any()))
         on_cpu = comfy.model_management.is_device_cpu(model.load_device)
         free = round(memory * GIB) or free_bytes(model.load_device)
-        size = size if is_ours else GridSize(size.views, size.times, size.height, size.width, encoding)
+        filled = size if is_ours else None
+        height, width = at_home(model, size) if is_ours else (size.height, size.width)
+        size = GridSize(size.views, size.times, height, width, "" if is_ours else encoding)
         plan = prompts_at_once(network, Plan(size, kind, 2 if cfg > 1 else 1), free)
-        text = report(network, plan, model.model_size(), free, on_cpu)
+        text = report(network, plan, model.model_size(), free, on_cpu, filled)
         server = getattr(PromptServer, "instance", None)
         if server is not None and cls.hidden.unique_id is not None:
             server.send_progress_text(text, cls.hidden.unique_id)

@@ -63,10 +63,10 @@ def provide_inputs(base: Path) -> None:
     from fourreal_core.files.video import write_video
     from fourreal_core.grid_file import save_grid
 
-    save_grid(grid, base / "input" / "fox.grid.safetensors")
-    (base / "input" / "fox_rig").mkdir(exist_ok=True)
+    save_grid(grid, base / "input" / "example.grid.safetensors")
+    (base / "input" / "example_rig").mkdir(exist_ok=True)
     for view in range(VIEWS):
-        write_video(base / "input" / "fox_rig" / f"camera_{view}.mp4", grid.frames[view], grid.fps)
+        write_video(base / "input" / "example_rig" / f"camera_{view}.mp4", grid.frames[view], grid.fps)
     layers = base / "models" / "fourreal_sync" / "my_sync.safetensors"
     layers.parent.mkdir(parents=True, exist_ok=True)
     layers.touch()  # for the list of files; 4Real Load Sync does not run

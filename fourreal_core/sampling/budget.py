@@ -7,7 +7,8 @@ Memory is counted in tensors that live at once inside one model call, in widths 
     two streams        + 2         the other stream, and one stream's result while the other goes through the block
 
 read off the models' code and held to counted tensors by tests/host/inside/test_budget.py, within `FACTOR`. What kernels use inside
-is left out: attention kernels keep no scores. Work is counted in multiplications, of weights and of attention scores.
+is left out: attention kernels keep no scores. What a fill takes, and a grid model on a CPU, was measured as memory of the process
+(scripts/measure_budget.py). Work is counted in multiplications, of weights and of attention scores.
 
 Letters: V views, T times, L latent frames of a view, S tokens per frame, D width, W width of the widest layer, k prompts in one call.
 """
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ..model.config import PATCH, ModelConfig
+from ..transport.correspondence import FlowSettings, working_scale
 from .latents import latent_cells
 
 VIDEOS = "none"  # V separate videos: no second stream at all
@@ -26,6 +28,17 @@ FACTOR = (
 )
 ATTENTION, MLP = 7.0, 3.0  # widths per token that are alive in a block
 FUSED = 10.0  # the same in fused attention, beside the keys and values that a view's frames see
+ON_CPU = 1.33  # what a step of a grid model takes of a process on a CPU, over its tensors: kernels work in memory of their own
+KEPT, COPY = (
+    84,
+    36,
+)  # bytes per pixel of all cells: predictions kept for sampling; beside a small copy that a model works on
+TRANSPORT, TRANSPORT_FLOWS = 70, 140  # bytes per pixel of all cells; per working pixel of a cell and view or time
+SCENE, SCENE_CELL, NETWORKS = (
+    16,
+    700,
+    90 * 2**20,
+)  # beside Transport: per pixel of all cells, per pixel of one, whatever the size
 SMALLEST_CELL = 4  # tokens on a cell's shorter side, at least, in suggestions
 
 
@@ -96,6 +109,25 @@ def peak_bytes(network: VideoNetwork, plan: Plan) -> int:
     return round(plan.prompts * tokens(network, plan.size) * per_token)
 
 
+def fill_bytes(size: GridSize, *, scene: bool = True) -> int:
+    """Memory at the peak of `fill_grid` (scene False: of `transport`), beside the grid, what it gives included; good to `FACTOR`."""
+    pixel, cells = size.height * size.width, size.views * size.times
+    working = pixel * working_scale(size.height, size.width, FlowSettings()) ** 2
+    carried = TRANSPORT * cells * pixel + TRANSPORT_FLOWS * (size.views + size.times) * working
+    return round(carried + (NETWORKS + SCENE * cells * pixel + SCENE_CELL * pixel if scene else 0))
+
+
+def filled_and_sampled_bytes(network: VideoNetwork, plan: Plan, size: GridSize) -> int:
+    """Memory at the peak of a fill and of a grid model's steps after it on a CPU, beside grid and weights; good to `FACTOR`.
+
+    plan: of the steps, whose size may be that of a small copy of `size` (lifted.py).
+    """
+    pixels = size.views * size.times * size.height * size.width
+    small = (plan.size.height, plan.size.width) != (size.height, size.width)
+    sampling = (KEPT + COPY * small) * pixels + ON_CPU * peak_bytes(network, plan)
+    return max(fill_bytes(size), round(sampling))
+
+
 def _widths_alive(network: VideoNetwork, sync: str, V: int, L: int) -> float:
     one, two = network.more
     mlp = MLP + 2 * network.widest / network.width
@@ -136,14 +168,21 @@ def relative_cost(network: VideoNetwork, plan: Plan) -> float:
     return work(network, plan) / work(network, one_view)
 
 
-def plans_that_fit(network: VideoNetwork, plan: Plan, free_bytes: float) -> Iterator[tuple[str, Plan]]:
+def plans_that_fit(
+    network: VideoNetwork, plan: Plan, free_bytes: float, filled: GridSize | None = None
+) -> Iterator[tuple[str, Plan]]:
     """(what is changed, changed plan) for each single change that makes a step fit into `free_bytes`: the smallest change of its kind.
 
-    What is changed: "sync", "encoding" (and times), "cells", "times" or "views". Weights are left out: the host can keep them elsewhere.
+    What is changed: "sync", "encoding" (and times), "cells", "times" or "views". Weights are left out: the host can keep them elsewhere. filled: of a grid model on a CPU, the grid that is filled first.
     """
 
     def fits(changed: Plan) -> bool:
-        return FACTOR * peak_bytes(network, changed) <= free_bytes
+        if filled is None:
+            return FACTOR * peak_bytes(network, changed) <= free_bytes
+        same = (changed.size.height, changed.size.width) == (plan.size.height, plan.size.width)
+        cell = filled if same else changed.size
+        whole = replace(changed.size, height=cell.height, width=cell.width)
+        return FACTOR * filled_and_sampled_bytes(network, changed, whole) <= free_bytes
 
     size = plan.size
     if plan.sync == "fused":

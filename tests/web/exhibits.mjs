@@ -1,15 +1,15 @@
 // What the picture of each node's help page shows: the node, connected and run where it can run without downloads, and what it makes.
 // Used by node_pictures.mjs. The files are made by scripts/pictures.py.
 
-export const GRID_FILE = "fox.grid.safetensors [input]";
-export const RIG_FOLDER = "fox_rig [input]";
+export const GRID_FILE = "example.grid.safetensors [input]";
+export const RIG_FOLDER = "example_rig [input]";
 export const SYNC_FILE = "my_sync.safetensors";
 
 /** Nodes that feed the others and are in no picture: name -> {type, set: {widget: value}, from: {input: [name, output]}}. */
 export const SOURCES = {
   fixedView: { type: "LoadVideo", set: { file: "4real_fixed_view.mp4" } },
   freezeTime: { type: "LoadVideo", set: { file: "4real_freeze_time.mp4" } },
-  known: { type: "FourRealBuildGrid", from: { fixed_view: ["fixedView", 0], freeze_time: ["freezeTime", 0] } },
+  known: { type: "FourRealBuildGrid", set: { width: 128 }, from: { fixed_view: ["fixedView", 0], freeze_time: ["freezeTime", 0] } },
   filled: { type: "FourRealLoadGrid", set: { file: GRID_FILE } },
   model: { type: "FourRealLoadModel" },
   view0: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 0 }, from: { grid: ["filled", "grid"] } },

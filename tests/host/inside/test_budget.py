@@ -242,6 +242,21 @@ def test_a_grid_gives_its_sizes_and_two_prompts_cost_more_memory(comfy_inside, g
     assert both == pytest.approx(2 * alone)
 
 
+def test_on_a_cpu_the_fill_before_a_grid_model_counts_too(comfy_inside, budget, node):
+    [model] = comfy_inside.call("FourRealLoadModel", checkpoint="bundled (default)", precision="float32")
+    size, cells = budget.GridSize(8, 8, 288, 512), {"views": 8, "times": 8, "width": 512, "height": 288}
+    plan = budget.Plan(budget.GridSize(8, 8, 72, 128), "soft")
+    needed = budget.filled_and_sampled_bytes(node.network_of(model, "soft", True), plan, size)
+    assert needed > budget.fill_bytes(size) > budget.fill_bytes(size, scene=False) > 500 * 2**20
+    enough, little = (ask(comfy_inside, model, memory=factor * needed / 2**30, **cells) for factor in (1.3, 1.2))
+    assert (
+        "Before it, 4Real Fill: about" in enough[0]
+        and "The model works on a copy: the grid has cells of 512x288" in enough[0]
+    )
+    assert enough[0].endswith("It fits.") and "It does not fit." in little[0] and " views (" in little[0]
+    assert enough[1] == 8 * 8 * 9 * 16 and enough[2] < needed / 2**30
+
+
 def test_a_model_without_two_streams_is_told_apart(comfy_inside):
     text, *_, cost = ask(comfy_inside, wan_like())
     assert cost == pytest.approx(4) and "add 4Real Two-Stream" in text
