@@ -28,7 +28,7 @@ FACTOR = (
 )
 ATTENTION, MLP = 7.0, 3.0  # widths per token that are alive in a block
 FUSED = 10.0  # the same in fused attention, beside the keys and values that a view's frames see
-ON_CPU = 1.33  # what a step of a grid model takes of a process on a CPU, over its tensors: kernels work in memory of their own
+ON_CPU = 1.65  # what a step of a grid model takes of a process on a CPU, over its tensors: kernels work in memory of their own
 KEPT, COPY = (
     84,
     36,

@@ -50,7 +50,7 @@ export const EXHIBITS = {
   FourRealGridConditioning: { from: { model: ["model", 0], ...KNOWN } },
   FourRealGridDecode: { from: { latent: ["sampled", 0], ...KNOWN }, shows: ["grid", "grid"] },
   FourRealSampler: { set: { seed: 1, control_after_generate: "fixed" }, from: { model: ["model", 0], ...KNOWN }, shows: ["grid", "grid"], apart: true, size: [380, 560] }, // its live preview stays
-  FourRealTransportFill: { from: KNOWN, shows: ["grid", "grid"], apart: true, size: [380, 520] }, // its report and its picture of confidence stay
+  FourRealTransportFill: { from: KNOWN, shows: ["grid", "grid"], apart: true, size: [380, 520] }, // its report and live preview stay
   FourRealGridToVideo: { from: FILLED, shows: ["video", "video"] },
   FourRealContactSheet: { from: FILLED, shows: ["image", "images"] },
   FourRealEstimateCameras: { from: KNOWN, shows: ["picture", "images"] },
