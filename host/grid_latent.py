@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from ..fourreal_core.flow import from_model, to_model
-from ..fourreal_core.geometry.fill import fill_grid
+from ..fourreal_core.geometry.fill import FillSources, find_sources
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.condition import prepare, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
@@ -22,22 +22,28 @@ from .vae import vae_codec
 
 LATENT_KEY = "fourreal"
 AS_CONDITIONED = "as conditioned"
-_latest: WeakKeyDictionary[FrameGrid, Predictions] = WeakKeyDictionary()
+_latest: WeakKeyDictionary[FrameGrid, FillSources] = WeakKeyDictionary()
 
 
-def predictions_of(grid: FrameGrid) -> Predictions:
-    """What `fill_grid` predicts of a grid. The latest are kept, because one grid is sampled with many seeds."""
-    predictions = _latest.get(grid)
-    if predictions is None:
-        predictions = fill_grid(grid, on_stage=stage_progress()).predictions
-        remember_predictions(grid, predictions)
-    return predictions
+def sources_of(grid: FrameGrid) -> FillSources:
+    """What the grid can be filled from. The latest are kept, because one grid is sampled with many seeds."""
+    sources = _latest.get(grid)
+    if sources is None:
+        sources = find_sources(grid, on_stage=stage_progress())
+        remember_sources(grid, sources)
+    return sources
 
 
-def remember_predictions(grid: FrameGrid, predictions: Predictions) -> None:
-    """Spare `predictions_of` the work where a fill of this grid is at hand."""
+def remember_sources(grid: FrameGrid, sources: FillSources) -> None:
+    """Spare `sources_of` the work where a fill of this grid is at hand."""
     _latest.clear()
-    _latest[grid] = predictions
+    _latest[grid] = sources
+
+
+def chosen(grid: FrameGrid, sources: FillSources, drawn_VTHW3: torch.Tensor) -> FrameGrid:
+    """The grid with each pixel of its unknown cells chosen from what a model drew and the other sources."""
+    whole = sources.fill(drawn_VTHW3, on_stage=stage_progress()).grid
+    return grid.filled(whole.frames).replace(cameras=whole.cameras)
 
 
 def condition_grid(
@@ -59,18 +65,23 @@ def condition_grid(
         grid_model.diffusion_model.config,
         guess,
         denoise,
-        predict=lambda asked: predictions or predictions_of(asked),
+        predict=lambda asked: predictions or sources_of(asked).predictions,
     )
     latent = {
         "samples": to_model(grid.filled(start_VTHWC).frames),
         "noise_mask": _unknown_mask(grid),
         LATENT_KEY: {"grid": grid, "model": grid_model.checkpoint_hash},
     }
+    if guess is None and predictions is None:
+        latent[LATENT_KEY]["sources"] = sources_of(grid)
     return _conditioning(condition_VCTHW), _conditioning(unconditional(condition_VCTHW)), latent
 
 
 def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
-    """Sampled latent -> grid with the known cells exactly as they came in."""
+    """Sampled latent -> grid with the known cells exactly as they came in.
+
+    Per pixel what the model drew is chosen, or what another source of the cell shows, unless the latent was made with a guess of one's own.
+    """
     samples, grid = latent["samples"], _grid_of(latent, grid)
     expected = (grid.views, 3, grid.times, grid.height, grid.width)
     if tuple(samples.shape) != expected:
@@ -82,8 +93,11 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
         raise ValueError(
             "the sampler returned pixels that are not finite: try another sampler, more steps or a lower cfg"
         )
-    sampled_VTHWC = from_model(samples.to("cpu", torch.float32))
-    return grid.filled(sampled_VTHWC)
+    drawn_VTHWC = from_model(samples.to("cpu", torch.float32))
+    facts = latent.get(LATENT_KEY, {})
+    if "sources" not in facts or facts["grid"] is not grid:
+        return grid.filled(drawn_VTHWC)
+    return chosen(grid, facts["sources"], drawn_VTHWC)
 
 
 def decode_latent_grid(

@@ -95,4 +95,4 @@ def _sampled(
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=sampling.seed,
     )
-    return decode_grid({"samples": samples}, grid)
+    return decode_grid({**latent, "samples": samples}, grid)

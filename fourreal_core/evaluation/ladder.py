@@ -177,9 +177,7 @@ def _filled(
         for time in range(1, truth.times):
             cell = cell_candidates(scene, still, view, time)
             at, place = (view, time), (view / (truth.views - 1), time / max(truth.times - 1, 1))
-            along_time, along_view = predictions.time, predictions.view
-            sure = along_time.confidence[at], along_view.confidence[at]
-            pictures_N3HW, told = fusion_inputs(cell, along_time.frames[at], along_view.frames[at], *sure, place)
+            pictures_N3HW, told = fusion_inputs(cell, predictions, at, place)
             made[at] = cell.composed_HW3
             if networks is not None:
                 made[at] = (

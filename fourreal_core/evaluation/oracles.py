@@ -42,16 +42,16 @@ class ExactDepth(DepthNetwork):
 
 
 class ExactMovers(MoverNetwork):
-    """Labels of what moves in every view."""
+    """Labels of what moves in every known cell."""
 
     def __init__(self, exact: ExactScene):
         nn.Module.__init__(self)
-        self.frames_V3HW = exact.freeze_VHW3.float().movedim(-1, 1) / 255
-        self.mover_VHW = exact.geometry.view_mover_VHW
+        self.frames_N3HW = torch.cat([exact.freeze_VHW3, exact.fixed_THW3]).float().movedim(-1, 1) / 255
+        self.mover_NHW = torch.cat([exact.geometry.view_mover_VHW, exact.geometry.mover_THW])
 
-    def forward(self, told_BKHW: Tensor) -> Tensor:
-        views = [_recognized((told[:3] + 1) / 2, self.frames_V3HW) for told in told_BKHW]
-        return CERTAIN * (2 * self.mover_VHW[views].float() - 1)
+    def forward(self, told_NKHW: Tensor, prior_NHW: Tensor) -> Tensor:
+        cells = [_recognized((told[:3] + 1) / 2, self.frames_N3HW) for told in told_NKHW]
+        return CERTAIN * (2 * self.mover_NHW[cells].float() - 1)
 
 
 class PartlyExactMotion(MotionNetwork):

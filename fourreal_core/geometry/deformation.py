@@ -17,7 +17,8 @@ from .projection import Camera
 
 NODES = 96
 NEAR = 4  # nodes that a point follows
-STEPS = 6  # of Gauss-Newton
+STEPS = 8  # of Gauss-Newton
+DAMPING = 1e-3  # share of each unknown's own weight (Marquardt, 1963)
 EDGES = 6  # neighbours of a node
 RIGID = 6.0  # weight of the edges
 SMOOTH = 0.2  # weight of the difference of neighbouring rotations
@@ -96,7 +97,8 @@ def solve_motion(
         for more_rows, more_right in _shape_rows(motion, nodes_M3, first_E, second_E, scale, pose[2, :3]):
             rows, right = torch.cat([rows, more_rows]), torch.cat([right, more_right])
         normal = rows.T @ rows
-        normal.diagonal().add_(1e-3 * float(normal.diagonal().mean()) + 1e-6)
+        diagonal = normal.diagonal()  # each unknown is held by its own weight: angles and lengths have different ones
+        diagonal.add_(DAMPING * diagonal + 1e-6 * float(diagonal.mean()))
         step_M6 = torch.linalg.solve(normal, -(rows.T @ right)).view(-1, 6)
         rotation = torch.matrix_exp(_cross(step_M6[:, :3].clamp(-0.5, 0.5))) @ motion.rotation_M33
         motion = NodeMotion(rotation, motion.shift_M3 + step_M6[:, 3:])
@@ -184,7 +186,9 @@ def _tracking_rows(
     slope_N23 = slope_N23 @ pose[:3, :3]
     by_node = torch.cat([-_cross(turned), torch.eye(3).expand(count, near, 3, 3)], -1) * weights_NK[..., None, None]
     blocks_N2K6 = torch.einsum("nij,nkjd->nikd", slope_N23, by_node)
-    trust_N = (sure_N / (1 + (error_N2.norm(dim=-1) / COMMON_ERROR) ** 2)).sqrt()
+    error_N = error_N2.norm(dim=-1)
+    common = error_N.median().clamp_min(COMMON_ERROR)  # far from the solution everything is off, and nothing an outlier
+    trust_N = (sure_N / (1 + (error_N / common) ** 2)).sqrt()
     rows = torch.zeros(count, 2, len(nodes_M3), 6)
     rows.scatter_add_(2, index_NK[:, None, :, None].expand(-1, 2, -1, 6), blocks_N2K6 * trust_N[:, None, None, None])
     return rows.view(2 * count, -1), (error_N2 * trust_N[:, None]).reshape(-1)

@@ -1,4 +1,4 @@
-"""Everything that the two videos say about a scene, estimated once per grid: depth, motion and labels of what moves. Next to read: candidates.py.
+"""Everything that the two videos say about a scene, estimated once per grid: depth, motion and labels of what moves. Next to read: movers.py, following.py, candidates.py.
 
 Works at about 128 pixels a side, where the networks are at home, and brings the results to the size of the frames.
 Shape suffixes: V views, T times, N maps, H W pixels, M nodes.
@@ -17,21 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..grid import Cameras
-from .deformation import NodeMotion, moved_by, node_motion, solve_motion, spread_nodes
 from .depth import estimate_depths
 from .flow_search import flows_to_first
+from .following import fitted, followed, nodes_of_movers, tracks_of_movers
 from .motion import PASSES, MotionState, estimate_motion
-from .movers import label_movers
+from .movers import KnownCells, label_movers
 from .networks import GeometryNetworks
-from .projection import Camera, parallax_gain, pixel_centres, project, unproject
+from .projection import Camera, parallax_gain, pixel_centres
 from .scene import MOVES, SceneGeometry
-from .splatting import fill_holes
 from .sweep import PLANES
 from .upsampling import Upsampler
 
 WORKING_SIDE = 128  # pixels of the longer side while the networks look
-LEAST_SURE = 0.2  # of a pixel's flow and visibility with which it is tracked
-MOST_POINTS = 3000  # points that nodes are chosen from
 
 
 @dataclass(frozen=True)
@@ -86,51 +83,69 @@ def estimate_scene(
     on_stage(name, share done 0..1) is called during the work; raising inside cancels. Raises SceneUnknown where there is no parallax.
     """
     tell = on_stage or (lambda name, share: None)
-    size = fixed_THW3.shape[1], fixed_THW3.shape[2]
-    small = working_size(*size)
-    fixed, freeze = (_resized(frames.movedim(-1, 1), small).movedim(1, -1) for frames in (fixed_THW3, freeze_VHW3))
-    cameras = _in_base_frame(cameras, base[0])
-    pairs = _cameras_at(cameras, size, small)
-    given = None if sockets.depth is None else _resized(sockets.depth[:, None].float(), small)[:, 0]
-    depth, sure, limit = _view_depth(networks, freeze, pairs, given, partial(tell, "depth"))
-    tell("motion", 0.0)
-    gain = pixels_per_depth(pairs, base[0], limit, small)
-    state = _motion(networks, fixed, base, depth[base[0]] * gain, sure[base[0]], sockets.flow, partial(tell, "motion"))
-    mover = (
-        state.mover_THW.sigmoid() if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
-    )
-    time_depth = (state.parallax_THW / gain).clamp_min(0)
-    if given is not None:
-        others = given[len(freeze) :]
+    known = known_cells(networks, fixed_THW3, freeze_VHW3, cameras, base=base, sockets=sockets, on_stage=tell)
+    size, small, camera = _size(fixed_THW3), _size(known.fixed_THW3), known.cameras[base[0]]
+    tell("labels", 0.0)
+    painted = None if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
+    view_mover, mover = label_movers(networks.movers, known, painted)
+    depth, time_depth = known.depth_VHW, known.time_depth_THW
+    if sockets.depth is not None:
+        given = _resized(sockets.depth[:, None].float(), small)[:, 0]
+        others = given[len(depth) :]
         later = torch.cat([others[: base[1]], depth[base[0]][None], others[base[1] :]])
         time_depth = _aligned(later, time_depth, 1 - 0.9 * mover)
-    tell("labels", 0.0)
-    view_mover = label_movers(networks.movers, freeze, depth, sure, pairs, mover[base[1]], base[0])
     tell("following", 0.0)
-    nodes = _nodes(depth, view_mover, pairs)
-    tracks, follow = _all_tracks(state, depth[base[0]], mover, pairs[base[0]]), partial(tell, "following")
-    if given is None:
-        motions, time_depth = _followed(nodes, tracks, mover, time_depth, pairs[base[0]], base[1], follow)
+    nodes = nodes_of_movers(depth, view_mover, known.cameras)
+    tracks, follow = tracks_of_movers(known, view_mover, mover), partial(tell, "following")
+    if sockets.depth is None:
+        motions, time_depth = followed(nodes, tracks, mover, time_depth, camera, base[1], follow)
     else:
-        motions = _fitted(nodes, tracks, time_depth, pairs[base[0]], follow)
+        motions = fitted(nodes, tracks, time_depth, camera, follow)
     of_views, of_times = Upsampler(freeze_VHW3, small), Upsampler(fixed_THW3, small)
     large_view_mover, large_mover = of_views(view_mover), of_times(mover)
-    flow = state.flow_T2HW.movedim(1, -1)
+    flow = known.state.flow_T2HW.movedim(1, -1)
     return SceneGeometry(
         fixed_THW3=fixed_THW3,
         freeze_VHW3=freeze_VHW3,
-        cameras=list(zip(cameras.world_to_camera, cameras.intrinsics)),
+        cameras=_cameras_at(_in_base_frame(cameras, base[0]), size, size),
         base=base,
         view_depth_VHW=of_views(depth, view_mover > MOVES, large_view_mover > MOVES),
-        view_sure_VHW=of_views(sure),
+        view_sure_VHW=of_views(known.sure_VHW),
         view_mover_VHW=large_view_mover,
         time_depth_THW=of_times(time_depth, mover > MOVES, large_mover > MOVES),
-        time_doubt_THW=of_times(state.parallax_error_THW.clamp(-3, 4).exp()),
+        time_doubt_THW=of_times(known.state.parallax_error_THW.clamp(-3, 4).exp()),
         time_mover_THW=large_mover,
         nodes_M3=nodes,
         node_motion_T=motions,
         flow_THW2=torch.stack([of_times(flow[..., axis]) * size[1 - axis] / small[1 - axis] for axis in (0, 1)], -1),
     )
+
+
+def known_cells(
+    networks: GeometryNetworks,
+    fixed_THW3: Tensor,
+    freeze_VHW3: Tensor,
+    cameras: Cameras,
+    *,
+    base: tuple[int, int] = (0, 0),
+    sockets: SceneSockets = SceneSockets(),
+    on_stage: Callable[[str, float], None] = lambda name, share: None,
+) -> KnownCells:
+    """Depth and motion at the size at which the networks look, before anything is labelled or followed; inputs as of `estimate_scene`.
+
+    Its cameras are in the frame of the base view. Raises SceneUnknown where there is no parallax.
+    """
+    size = _size(fixed_THW3)
+    small = working_size(*size)
+    fixed, freeze = (_resized(frames.movedim(-1, 1), small).movedim(1, -1) for frames in (fixed_THW3, freeze_VHW3))
+    pairs = _cameras_at(_in_base_frame(cameras, base[0]), size, small)
+    given = None if sockets.depth is None else _resized(sockets.depth[:, None].float(), small)[:, 0]
+    depth, sure, limit = _view_depth(networks, freeze, pairs, given, partial(on_stage, "depth"))
+    on_stage("motion", 0.0)
+    gain = pixels_per_depth(pairs, base[0], limit, small)
+    telling = partial(on_stage, "motion")
+    state = _motion(networks, fixed, base, depth[base[0]] * gain, sure[base[0]], sockets.flow, telling)
+    return KnownCells(freeze, fixed, depth, sure, (state.parallax_THW / gain).clamp_min(0), pairs, state, base)
 
 
 def _view_depth(
@@ -213,6 +228,10 @@ def _aligned(given_NHW: Tensor, own_NHW: Tensor, weight_NHW: Tensor) -> Tensor:
     return torch.stack(aligned)
 
 
+def _size(frames_NHW3: Tensor) -> tuple[int, int]:
+    return frames_NHW3.shape[1], frames_NHW3.shape[2]
+
+
 def working_size(height: int, width: int) -> tuple[int, int]:
     """Even sides of at most about WORKING_SIDE pixels in the frame's aspect; small frames stay near their size."""
     scale = min(1.0, WORKING_SIDE / max(height, width))
@@ -245,6 +264,10 @@ def _cameras_at(cameras: Cameras, size: tuple[int, int], small: tuple[int, int])
     return [(matrix, intrinsics * scale) for matrix, intrinsics in zip(cameras.world_to_camera, cameras.intrinsics)]
 
 
+def _scaled_lens(lens_33: Tensor, size: tuple[int, ...], small: tuple[int, ...]) -> Tensor:
+    return lens_33 * torch.tensor([[small[1] / size[1]], [small[0] / size[0]], [1.0]], dtype=lens_33.dtype)
+
+
 def pixels_per_depth(pairs: list[Camera], base: int, limit: float, size: tuple[int, int]) -> float:
     """How far a typical pixel of the base view moves in the farthest view, per unit of inverse depth there.
 
@@ -259,100 +282,3 @@ def pixels_per_depth(pairs: list[Camera], base: int, limit: float, size: tuple[i
     far = pairs[int(_centres(torch.stack([pose for pose, _ in pairs])).norm(dim=-1).argmax())]
     gain_HW = parallax_gain(pixel_centres(*size), torch.full(size, limit / 2), pairs[base], far, limit / PLANES)
     return float(gain_HW.median().clamp_min(1e-6))
-
-
-def _nodes(depth_VHW: Tensor, mover_VHW: Tensor, pairs: list[Camera]) -> Tensor:
-    """[M, 3]: nodes among the moving points of all views."""
-    centres = pixel_centres(*depth_VHW.shape[1:])
-    points = [
-        unproject(centres[mover > MOVES], depth[mover > MOVES].clamp_min(1e-6), *pair)
-        for depth, mover, pair in zip(depth_VHW, mover_VHW, pairs)
-    ]
-    points_P3 = torch.cat(points)
-    if len(points_P3) < 12:
-        return torch.zeros(0, 3)
-    order = torch.randperm(len(points_P3), generator=torch.Generator().manual_seed(0))[:MOST_POINTS]
-    return spread_nodes(points_P3[order])
-
-
-@dataclass(frozen=True)
-class _Tracks:
-    """Pixels of one time whose points the base view saw at the base time as well."""
-
-    tracked_HW: Tensor  # bool
-    now_N2: Tensor  # where they are, in pixels
-    before_N3: Tensor  # where their points were, in the world
-    sure_N: Tensor  # 0..1
-
-
-def _tracks(first_HW: Tensor, flow_HW2: Tensor, mover_HW: Tensor, sure_HW: Tensor, camera: Camera) -> _Tracks:
-    height, width = first_HW.shape
-    tracked = (mover_HW > MOVES) & (sure_HW > LEAST_SURE)
-    now_N2 = pixel_centres(height, width)[tracked]
-    before_N2 = now_N2 + flow_HW2[tracked]
-    position = (before_N2 / torch.tensor([width, height]) * 2 - 1)[None, None]
-    depth_N = functional.grid_sample(
-        first_HW[None, None], position, mode="nearest", padding_mode="border", align_corners=False
-    )[0, 0, 0]
-    return _Tracks(tracked, now_N2, unproject(before_N2, depth_N.clamp_min(1e-6), *camera), sure_HW[tracked])
-
-
-def _all_tracks(state: MotionState, first_HW: Tensor, mover: Tensor, camera: Camera) -> list[_Tracks]:
-    seen = state.seen_THW.sigmoid() * torch.exp(-state.flow_error_THW.clamp(-1, 3))
-    flow = state.flow_T2HW.movedim(1, -1)
-    return [_tracks(first_HW, *maps, camera) for maps in zip(flow, mover, seen)]
-
-
-def _followed(
-    nodes_M3: Tensor,
-    tracks: list[_Tracks],
-    mover: Tensor,
-    time_depth: Tensor,
-    camera: Camera,
-    start: int,
-    on_share: Callable[[float], None],
-) -> tuple[list[NodeMotion], Tensor]:
-    """The nodes' motion at every time, each solved from the time next to it on the way from the base time, and the depth that follows."""
-    still = NodeMotion.still(len(nodes_M3))
-    motions = [still] * len(tracks)
-    if not len(nodes_M3):
-        return motions, time_depth
-    done = itertools.count(1)
-    for order in (range(start + 1, len(tracks)), range(start - 1, -1, -1)):
-        before = still
-        for time in order:
-            on_share(next(done) / len(tracks))
-            track = tracks[time]
-            before = motions[time] = solve_motion(nodes_M3, track.before_N3, track.now_N2, track.sure_N, camera, before)
-    depths = [_with_movers(*maps, camera, nodes_M3) for maps in zip(time_depth, mover, tracks, motions)]
-    return motions, torch.stack(depths)
-
-
-def _fitted(
-    nodes_M3: Tensor, tracks: list[_Tracks], time_depth: Tensor, camera: Camera, on_share: Callable[[float], None]
-) -> list[NodeMotion]:
-    """The same where the depth is given at every time, and stays: rigid fits to points tracked in 3D."""
-    motions = []
-    for time, track in enumerate(tracks):
-        on_share(time / len(time_depth))
-        after_N3 = unproject(track.now_N2, time_depth[time][track.tracked_HW].clamp_min(1e-6), *camera)
-        fit = node_motion(nodes_M3, track.before_N3, after_N3, track.sure_N) if len(nodes_M3) else NodeMotion.still(0)
-        motions.append(fit)
-    return motions
-
-
-def _with_movers(
-    depth_HW: Tensor, mover_HW: Tensor, track: _Tracks, motion: NodeMotion, camera: Camera, nodes_M3: Tensor
-) -> Tensor:
-    """Inverse depth of one time: of what moves by the nodes' motion, where it was not tracked from around; of all else as it was."""
-    if not len(nodes_M3) or len(track.now_N2) < 3:
-        return depth_HW
-    _, inverse_N = project(moved_by(motion, track.before_N3, nodes_M3), *camera)
-    ahead = inverse_N > 0
-    known = track.tracked_HW.clone()
-    known[track.tracked_HW] = ahead
-    depth = torch.where(known, torch.zeros_like(depth_HW), depth_HW)
-    depth[known] = inverse_N[ahead]
-    weight = known.float()
-    filled = fill_holes((depth * weight)[..., None], weight)[..., 0]
-    return torch.where(mover_HW > MOVES, torch.where(known, depth, filled), depth_HW)

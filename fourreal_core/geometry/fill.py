@@ -40,7 +40,33 @@ class Filled:
     confidence: Tensor  # [V, T, H, W] 0..1; c means an expected squared error of about 0.05^2 (1 - c) / c
     report: str  # what was done and why, in sentences for the artist
     method: str  # "scene" or "transport"
-    predictions: Predictions  # for a model that goes on from here
+
+
+@dataclass(frozen=True, eq=False)
+class FillSources:
+    """Everything that the unknown cells of a grid can be made from, found once; `fill` makes them, with or without what a model draws."""
+
+    grid: FrameGrid  # carries the cameras that are used
+    scene: SceneGeometry | None  # None: Transport alone
+    predictions: Predictions  # Transport's
+    report: str
+    networks: GeometryNetworks | None = None
+
+    @torch.no_grad()
+    def fill(
+        self, drawn: Tensor | None = None, *, on_stage: Stage | None = None, on_cell: OnCell | None = None
+    ) -> Filled:
+        """The whole grid. drawn: all cells as a model draws them, [V, T, H, W, 3] in 0..1, one more source to choose from per pixel;
+        without the scene's geometry there is nothing to choose, and its cells are taken. on_stage and on_cell as in `fill_grid`."""
+        if self.scene is None:
+            frames = self.predictions.blend if drawn is None else drawn
+            return Filled(self.grid.filled(frames), self.predictions.confidence, self.report, "transport")
+        tell = on_stage or (lambda name, share: None)
+        frames, sure = fill_cells(
+            self.networks, self.scene, self.grid.known, self.predictions, drawn, partial(tell, "cells"), on_cell
+        )
+        sure = torch.where(self.grid.known[..., None, None], torch.ones_like(sure), sure)
+        return Filled(self.grid.filled(frames), sure, self.report, "scene")
 
 
 def fill_grid(
@@ -69,6 +95,31 @@ def fill_grid(
     Raises ValueError for an unknown method, a grid without any known cell, inputs of wrong shapes or values, and, as SceneUnknown,
     with "scene" where geometry is not to be had.
     """
+    sources = find_sources(
+        grid,
+        method=method,
+        cameras=cameras,
+        depth=depth,
+        flow=flow,
+        moving=moving,
+        networks=networks,
+        on_stage=on_stage,
+    )
+    return sources.fill(on_stage=on_stage, on_cell=on_cell)
+
+
+def find_sources(
+    grid: FrameGrid,
+    *,
+    method: str = "auto",
+    cameras: Cameras | None = None,
+    depth: Tensor | None = None,
+    flow: Tensor | None = None,
+    moving: Tensor | None = None,
+    networks: GeometryNetworks | None = None,
+    on_stage: Stage | None = None,
+) -> FillSources:
+    """What `fill_grid` fills the same grid from; arguments and errors are the same."""
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}.")
     tell = on_stage or (lambda name, share: None)
@@ -81,7 +132,7 @@ def fill_grid(
     if method == "transport":
         return _by_transport(grid, tell, "Filled by Transport, as requested.")
     try:
-        return _by_scene(grid, cameras, sockets, networks or load_networks(), tell, on_cell, check=method == "auto")
+        return _by_scene(grid, cameras, sockets, networks or load_networks(), tell, check=method == "auto")
     except SceneUnknown as reason:
         if method == "scene":
             raise
@@ -90,9 +141,9 @@ def fill_grid(
         )
 
 
-def _by_transport(grid: FrameGrid, tell: Stage, report: str) -> Filled:
+def _by_transport(grid: FrameGrid, tell: Stage, report: str) -> FillSources:
     predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
-    return Filled(grid.filled(predictions.blend), predictions.confidence, report, "transport", predictions)
+    return FillSources(grid, None, predictions, report)
 
 
 def _by_scene(
@@ -101,10 +152,9 @@ def _by_scene(
     sockets: SceneSockets,
     networks: GeometryNetworks,
     tell: Stage,
-    on_cell: OnCell | None,
     *,
     check: bool,
-) -> Filled:
+) -> FillSources:
     base = base_cell(grid)
     cameras, words = _cameras(grid, base, cameras, tell)
     freeze, fixed = grid.frames[:, base[1]], grid.frames[base[0]]
@@ -112,15 +162,10 @@ def _by_scene(
     if check:
         words += " " + self_check(scene)
     predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
-    frames, sure = fill_cells(networks, scene, grid.known, predictions, lambda share: tell("cells", share), on_cell)
-    filled = grid.replace(cameras=cameras).filled(frames)
-    sure = torch.where(grid.known[..., None, None], torch.ones_like(sure), sure)
     given = [name for name in ("depth", "flow", "moving") if getattr(sockets, name) is not None]
     words += f" Given: {', '.join(given)}." if given else ""
     report = f"Filled by the scene's geometry. {words}"
-    sides = (predictions.time, predictions.view)
-    chosen = Predictions(*(side._replace(frames=filled.frames, confidence=sure) for side in sides))
-    return Filled(filled, sure, report, "scene", chosen)
+    return FillSources(grid.replace(cameras=cameras), scene, predictions, report, networks)
 
 
 def base_cell(grid: FrameGrid) -> tuple[int, int]:
@@ -172,12 +217,13 @@ def fill_cells(
     scene: SceneGeometry,
     known_VT: Tensor,
     predictions: Predictions,
+    drawn: Tensor | None = None,
     on_share: Callable[[float], None] | None = None,
     on_cell: OnCell | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Frames [V, T, H, W, 3] and confidences [V, T, H, W] of the unknown cells; known ones stay 0.
 
-    networks None: the composition without a choosing network, its confidence from how far the sources agree.
+    networks None: the composition without a choosing network, its confidence from how far the sources agree. drawn: see `FillSources`.
     """
     views, times = known_VT.shape
     frames = torch.zeros(views, times, *scene.size, 3)
@@ -192,7 +238,9 @@ def fill_cells(
             frames[view, time], error = cell.composed_HW3, disagreement(cell)
         else:
             place = (abs(view - scene.base[0]) / max(views - 1, 1), abs(time - scene.base[1]) / max(times - 1, 1))
-            frames[view, time], error = _chosen(networks, cell, predictions, (view, time), place)
+            frames[view, time], error = _chosen(
+                networks, cell, predictions, (view, time), place, None if drawn is None else drawn[view, time]
+            )
         sure[view, time] = 1 / (1 + (error / TYPICAL_ERROR) ** 2)
         if on_cell is not None:
             on_cell(view, time, frames[view, time])
@@ -207,10 +255,9 @@ def _chosen(
     predictions: Predictions,
     at: tuple[int, int],
     place: tuple[float, float],
+    drawn_HW3: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    time, view = predictions.time, predictions.view
-    predicted = (time.frames[at], view.frames[at], time.confidence[at], view.confidence[at])
-    pictures, told = fusion_inputs(cell, *predicted, place)
+    pictures, told = fusion_inputs(cell, predictions, at, place, drawn_HW3)
     size = tuple(told.shape[-2:])
     small = working_size(*size)
     if small == size:

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..transport.predictions import Direction, Predictions, blend_predictions
 from .candidates import CellCandidates
 from .projection import depth_unit
 from .unet import UNet
 
-CANDIDATES = 8  # composed, shaded, still, three layers, Transport's two predictions
-EVIDENCE = 16
+CANDIDATES = 9  # composed, shaded, still, three layers, Transport's two predictions, what a model draws
+EVIDENCE = 17
 CORRECTION = 0.08  # most that a colour may be changed after the choice
 COMMON_ERROR = 0.05  # colour error that an untrained network expects
 CONTRAST = 0.7  # weight of the size of gradients in the training loss
@@ -66,28 +67,37 @@ class Choice(NamedTuple):
 
 def fusion_inputs(
     cell: CellCandidates,
-    along_time_HW3: Tensor,
-    along_view_HW3: Tensor,
-    sure_time_HW: Tensor,
-    sure_view_HW: Tensor,
+    predictions: Predictions,
+    at: tuple[int, int],
     place: tuple[float, float],
+    drawn_HW3: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Pictures [N, 3, H, W] and evidence [K, H, W] of one cell; place: share of the way along views and times, 0..1."""
+    """Pictures [N, 3, H, W] and evidence [K, H, W] of the cell at (view, time); place: share of the way along views and times, 0..1.
+
+    drawn: the cell as a model draws it, 0..1; None: Transport's blend in its place, and the evidence says so.
+    """
+    along_time, along_view = (Direction(*(part[at] for part in side)) for side in (predictions.time, predictions.view))
+    is_drawn = float(drawn_HW3 is not None)
+    if drawn_HW3 is None:
+        drawn_HW3 = blend_predictions(
+            along_time.frames, along_view.frames, along_time.confidence, along_view.confidence
+        )
     pictures = [
         cell.composed_HW3,
         cell.shaded_HW3,
         cell.still.colour_HW3,
         *(layer.colour_HW3 for layer in cell.layers),
-        along_time_HW3,
-        along_view_HW3,
+        along_time.frames,
+        along_view.frames,
+        drawn_HW3,
     ]
     unit = depth_unit(cell.still.inverse_depth_HW)
     told = [
         cell.cover_HW,
         cell.still.seen_HW.float(),
         (cell.still.inverse_depth_HW / unit - 1).clamp(-2, 4),
-        sure_time_HW,
-        sure_view_HW,
+        along_time.confidence,
+        along_view.confidence,
     ]
     for layer in cell.layers:
         shown = (layer.cover_HW > 0.1).float()
@@ -96,7 +106,7 @@ def fusion_inputs(
             ((layer.inverse_depth_HW - cell.still.inverse_depth_HW) / unit * shown).clamp(-2, 2),
             layer.doubt_HW.clamp(0, 20) / 5 * shown,
         ]
-    told += [torch.full_like(cell.cover_HW, share) for share in place]
+    told += [torch.full_like(cell.cover_HW, share) for share in (*place, is_drawn)]
     return torch.stack(pictures).movedim(-1, 1), torch.stack(told)
 
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
-from ..geometry.fill import fill_grid
+from ..geometry.fill import find_sources
 from ..grid import FrameGrid
 from ..model.condition import prepare
 from ..model.two_stream import GridModel
-from ..transport import Predictions
+from ..transport import Predictions, transport
 
 OnStep = Callable[[int, int, Tensor], None]  # step, steps, the current clean estimate [V, T, H, W, 3] in 0..1
 Velocity = Callable[[Tensor, float], Tensor]
@@ -111,10 +111,10 @@ def sample_grid(
 
     grid: any `known` pattern with at least one known cell. sync, strength, output: see `GridModel.forward`.
     steps: 1 or more. seed: noise per cell, see `cell_noise`. sampler: a key of `SAMPLERS`.
-    guess: grid of the same shape to start from when `denoise` < 1 (None: what `fill_grid` gives). denoise: the sigma to start at,
+    guess: grid of the same shape to start from when `denoise` < 1 (None: Transport's). denoise: the sigma to start at,
     above 0 up to 1. on_step(step, steps, denoised): called after each step, counted from 1, with the current clean
-    estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling. predictions: `fill_grid(grid).predictions` or
-    `transport(grid)` where they are at hand already.
+    estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling. predictions: `transport(grid)` where it is at hand already.
+    Without guess and predictions of one's own, each pixel is chosen at last from what the model drew and what `fill_grid` finds.
     Raises ValueError for an unknown sync, sampler or output, and for numbers or shapes out of range.
     """
     sampling = Sampling(sync, strength, steps, seed, sampler, output, denoise)
@@ -137,9 +137,11 @@ def fill_by_sampling(
     denoise = sampling.denoise
     if guess is None and denoise == 1 and not model.config.guess:
         guess = grid  # from pure noise it does not matter what it is mixed into, and this model needs no guess
-    condition, start = prepare(
-        grid, model.config, guess, denoise, predict=lambda grid: predictions or fill_grid(grid).predictions
-    )
+    sources = None
+    if guess is None and predictions is None:
+        sources = find_sources(grid)
+        predictions = sources.predictions
+    condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or transport(grid))
     device = next(model.parameters()).device
     condition, start = condition[None].to(device), to_model(start)[None].to(device)
     noise = cell_noise(sampling.seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
@@ -156,4 +158,6 @@ def fill_by_sampling(
     for step, (x, x0) in enumerate(states, start=1):  # noqa: B007 - the last x is the sample
         if on_step:
             on_step(step, sampling.steps, from_model(x0[0].cpu()))
-    return grid.filled(from_model(x[0].cpu())).replace(provenance={**grid.provenance, **sampling.facts(model)})
+    drawn = from_model(x[0].cpu())
+    filled = sources.fill(drawn).grid if sources else grid.filled(drawn)
+    return filled.replace(provenance={**grid.provenance, **sampling.facts(model)})

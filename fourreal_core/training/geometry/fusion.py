@@ -1,6 +1,7 @@
 """Teaches the fusion network which candidates are right, on whole grids filled by the trained stages. Shape suffixes: N candidates, K channels, H W pixels.
 
-The candidates are those of estimated geometry, with its mistakes: these are what the network chooses between in the end.
+The candidates are those of estimated geometry, with its mistakes, and what the trained two-stream model draws in one step: these are what
+the network chooses between in the end.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from ...geometry.candidates import cell_candidates, still_layer
 from ...geometry.estimate import estimate_scene
 from ...geometry.fusion import fusion_inputs, fusion_loss
 from ...geometry.networks import GeometryNetworks
+from ...model.two_stream import GridModel
+from ...sampling.sample import sample_grid
 from ...transport import transport
 from .loop import GeometryPlan, Task
 from .scenes import chance, mean_of
 
 PLAN = GeometryPlan(steps=3000, first=4, fresh=0.05, pool=150)
 CELLS = 10  # of each grid
+UNDRAWN = 0.4  # share of the cells that no model draws: the fill without it uses the same network
 LEAST_MOVERS = 30  # pixels of a mover that are worth a score
 
 
@@ -33,18 +37,23 @@ class CellExample:
     """One unknown cell of a grid."""
 
     pictures_N3HW: Tensor  # uint8
+    undrawn_3HW: Tensor  # uint8: what stands in the place of the model's drawing where no model draws
     told_KHW: Tensor  # float16
     truth_3HW: Tensor  # uint8
     moving_HW: Tensor  # bool
 
 
 class FusionTask(Task[list[CellExample]]):
-    """networks: with the trained depth, motion and mover networks; its fusion network is the one that learns. scenes: with whole grids."""
+    """networks: with the trained depth, motion and mover networks; its fusion network is the one that learns. model: draws the cells.
+    scenes: with whole grids."""
 
     name = "fusion"
 
-    def __init__(self, networks: GeometryNetworks, scenes: Sequence[Path], held_out: Sequence[Path] = ()):
-        self.networks, self.network, self.scenes, self.held_out = networks, networks.fusion, scenes, held_out
+    def __init__(
+        self, networks: GeometryNetworks, model: GridModel, scenes: Sequence[Path], held_out: Sequence[Path] = ()
+    ):
+        self.networks, self.network, self.model = networks, networks.fusion, model
+        self.scenes, self.held_out = scenes, held_out
         self.count = len(scenes)
 
     def prepare(self, index: int, generator: Generator) -> list[CellExample] | None:
@@ -61,18 +70,19 @@ class FusionTask(Task[list[CellExample]]):
         except ValueError:
             return None
         predictions = transport(task)
+        drawn = sample_grid(self.model, task, steps=1, predictions=predictions).frames
+        blend = predictions.blend
         unknown = (~task.known).nonzero()
         chosen = unknown[torch.randperm(len(unknown), generator=generator)[:count]].tolist()
         examples = []
         for view, time in chosen:
             cell = cell_candidates(scene, still_layer(scene, view), view, time)
             at, place = (view, time), (view / (truth.views - 1), time / (truth.times - 1))
-            along_time, along_view = predictions.time, predictions.view
-            sure = along_time.confidence[at], along_view.confidence[at]
-            pictures, told = fusion_inputs(cell, along_time.frames[at], along_view.frames[at], *sure, place)
+            pictures, told = fusion_inputs(cell, predictions, at, place, drawn[at])
             examples.append(
                 CellExample(
                     pictures_N3HW=_bytes(pictures),
+                    undrawn_3HW=_bytes(blend[at].movedim(-1, 0)),
                     told_KHW=told.half(),
                     truth_3HW=_bytes(truth.frames[at].movedim(-1, 0)),
                     moving_HW=moving_VTHW[at],
@@ -111,8 +121,12 @@ class FusionTask(Task[list[CellExample]]):
 
 def _changed(cell: CellExample, generator: Generator) -> list[Tensor]:
     colours = torch.randperm(3, generator=generator)
-    pictures, truth = (value.float() / 255 for value in (cell.pictures_N3HW[:, colours], cell.truth_3HW[colours]))
-    maps = [pictures, cell.told_KHW.float(), truth, cell.moving_HW.float()]
+    pictures, told = cell.pictures_N3HW, cell.told_KHW.float()
+    if chance(UNDRAWN, generator):
+        pictures = torch.cat([pictures[:-1], cell.undrawn_3HW[None]])
+        told = torch.cat([told[:-1], torch.zeros_like(told[:1])])
+    pictures, truth = (value.float() / 255 for value in (pictures[:, colours], cell.truth_3HW[colours]))
+    maps = [pictures, told, truth, cell.moving_HW.float()]
     return [value.flip(-1) for value in maps] if chance(0.5, generator) else maps
 
 

@@ -1,97 +1,123 @@
-"""Teaches the mover network which pixels of another view belong to what moves. Shape suffixes: K channels, H W pixels, B batch."""
+"""Teaches the mover network what moves in all known cells, from what the trained depth and motion networks say of a scene.
+
+Their mistakes are what it has to mend, so it learns from estimates and never from exact depth or motion. Shape suffixes: V views, T times, H W pixels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ...geometry.depth import DepthNetwork, nearest_inverse_depth
-from ...geometry.movers import MoverNetwork, mover_evidence
+from ...geometry.estimate import known_cells
+from ...geometry.movers import KnownCells, MoverLabels, mover_labels
+from ...geometry.networks import GeometryNetworks
+from ...geometry.scene import SceneUnknown
+from ...grid import Cameras
 from .loop import GeometryPlan, Task
-from .scenes import between, camera, chance, estimated_depth, intersection_over_union, mean_of, open_scene
+from .scenes import between, intersection_over_union, mean_of, open_scene
 
-PLAN = GeometryPlan(steps=2000, batch=6, learning_rate=2e-3, fresh=0.25, pool=600)
-GROWN, SHRUNK = 0.3, 0.2  # shares of the examples whose label of view 0 is a pixel too large, or too small
-FAINTEST = 0.8  # least probability that a right label has
-LEAST_MOVERS = 30  # pixels of a mover that are worth a score
+PLAN = GeometryPlan(steps=1200, batch=2, learning_rate=1.5e-3, clip=0.5, first=24, fresh=0.5, pool=600)
+BRIGHTER = (0.85, 1.15)  # factor of the colours of all frames together
+FAINT, STRONG, FULL_WEIGHT = (
+    0.35,
+    1.5,
+    2.0,
+)  # least and largest weight of a mover's pixel, and how far it moves at weight 1
+LEAST_MOVERS = 300  # pixels of movers in all views that are worth a score
 
 
 @dataclass(frozen=True)
 class MoverExample:
-    """One view of a scene, not the first."""
+    """A scene as it is estimated, and what moves in it."""
 
-    told_KHW: Tensor  # float16, as `mover_evidence` gives it
-    mover_HW: Tensor  # bool
+    known: KnownCells
+    view_mover_VHW: Tensor  # bool
+    time_mover_THW: Tensor  # bool
+    view_weight_VHW: Tensor
+    time_weight_THW: Tensor
 
 
 class MoverTask(Task[MoverExample]):
+    """networks: with the trained depth and motion networks; its mover network is the one that learns."""
+
     name = "movers"
 
-    def __init__(
-        self, network: MoverNetwork, depth: DepthNetwork, scenes: Sequence[Path], held_out: Sequence[Path] = ()
-    ):
-        self.network, self.depth, self.scenes, self.held_out = network, depth, scenes, held_out
-        self.views = len(open_scene(scenes[0]).freeze_VHW3) - 1 if scenes else 0
-        self.count = len(scenes) * self.views
+    def __init__(self, networks: GeometryNetworks, scenes: Sequence[Path], held_out: Sequence[Path] = ()):
+        self.networks, self.network, self.scenes, self.held_out = networks, networks.movers, scenes, held_out
+        self.count = len(scenes)
 
     def prepare(self, index: int, generator: Generator) -> MoverExample | None:
-        """A view with estimated depths and a label of view 0 as faulty as the motion network's; None without parallax."""
-        path, view = self.scenes[index // self.views], 1 + index % self.views
-        return self._example(path, view % len(open_scene(path).freeze_VHW3), generator)
+        """A scene with estimated depth and motion; None without parallax."""
+        return self._example(self.scenes[index])
 
-    def _example(self, path: Path, view: int, generator: Generator | None) -> MoverExample | None:
+    @torch.no_grad()
+    def _example(self, path: Path) -> MoverExample | None:
         scene = open_scene(path)
+        exact, cameras = scene.geometry, Cameras(scene.world_to_camera_V44, scene.intrinsics_V33)
         try:
-            limit = nearest_inverse_depth(
-                scene.freeze_VHW3.float() / 255, scene.world_to_camera_V44, scene.intrinsics_V33
-            )
-        except ValueError:
+            known = known_cells(self.networks, scene.fixed_THW3.float() / 255, scene.freeze_VHW3.float() / 255, cameras)
+        except SceneUnknown:
             return None
-        first_depth, _ = estimated_depth(self.depth, scene, 0, limit)
-        inverse, sure = estimated_depth(self.depth, scene, view, limit)
-        label = faulty_label(scene.geometry.view_mover_VHW[0], generator)
-        frame = scene.freeze_VHW3[view].float() / 255
-        told_KHW = mover_evidence(frame, inverse, sure, camera(scene, view), (first_depth, label), camera(scene, 0))
-        return MoverExample(told_KHW.half(), scene.geometry.view_mover_VHW[view])
+        pixels_VHW = (
+            scene.intrinsics_V33[:, 0, 0].float()[:, None, None] * exact.view_depth_VHW
+        )  # per unit of the world
+        moved_VHW = exact.motion_VTHW3.float().abs().amax((1, -1)) * pixels_VHW
+        moved_THW = exact.flow_THW2.float().norm(dim=-1)
+        return MoverExample(
+            known=known,
+            view_mover_VHW=exact.view_mover_VHW,
+            time_mover_THW=exact.mover_THW,
+            view_weight_VHW=_weight(exact.view_mover_VHW, moved_VHW),
+            time_weight_THW=_weight(exact.mover_THW, moved_THW),
+        )
 
     def loss(self, examples: list[MoverExample], generator: Generator) -> Tensor:
-        """Cross entropy of the label, on views that may be mirrored and whose colours change places."""
-        batch = []
-        for example in examples:
-            told, mover = example.told_KHW.float(), example.mover_HW.float()
-            told = torch.cat([told[torch.randperm(3, generator=generator)], told[3:]])
-            batch.append((told.flip(-1), mover.flip(-1)) if chance(0.5, generator) else (told, mover))
-        told, mover = (torch.stack(parts) for parts in zip(*batch))
-        # Every pixel counts the same: a mover lost and background taken for one tear the picture alike.
-        return functional.binary_cross_entropy_with_logits(self.network(told), mover)
+        """Cross entropy of the labels after each step, on scenes whose colours change places."""
+        return torch.stack([self._loss(example, generator) for example in examples]).mean()
+
+    def _loss(self, example: MoverExample, generator: Generator) -> Tensor:
+        labels = mover_labels(self.network, _recoloured(example.known, generator))
+        views, times = example.view_mover_VHW.float(), example.time_mover_THW.float()
+        first, second, third = (
+            binary_cross_entropy_with_logits(said, right, weight)
+            for said, right, weight in (
+                (labels.first_VHW, views, example.view_weight_VHW),
+                (labels.views_VHW, views, example.view_weight_VHW),
+                (labels.times_THW, times, example.time_weight_THW),
+            )
+        )
+        return first + 2 * second + 2 * third
 
     @torch.no_grad()
     def scores(self) -> dict[str, float]:
-        """Intersection over union with the exact label, in views near and far."""
-        found = []
-        for path in self.held_out:
-            views = len(open_scene(path).freeze_VHW3)
-            for view in sorted({max(1, views // 4), max(1, 5 * views // 8), views - 1}):
-                example = self._example(path, view, None)
-                if example is not None and example.mover_HW.sum() > LEAST_MOVERS:
-                    said = self.network(example.told_KHW[None].float())[0] > 0
-                    found.append({"IoU": intersection_over_union(said, example.mover_HW)})
-        return mean_of(found)
+        """Intersection over union with the exact labels, of what moves in the views and at the times."""
+        return mean_of([score for path in self.held_out if (score := self._scores_of(path))])
+
+    def _scores_of(self, path: Path) -> dict[str, float] | None:
+        example = self._example(path)
+        if example is None or int(example.view_mover_VHW.sum()) < LEAST_MOVERS:
+            return None
+        labels: MoverLabels = mover_labels(self.network, example.known)
+        return {
+            "views IoU": intersection_over_union(labels.views_VHW > 0, example.view_mover_VHW),
+            "times IoU": intersection_over_union(labels.times_THW > 0, example.time_mover_THW),
+            "motion network's times IoU": intersection_over_union(
+                example.known.state.mover_THW > 0, example.time_mover_THW
+            ),
+        }
 
 
-def faulty_label(mover_HW: Tensor, generator: Generator | None) -> Tensor:
-    """[H, W] 0..1: the exact label with soft edges, and with a generator sometimes grown or shrunk by a pixel and less than sure."""
-    label = mover_HW[None, None].float()
-    if generator is not None:
-        kind = between(0, 1, generator)
-        if kind < GROWN:
-            label = functional.max_pool2d(label, 3, 1, 1)
-        elif kind < GROWN + SHRUNK:
-            label = -functional.max_pool2d(-label, 3, 1, 1)
-        label = label * between(FAINTEST, 1, generator)
-    return functional.avg_pool2d(label, 3, 1, 1)[0, 0]
+def _weight(mover_NHW: Tensor, moved_NHW: Tensor) -> Tensor:
+    """1 for background; movers the more, the more pixels they move."""
+    return torch.where(mover_NHW, (moved_NHW / FULL_WEIGHT).clamp(FAINT, STRONG), torch.ones(()))
+
+
+def _recoloured(known: KnownCells, generator: Generator) -> KnownCells:
+    colours, factor = torch.randperm(3, generator=generator), between(*BRIGHTER, generator)
+    freeze, fixed = ((frames[..., colours] * factor).clamp(0, 1) for frames in (known.freeze_VHW3, known.fixed_THW3))
+    return replace(known, freeze_VHW3=freeze, fixed_THW3=fixed)

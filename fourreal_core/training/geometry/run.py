@@ -1,4 +1,4 @@
-"""From rendered scenes to one file with all geometry networks: depth first, then motion and movers, which look at its depths, then fusion."""
+"""From rendered scenes to one file with all geometry networks: depth first, then motion, which looks at its depths, movers, which look at both, then fusion."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from ...data.rendered.exact_files import exact_files, is_whole
 from ...geometry.networks import GeometryNetworks, load_networks, save_networks
+from ...model.weights import load_model
 from ..state import part
 from . import depth, fusion, motion, movers
 from .loop import GeometryPlan, Report, Task, read_state, resume_plan, start, state_file, train
@@ -20,7 +21,7 @@ PLANS: dict[str, GeometryPlan] = {
     "movers": movers.PLAN,
     "fusion": fusion.PLAN,
 }
-NEEDED = {"depth": (), "motion": ("depth",), "movers": ("depth",), "fusion": ("depth", "motion", "movers")}
+NEEDED = {"depth": (), "motion": ("depth",), "movers": ("depth", "motion"), "fusion": ("depth", "motion", "movers")}
 
 
 def train_network(
@@ -57,11 +58,11 @@ def _task(name: str, networks: GeometryNetworks, scenes: Path, held_out: Path | 
     if name == "motion":
         return motion.MotionTask(networks.motion, networks.depth, files, others)
     if name == "movers":
-        return movers.MoverTask(networks.movers, networks.depth, files, others)
+        return movers.MoverTask(networks, files, others)
     whole = [file for file in files if is_whole(file)]
     if not whole:
         raise ValueError(f"found no scenes with whole grids in {scenes}: render some with --whole-every.")
-    return fusion.FusionTask(networks, whole, [file for file in others if is_whole(file)])
+    return fusion.FusionTask(networks, load_model(), whole, [file for file in others if is_whole(file)])
 
 
 def trained_networks(folder: Path, needed: tuple[str, ...], others: Path | None = None) -> GeometryNetworks:
