@@ -15,10 +15,12 @@ from torch.nn import functional
 
 from .projection import pixel_centres, project, transfer, unproject
 from .scene import MOVES, SceneGeometry
-from .splatting import Splat, fill_holes, read_cubic, splat
+from .splatting import Splat, fill_holes, read_cubic, splat_surface
 
 SURE_COVER = 0.6  # least cover with which background from elsewhere is taken
 BEHIND = 0.03  # share of inverse depth by which surfaces may disagree and still be the same
+SHOWN = 0.3  # cover from which a layer hides what is behind it
+FINEST = 1.2  # density beyond which finer is not better
 LEAST_COVER, FULL_COVER = 0.15, 0.75  # cover at which a moving layer begins to show, and shows alone
 
 
@@ -28,7 +30,8 @@ class Layer:
 
     colour_HW3: Tensor  # 0..1
     inverse_depth_HW: Tensor  # 0 where nothing is shown
-    cover_HW: Tensor  # about 0..1
+    cover_HW: Tensor  # 0..1, share of the pixel that it covers
+    density_HW: Tensor  # pixels of the source per pixel: the more, the finer it is seen
     doubt_HW: Tensor  # expected error of the place in pixels of the farthest view
 
 
@@ -94,10 +97,10 @@ def _carried(
 ) -> Splat:
     """Chosen pixels of a view in another one; carries their positions and what else is given."""
     height, width = scene.size
-    centres = pixel_centres(height, width)[chosen_HW]
-    positions, depth = transfer(centres, inverse_HW[chosen_HW], *scene.cameras[source], *scene.cameras[view])
-    values = torch.cat([centres, *(extra[chosen_HW][:, None] for extra in extra_HW)], -1)
-    return splat(positions, depth, values, height, width)
+    centres = pixel_centres(height, width)
+    positions, depth = transfer(centres, inverse_HW, *scene.cameras[source], *scene.cameras[view])
+    values = torch.stack([*centres.unbind(-1), *extra_HW], -1)
+    return splat_surface(positions, depth, values, chosen_HW, height, width)
 
 
 def carried_picture(
@@ -130,6 +133,7 @@ def _layer_from_time(scene: SceneGeometry, view: int, time: int) -> Layer:
         read_cubic(scene.fixed_THW3[time], arrived.values_HWC[..., :2]),
         arrived.inverse_depth_HW,
         arrived.cover_HW,
+        arrived.density_HW,
         arrived.values_HWC[..., 2],
     )
 
@@ -142,11 +146,15 @@ def _layer_from_views(scene: SceneGeometry, sources: list[int], view: int, time:
     for source in sources:
         moving_HW = (scene.view_mover_VHW[source] > MOVES) & (scene.view_depth_VHW[source] > 1e-6)
         points = unproject(centres[moving_HW], scene.view_depth_VHW[source][moving_HW], *scene.cameras[source])
-        positions, depth = project(scene.moved(points, time), *scene.cameras[view])
-        values = torch.cat([centres[moving_HW], 1 - scene.view_sure_VHW[source][moving_HW][:, None]], -1)
-        arrived = splat(positions, depth, values, height, width)
+        seen = project(scene.moved(points, time), *scene.cameras[view])
+        positions, depth = torch.zeros(height, width, 2), torch.zeros(height, width)
+        positions[moving_HW], depth[moving_HW] = seen
+        values = torch.cat([centres, 1 - scene.view_sure_VHW[source][..., None]], -1)
+        arrived = splat_surface(positions, depth, values, moving_HW, height, width)
         colour = read_cubic(scene.freeze_VHW3[source], arrived.values_HWC[..., :2])
-        parts.append(Layer(colour, arrived.inverse_depth_HW, arrived.cover_HW, arrived.values_HWC[..., 2]))
+        parts.append(
+            Layer(colour, arrived.inverse_depth_HW, arrived.cover_HW, arrived.density_HW, arrived.values_HWC[..., 2])
+        )
     shown = parts[0]
     for other in parts[1:]:
         shown = _nearer(shown, other)
@@ -162,6 +170,7 @@ def _nearer(one: Layer, other: Layer) -> Layer:
         torch.where(takes[..., None], other.colour_HW3, one.colour_HW3),
         torch.where(takes, other.inverse_depth_HW, one.inverse_depth_HW),
         torch.where(takes, other.cover_HW, one.cover_HW),
+        torch.where(takes, other.density_HW, one.density_HW),
         torch.where(takes, other.doubt_HW, one.doubt_HW),
     )
 
@@ -179,18 +188,19 @@ def _shaded(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> Te
 
 
 def compose(still: StillLayer, shaded_HW3: Tensor, layers: list[Layer]) -> tuple[Tensor, Tensor]:
-    """The cell [H, W, 3] from its layers, the first source first, and the share of what moves [H, W]; no two poses are mixed."""
-    nearest = torch.stack([layer.inverse_depth_HW * (layer.cover_HW > 0.3) for layer in layers]).amax(0)
-    colour, depth, cover = torch.zeros_like(shaded_HW3), torch.zeros_like(nearest), torch.zeros_like(nearest)
+    """The cell [H, W, 3] from its layers, and the share of what moves [H, W]. Of the layers on the nearest surface the finer seen counts more."""
+    nearest = torch.stack([layer.inverse_depth_HW * (layer.cover_HW > SHOWN) for layer in layers]).amax(0)
+    colour, depth = torch.zeros_like(shaded_HW3), torch.zeros_like(nearest)
+    cover, total = torch.zeros_like(nearest), torch.full_like(nearest, 1e-6)
     for layer in layers:
-        shown = (layer.cover_HW > 0.1) & (layer.inverse_depth_HW >= nearest * (1 - BEHIND)) & (cover <= SURE_COVER)
-        share = (1 - cover) * layer.cover_HW.clamp(0, 1) * shown
-        colour, depth, cover = (
-            colour + share[..., None] * layer.colour_HW3,
-            depth + share * layer.inverse_depth_HW,
-            cover + share,
+        front = layer.inverse_depth_HW >= nearest * (1 - BEHIND)
+        weight = layer.density_HW.clamp(0, FINEST).square() * front
+        colour, depth, total = (
+            colour + weight[..., None] * layer.colour_HW3,
+            depth + weight * layer.inverse_depth_HW,
+            total + weight,
         )
-    norm = cover.clamp_min(1e-4)
-    in_front = depth / norm >= still.inverse_depth_HW * (1 - BEHIND)
+        cover = torch.maximum(cover, layer.cover_HW * front)
+    in_front = depth / total >= still.inverse_depth_HW * (1 - BEHIND)
     alpha = ((cover - LEAST_COVER) / (FULL_COVER - LEAST_COVER)).clamp(0, 1) * in_front
-    return shaded_HW3 + alpha[..., None] * (colour / norm[..., None] - shaded_HW3), alpha
+    return shaded_HW3 + alpha[..., None] * (colour / total[..., None] - shaded_HW3), alpha

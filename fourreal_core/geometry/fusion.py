@@ -20,7 +20,7 @@ from .projection import depth_unit
 from .unet import UNet
 
 CANDIDATES = 9  # composed, shaded, still, three layers, Transport's two predictions, what a model draws
-EVIDENCE = 17
+EVIDENCE = 20
 CORRECTION = 0.08  # most that a colour may be changed after the choice
 COMMON_ERROR = 0.05  # colour error that an untrained network expects
 CONTRAST = 0.7  # weight of the size of gradients in the training loss
@@ -102,7 +102,8 @@ def fusion_inputs(
     for layer in cell.layers:
         shown = (layer.cover_HW > 0.1).float()
         told += [
-            layer.cover_HW.clamp_max(2),
+            layer.cover_HW,
+            layer.density_HW.clamp_max(2),
             ((layer.inverse_depth_HW - cell.still.inverse_depth_HW) / unit * shown).clamp(-2, 2),
             layer.doubt_HW.clamp(0, 20) / 5 * shown,
         ]

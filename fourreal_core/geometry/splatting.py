@@ -13,6 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 COVERED = 0.35  # least sum of bilinear weights with which a target pixel counts as hit
+FINER = 3  # points between neighbours, to each side, that close a surface
+OWN = 0.25  # of a source pixel that is at its centre, the rest is spread between it and its neighbours
+EDGE = 0.5  # of a target pixel that the centre of a source pixel covers: what lies beyond the last centres
+TORN = 0.93  # ratio of inverse depths of neighbours below which a surface is torn between them
+FARTHEST = 6.0  # pixels that neighbours may come apart
 SAME_DEPTH = 0.02  # share of the inverse depth within which hits on one pixel belong to one surface
 
 
@@ -22,7 +27,8 @@ class Splat:
 
     values_HWC: Tensor  # means of the carried values; 0 where nothing arrived
     inverse_depth_HW: Tensor  # of the nearest surface that arrived; 0 where nothing did
-    cover_HW: Tensor  # sum of bilinear weights of that surface; about 1 where the source is seen as large as it was
+    cover_HW: Tensor  # sum of bilinear weights of points, or share of the pixel that a surface covers, 0..1
+    density_HW: Tensor  # pixels of the source per pixel of the target; about 1 where it is seen as large as it was
 
     @property
     def hit_HW(self) -> Tensor:
@@ -51,7 +57,49 @@ def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, heig
     told = torch.cat([values_NC, depth_N[:, None], torch.ones_like(depth_N[:, None])], 1).repeat(4, 1) * share[:, None]
     total = torch.zeros(height * width, told.shape[1]).index_add_(0, index, told)
     mean = (total[:, :-1] / total[:, -1:].clamp_min(1e-6)).view(height, width, -1)
-    return Splat(mean[..., :-1], mean[..., -1], total[:, -1].view(height, width))
+    cover = total[:, -1].view(height, width)
+    return Splat(mean[..., :-1], mean[..., -1], cover, cover)
+
+
+def splat_surface(
+    positions_HW2: Tensor, inverse_depth_HW: Tensor, values_HWC: Tensor, chosen_HW: Tensor, height: int, width: int
+) -> Splat:
+    """Carry the chosen pixels of a picture as a surface, as `splat` carries points.
+
+    Between four neighbours that belong together it is closed, so that no holes open where the target sees it larger; at jumps of depth it is torn.
+    """
+    told_HWK = torch.cat([positions_HW2, inverse_depth_HW[..., None], values_HWC], -1)
+    corners_4HWK = torch.stack([told_HWK[:-1, :-1], told_HWK[:-1, 1:], told_HWK[1:, :-1], told_HWK[1:, 1:]])
+    kept = chosen_HW[:-1, :-1] & chosen_HW[:-1, 1:] & chosen_HW[1:, :-1] & chosen_HW[1:, 1:]
+    depth_4HW, place_4HW2 = corners_4HWK[..., 2], corners_4HWK[..., :2]
+    together = (depth_4HW.amin(0) > TORN * depth_4HW.amax(0)) & (
+        (place_4HW2.amax(0) - place_4HW2.amin(0)).amax(-1) < FARTHEST
+    )
+    quads_4NK = corners_4HWK[:, kept & together]
+    shares_S = (torch.arange(FINER) + 0.5) / FINER
+    down, along = (share.reshape(-1) for share in torch.meshgrid(shares_S, shares_S, indexing="ij"))
+    weights_P4 = torch.stack([(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along], 1)
+    inner = torch.einsum("pc,cnk->pnk", weights_P4, quads_4NK)
+    area_N = _areas(quads_4NK[..., :2])
+    counts = torch.stack([torch.full_like(area_N, 1 - OWN), area_N], 1) / FINER**2
+    points = told_HWK[chosen_HW]
+    own = torch.tensor([OWN, EDGE]).expand(len(points), 2)
+    points = torch.cat(
+        [torch.cat([points, own], 1), torch.cat([inner, counts.expand(len(inner), -1, -1)], -1).flatten(0, 1)]
+    )
+    arrived = splat(points[:, :2], points[:, 2], points[:, 3:], height, width)
+    density, cover = (arrived.values_HWC[..., -2:] * arrived.cover_HW[..., None]).unbind(-1)
+    return Splat(arrived.values_HWC[..., :-2], arrived.inverse_depth_HW, cover.clamp_max(1), density)
+
+
+def _areas(corners_4N2: Tensor) -> Tensor:
+    """[N]: of quadrilaterals, in the order of their corners: upper left, upper right, lower left, lower right."""
+    right, down, across = (corner - corners_4N2[0] for corner in corners_4N2[1:])
+
+    def half(one_N2: Tensor, other_N2: Tensor) -> Tensor:
+        return (one_N2[:, 0] * other_N2[:, 1] - one_N2[:, 1] * other_N2[:, 0]).abs() / 2
+
+    return half(right, across) + half(across, down)
 
 
 def read_cubic(picture_HWC: Tensor, positions_HW2: Tensor) -> Tensor:

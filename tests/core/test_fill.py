@@ -1,13 +1,15 @@
 """fill_grid: known cells untouched, any pattern, size and base, falls back with a reason, can be cancelled, uses what it is given."""
 
 import sys
+from copy import deepcopy
 
 import pytest
 import torch
 from planes import PlaneScene, plane_scene
 
 from fourreal_core import FrameGrid, fill_grid, transport_fill
-from fourreal_core.geometry.fill import SMALLEST, Filled, base_cell
+from fourreal_core.geometry.fill import SMALLEST, Filled, base_cell, find_sources
+from fourreal_core.geometry.fusion import CANDIDATES
 from fourreal_core.geometry.networks import GeometryNetworks
 from fourreal_core.geometry.scene import SceneUnknown
 from fourreal_core.grid import Cameras
@@ -37,11 +39,15 @@ def filled(scene, networks) -> Filled:
     return fill_grid(scene.grid(), method="scene", networks=networks)
 
 
+def check_known(filled: Filled, grid: FrameGrid) -> None:
+    assert torch.equal(filled.grid.frames[grid.known], grid.frames[grid.known])
+    assert torch.equal(filled.grid.known, grid.known) and filled.grid.fps == grid.fps
+
+
 def check_filled(filled: Filled, grid: FrameGrid, method: str) -> None:
     """A whole grid with known cells bit-exact, and a confidence for each pixel."""
     assert filled.method == method
-    assert torch.equal(filled.grid.frames[grid.known], grid.frames[grid.known])
-    assert torch.equal(filled.grid.known, grid.known) and filled.grid.fps == grid.fps
+    check_known(filled, grid)
     assert filled.grid.frames[~grid.known].flatten(1).std(1).min() > 0.01  # every cell shows something
     assert filled.confidence.shape == grid.frames.shape[:4] and filled.confidence.isfinite().all()
     assert filled.confidence.min() >= 0 and filled.confidence.max() <= 1
@@ -52,7 +58,6 @@ def test_known_cells_come_back_bit_exact(scene, filled):
     check_filled(filled, scene.grid(), "scene")
     assert filled.report.startswith("Filled by the scene's geometry. Cameras: the grid's own.")
     assert filled.grid.cameras is not None
-    assert torch.equal(filled.predictions.blend, filled.grid.frames)
 
 
 def test_the_scene_is_better_than_the_nearest_known_cells(scene, filled):
@@ -60,6 +65,20 @@ def test_the_scene_is_better_than_the_nearest_known_cells(scene, filled):
     error = (filled.grid.frames - scene.frames_VTHW3).abs().mean((2, 3, 4))[unknown]
     for copied in (scene.frames_VTHW3[:1], scene.frames_VTHW3[:, :1]):
         assert error.mean() < 0.8 * (copied - scene.frames_VTHW3).abs().mean((2, 3, 4))[unknown].mean()
+
+
+def test_what_a_model_draws_is_one_more_source_to_choose_from(scene, networks):
+    grid, drawn = scene.grid(), torch.full_like(scene.frames_VTHW3, 0.25)
+    chooses = deepcopy(networks)
+    chooses.fusion.unet.head_bias[CANDIDATES - 1] = 50.0
+    sources = find_sources(grid, method="scene", networks=chooses)
+    filled = sources.fill(drawn)
+    check_known(filled, grid)
+    assert torch.allclose(filled.grid.frames[~grid.known], drawn[~grid.known], atol=1e-5)
+    without = sources.fill().grid.frames[~grid.known]
+    assert torch.allclose(without, sources.predictions.blend[~grid.known], atol=1e-5)
+    flat = find_sources(grid, method="transport").fill(drawn)
+    assert torch.equal(flat.grid.frames[~grid.known], drawn[~grid.known]) and flat.method == "transport"
 
 
 def test_transport_is_transport_fill(scene, networks):

@@ -132,6 +132,13 @@ def test_wrong_tracks_do_not_pull_the_rest():
     assert float((solved(before, wrong)[1::8] - after[1::8]).norm(dim=-1).median()) < 0.03
 
 
+def test_a_long_way_is_found_though_a_stray_point_lies_far_off():
+    before = 0.5 * cloud(300) + torch.tensor([0.0, 0.0, 4.0])
+    before[7] *= 300  # depth at an edge of something is sometimes that of the sky
+    after = before + torch.tensor([0.8, 0.0, 0.0])  # 12 pixels
+    assert float((solved(before, after) - after)[:7].norm(dim=-1).max()) < 0.05
+
+
 def test_untrusted_and_few_points_leave_nodes_where_they_were():
     before = 0.5 * cloud(300) + torch.tensor([0.0, 0.0, 4.0])
     assert float((solved(before, before + 0.2, torch.zeros(300)) - before).abs().max()) < 1e-4
