@@ -4,8 +4,8 @@
   render    render scenes of animated models with exact geometry into a folder (and scenes of other models into a second one, for scores)
   depth     train the network that finds depth from plane-sweep costs
   motion    ... that corrects flow and finds the depth of what moves (needs depth)
-  movers    ... that finds what moves in every view (needs depth)
-  fusion    ... that chooses among the candidates of each pixel (needs all others, and scenes with whole grids)
+  movers    ... that finds what moves in every known cell (needs depth and motion)
+  fusion    ... that chooses among the candidates of each pixel (needs all others, scenes with whole grids, and the bundled model)
   export    write all four as one file
 
 Stop any of them with Ctrl-C and run the same command to continue. Everything runs on one CPU core.

@@ -3,7 +3,7 @@
 import torch
 
 from fourreal_core.geometry.projection import pixel_centres
-from fourreal_core.geometry.splatting import fill_holes, read_cubic, splat
+from fourreal_core.geometry.splatting import fill_holes, read_cubic, splat, splat_surface
 
 H, W = 5, 8
 
@@ -20,6 +20,45 @@ def test_pixels_that_stay_keep_their_values():
         arrived.cover_HW, torch.ones(H, W)
     )
     assert torch.allclose(arrived.inverse_depth_HW, torch.full((H, W), 0.5)) and bool(arrived.hit_HW.all())
+
+
+def surface(scale: float, inverse_HW=None, height=16, width=24):
+    """A picture of 5 x 8 pixels seen `scale` times as large; its values are its coordinates."""
+    centres, inverse_HW = pixel_centres(H, W), torch.full((H, W), 0.5) if inverse_HW is None else inverse_HW
+    return splat_surface(centres * scale, inverse_HW, centres, torch.ones(H, W, dtype=torch.bool), height, width)
+
+
+def test_a_surface_in_place_covers_each_pixel_once():
+    arrived = surface(1.0, height=H, width=W)
+    inside = (slice(1, -1), slice(1, -1))
+    assert torch.allclose(arrived.values_HWC[inside], pixel_centres(H, W)[inside], atol=1e-4)
+    assert (arrived.cover_HW[inside] == 1).all()
+    assert torch.allclose(arrived.density_HW[inside], torch.ones(H - 2, W - 2), atol=0.02)
+
+
+def test_a_surface_seen_larger_stays_closed_and_says_that_it_is_coarser():
+    arrived = surface(3.0)
+    inside = (slice(3, 12), slice(3, 21))
+    assert float(arrived.cover_HW[inside].min()) > 0.9
+    assert float(arrived.density_HW[inside].mean()) < 0.2  # 1/9 of a source pixel per pixel
+    assert torch.allclose(arrived.values_HWC[inside], pixel_centres(16, 24)[inside] / 3, atol=0.25)
+    points = splat(pixel_centres(H, W).view(-1, 2) * 3, torch.full((H * W,), 0.5), torch.zeros(H * W, 1), 16, 24)
+    assert float(points.cover_HW[inside].min()) < 0.1  # points alone leave holes
+
+
+def test_a_surface_is_torn_at_a_jump_of_depth():
+    inverse = torch.full((H, W), 0.5)
+    inverse[:, 4:] = 0.25
+    arrived = surface(3.0, inverse)
+    assert float(arrived.cover_HW[3:12, 12].max()) < 0.6 and float(arrived.cover_HW[3:12, 4:10].min()) > 0.9
+    shown = arrived.inverse_depth_HW[arrived.cover_HW > 0.9]
+    assert set(shown.unique().tolist()) == {0.5, 0.25}  # nothing in between
+
+
+def test_pixels_that_are_not_chosen_are_not_carried():
+    nothing = torch.zeros(H, W, dtype=torch.bool)
+    arrived = splat_surface(pixel_centres(H, W), torch.ones(H, W), pixel_centres(H, W), nothing, H, W)
+    assert not arrived.hit_HW.any() and (arrived.density_HW == 0).all()
 
 
 def test_whole_steps_shift_and_leave_holes():
