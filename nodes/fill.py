@@ -4,11 +4,11 @@ import logging
 
 from comfy_api.v0_0_2 import io, ui
 
-from ..fourreal_core.geometry.fill import METHODS, fill_grid
+from ..fourreal_core.geometry.fill import METHODS, find_sources
 from ..fourreal_core.geometry.scene import SceneUnknown
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.fill_progress import FillProgress
-from ..host.grid_latent import remember_predictions
+from ..host.grid_latent import remember_sources
 from ..host.known_geometry import DepthGeometry, OpticalFlow, PointGeometry, known_geometry
 from ..host.preview import PREVIEW_SIDE
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
@@ -78,12 +78,13 @@ class FourRealTransportFill(io.ComfyNode):
             except SceneUnknown:
                 if method == "scene":
                     raise
-        filled = fill_grid(grid, method=method, **given, on_stage=progress.on_stage, on_cell=progress.on_cell)
+        sources = find_sources(grid, method=method, **given, on_stage=progress.on_stage)
+        filled = sources.fill(on_stage=progress.on_stage, on_cell=progress.on_cell)
         tell(cls, filled.report, logging.INFO)
         confidence_VTHW3 = filled.confidence[..., None].expand(-1, -1, -1, -1, 3)
         sheet_HW3 = contact_sheet(confidence_VTHW3, grid.known, max_side=PREVIEW_SIDE)
         whole = with_provenance(filled.grid, {"fill": filled.method})
-        remember_predictions(whole, filled.predictions)
+        remember_sources(whole, sources)
         return io.NodeOutput(
             whole,
             confidence_VTHW3.flatten(0, 1).contiguous(),
