@@ -4,9 +4,7 @@ from comfy_api.v0_0_2 import io
 
 from ..host.clips import FITS, PICKS
 
-GUESS_TOOLTIP = (
-    "A grid of the same size to start the unknown cells from when denoise is below 1. Without it the result of Transport is used."
-)
+GUESS_TOOLTIP = "A grid of the same size to start the unknown cells from when denoise is below 1. Without it the result of Transport is used."
 ENCODING_TOOLTIP = (
     "How cells become latent frames. hold: each view as a video whose cells are held for one latent step, closest to what video "
     "models know. frame: each cell alone, the same along views and times. native: each view as it is, 4 n + 1 times (Wan, "

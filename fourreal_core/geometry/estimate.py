@@ -90,7 +90,7 @@ def estimate_scene(
     view_mover, mover = label_movers(networks.movers, known, painted)
     depth, time_depth = known.depth_VHW, known.time_depth_THW
     if sockets.depth is not None:
-        given = _resized(sockets.depth[:, None].float(), small)[:, 0]
+        given = _sampled(sockets.depth, small)
         others = given[len(depth) :]
         later = torch.cat([others[: base[1]], depth[base[0]][None], others[base[1] :]])
         time_depth = _aligned(later, time_depth, 1 - 0.9 * mover)
@@ -139,7 +139,7 @@ def known_cells(
     small = working_size(*size)
     fixed, freeze = (_resized(frames.movedim(-1, 1), small).movedim(1, -1) for frames in (fixed_THW3, freeze_VHW3))
     pairs = _cameras_at(_in_base_frame(cameras, base[0]), size, small)
-    given = None if sockets.depth is None else _resized(sockets.depth[:, None].float(), small)[:, 0]
+    given = None if sockets.depth is None else _sampled(sockets.depth, small)
     depth, sure, limit = _view_depth(networks, freeze, pairs, given, partial(on_stage, "depth"))
     on_stage("motion", 0.0)
     gain = pixels_per_depth(pairs, base[0], limit, small)
@@ -243,6 +243,11 @@ def _resized(pictures_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
         return pictures_NCHW
     shrinks = size[0] < pictures_NCHW.shape[-2]
     return functional.interpolate(pictures_NCHW, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
+
+
+def _sampled(maps_NHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps whose values must not be mixed: a mean of two depths is the depth of neither."""
+    return functional.interpolate(maps_NHW[:, None].float(), size=size, mode="nearest-exact")[:, 0]
 
 
 def _in_base_frame(cameras: Cameras, base: int) -> Cameras:

@@ -1,6 +1,7 @@
 """Labels of what moves: carried to all known cells, voted on, and a measure of which points can belong to it."""
 
 import torch
+from made_scenes import sliding_square
 
 from fourreal_core.geometry.motion import MotionState
 from fourreal_core.geometry.movers import (
@@ -35,7 +36,7 @@ def untrained() -> MoverNetwork:
     return MoverNetwork().eval().requires_grad_(False)
 
 
-def test_an_untrained_network_keeps_what_the_motion_network_said_and_carries_it_to_the_views(sliding_square):
+def test_an_untrained_network_keeps_what_the_motion_network_said_and_carries_it_to_the_views():
     scene = sliding_square()
     views, times = label_movers(untrained(), known_cells(scene, scene.geometry.mover_THW))
     assert intersection_over_union(views > 0.5, scene.geometry.view_mover_VHW) > 0.8
@@ -50,7 +51,7 @@ class Told(MoverNetwork):
         return super().forward(told_NKHW, prior_NHW)
 
 
-def test_other_times_tell_what_moves_where_the_base_time_does_not(sliding_square):
+def test_other_times_tell_what_moves_where_the_base_time_does_not():
     scene = sliding_square()
     later = scene.geometry.mover_THW.clone()
     later[0] = False
@@ -65,7 +66,7 @@ def test_other_times_tell_what_moves_where_the_base_time_does_not(sliding_square
     assert times.shape[0] == 3
 
 
-def test_a_painted_mask_stays_as_it_is(sliding_square):
+def test_a_painted_mask_stays_as_it_is():
     scene = sliding_square()
     painted = scene.geometry.mover_THW.float() * 0.9
     views, times = label_movers(untrained(), known_cells(scene, torch.zeros_like(scene.geometry.mover_THW)), painted)
@@ -73,7 +74,7 @@ def test_a_painted_mask_stays_as_it_is(sliding_square):
     assert intersection_over_union(views > 0.5, scene.geometry.view_mover_VHW) > 0.8
 
 
-def test_points_with_a_wrong_depth_lie_outside_the_silhouettes(sliding_square):
+def test_points_with_a_wrong_depth_lie_outside_the_silhouettes():
     scene = sliding_square(views=6, width=64)
     exact, mover = scene.geometry, scene.geometry.view_mover_VHW
     cameras = list(zip(scene.world_to_camera_V44, scene.intrinsics_V33))
