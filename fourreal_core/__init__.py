@@ -12,6 +12,7 @@ from .moved import keep_old_names
 from .paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
 
 if TYPE_CHECKING:
+    from .geometry.fill import Filled, fill_grid
     from .model.weights import load_model
     from .sampling import sample_grid
     from .transport import transport_fill
