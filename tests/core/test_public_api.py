@@ -86,7 +86,7 @@ def test_grids_keep_their_fields():
 
 def test_fills_keep_their_fields():
     fields = list(inspect.signature(fourreal_core.Filled).parameters)
-    assert fields == ["grid", "confidence", "report", "method", "predictions"]
+    assert fields == ["grid", "confidence", "report", "method"]
 
 
 def test_the_way_from_two_videos_to_a_path_through_the_grid(tmp_path):
