@@ -21,6 +21,7 @@ from .types import counting_progress, expect_grid, stage_progress
 from .vae import vae_codec
 
 LATENT_KEY = "fourreal"
+SOURCES_KEY = "fourreal_sources"  # of a latent whose sampled pixels are chosen among the sources of its grid
 AS_CONDITIONED = "as conditioned"
 _latest: WeakKeyDictionary[FrameGrid, FillSources] = WeakKeyDictionary()
 
@@ -73,7 +74,7 @@ def condition_grid(
         LATENT_KEY: {"grid": grid, "model": grid_model.checkpoint_hash},
     }
     if guess is None and predictions is None:
-        latent[LATENT_KEY]["sources"] = sources_of(grid)
+        latent[SOURCES_KEY] = sources_of(grid)
     return _conditioning(condition_VCTHW), _conditioning(unconditional(condition_VCTHW)), latent
 
 
@@ -94,10 +95,9 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
             "the sampler returned pixels that are not finite: try another sampler, more steps or a lower cfg"
         )
     drawn_VTHWC = from_model(samples.to("cpu", torch.float32))
-    facts = latent.get(LATENT_KEY, {})
-    if "sources" not in facts or facts["grid"] is not grid:
+    if SOURCES_KEY not in latent or latent[LATENT_KEY]["grid"] is not grid:
         return grid.filled(drawn_VTHWC)
-    return chosen(grid, facts["sources"], drawn_VTHWC)
+    return chosen(grid, latent[SOURCES_KEY], drawn_VTHWC)
 
 
 def decode_latent_grid(
