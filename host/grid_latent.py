@@ -14,7 +14,7 @@ from ..fourreal_core.geometry.fill import FillSources, find_sources
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.condition import prepare, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
-from ..fourreal_core.transport import Predictions
+from ..fourreal_core.transport import Predictions, transport
 from .load import expect_grid_model
 from .model import CONDITION_KEY
 from .types import counting_progress, expect_grid, stage_progress
@@ -33,6 +33,12 @@ def sources_of(grid: FrameGrid) -> FillSources:
         sources = find_sources(grid, on_stage=stage_progress())
         remember_sources(grid, sources)
     return sources
+
+
+def predictions_of(grid: FrameGrid) -> Predictions:
+    """Transport's predictions alone, for whoever starts from a guess: the scene is not estimated for them."""
+    sources = _latest.get(grid)
+    return sources.predictions if sources else transport(grid, on_cell=counting_progress())
 
 
 def remember_sources(grid: FrameGrid, sources: FillSources) -> None:
@@ -66,7 +72,9 @@ def condition_grid(
         grid_model.diffusion_model.config,
         guess,
         denoise,
-        predict=lambda asked: predictions or sources_of(asked).predictions,
+        predict=lambda asked: (
+            predictions or (sources_of(asked).predictions if guess is None else predictions_of(asked))
+        ),
     )
     latent = {
         "samples": to_model(grid.filled(start_VTHWC).frames),

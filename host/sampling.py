@@ -15,7 +15,7 @@ from ..fourreal_core.sampling.budget import GridSize
 from ..fourreal_core.sampling.lifted import HOME, home_size, lifted
 from ..fourreal_core.sampling.tiles import Tile, fill_in_tiles
 from ..fourreal_core.transport import Predictions
-from .grid_latent import chosen, condition_grid, decode_grid, sources_of
+from .grid_latent import chosen, condition_grid, decode_grid, predictions_of, sources_of
 from .load import expect_grid_model
 
 SEEDS = 2**64
@@ -72,9 +72,10 @@ def _through_small_copy(model, grid: FrameGrid, sampling: HostSampling, guess: F
     def fill_small(small: FrameGrid, predictions: Predictions, small_guess: FrameGrid | None) -> FrameGrid:
         return _sampled(model, small, sampling, small_guess, predictions)
 
+    if guess is not None:
+        return lifted(grid, predictions_of(grid), guess, fill_small)
     sources = sources_of(grid)
-    drawn = lifted(grid, sources.predictions, guess, fill_small)
-    return chosen(grid, sources, drawn.frames) if guess is None else drawn
+    return chosen(grid, sources, lifted(grid, sources.predictions, None, fill_small).frames)
 
 
 def _sampled(

@@ -7,6 +7,7 @@ Layers: Wang and Adelson, "Representing moving images with layers", 1994. Next t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -55,14 +56,17 @@ class CellCandidates:
     cover_HW: Tensor  # 0..1: share of what moves in it
 
 
-def still_layer(scene: SceneGeometry, view: int) -> StillLayer:
-    """The background of a view: its own still pixels, then those of the nearest views and of the times of view 0."""
-    _height, _width = scene.size
+def still_layer(scene: SceneGeometry, view: int, on_step: Callable[[], None] = lambda: None) -> StillLayer:
+    """The background of a view: its own still pixels, then those of the nearest views and of the times of the base view.
+
+    on_step() is called before each of these sources; raising inside cancels.
+    """
     moving_HW = _grown(scene.view_mover_VHW[view] > MOVES, 3)
     colour, depth, seen = scene.freeze_VHW3[view].clone(), scene.view_depth_VHW[view].clone(), ~moving_HW
     for frame, inverse, still, source in _background_sources(scene, view):
         if bool(seen.all()):
             break
+        on_step()
         arrived = _carried(scene, inverse, still, source, view)
         fresh = ~seen & (arrived.cover_HW > SURE_COVER)
         colour[fresh] = read_cubic(frame, arrived.values_HWC)[fresh]
@@ -75,7 +79,7 @@ def still_layer(scene: SceneGeometry, view: int) -> StillLayer:
 
 
 def _background_sources(scene: SceneGeometry, view: int) -> list[tuple[Tensor, Tensor, Tensor, int]]:
-    """(frame, inverse depth, still pixels, view) of the other known cells, the nearest views first; view 0's times by how far the mover has gone."""
+    """(frame, inverse depth, still pixels, view) of the other known cells, the nearest views first; the base view's times by how far the mover has gone."""
     views, times = len(scene.freeze_VHW3), len(scene.fixed_THW3)
     others = [(float(abs(other - view)), other, None) for other in range(views) if other != view]
     base, start = scene.base
@@ -116,7 +120,7 @@ def _grown(mask_HW: Tensor, size: int) -> Tensor:
 
 
 def cell_candidates(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> CellCandidates:
-    """Everything for one cell; `still` is the view's still layer."""
+    """Everything for the cell of a view and time, counted from 0; `still` is the view's still layer."""
     layers = [_layer_from_time(scene, view, time), _layer_from_views(scene, [view], view, time)]
     beside = [other for other in (view - 1, view + 1) if 0 <= other < len(scene.cameras)]
     layers.append(_layer_from_views(scene, beside, view, time))

@@ -101,6 +101,7 @@ def estimate_scene(
         motions, time_depth = followed(nodes, tracks, mover, time_depth, camera, base[1], follow)
     else:
         motions = fitted(nodes, tracks, time_depth, camera, follow)
+    tell("following", 1.0)
     of_views, of_times = Upsampler(freeze_VHW3, small), Upsampler(fixed_THW3, small)
     large_view_mover, large_mover = of_views(view_mover), of_times(mover)
     flow = known.state.flow_T2HW.movedim(1, -1)
@@ -267,10 +268,6 @@ def _centres(poses_V44: Tensor) -> Tensor:
 def _cameras_at(cameras: Cameras, size: tuple[int, int], small: tuple[int, int]) -> list[Camera]:
     scale = torch.tensor([[small[1] / size[1]], [small[0] / size[0]], [1.0]], dtype=cameras.intrinsics.dtype)
     return [(matrix, intrinsics * scale) for matrix, intrinsics in zip(cameras.world_to_camera, cameras.intrinsics)]
-
-
-def _scaled_lens(lens_33: Tensor, size: tuple[int, ...], small: tuple[int, ...]) -> Tensor:
-    return lens_33 * torch.tensor([[small[1] / size[1]], [small[0] / size[0]], [1.0]], dtype=lens_33.dtype)
 
 
 def pixels_per_depth(pairs: list[Camera], base: int, limit: float, size: tuple[int, int]) -> float:

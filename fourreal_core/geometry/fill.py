@@ -57,7 +57,10 @@ class FillSources:
         self, drawn: Tensor | None = None, *, on_stage: Stage | None = None, on_cell: OnCell | None = None
     ) -> Filled:
         """The whole grid. drawn: all cells as a model draws them, [V, T, H, W, 3] in 0..1, one more source to choose from per pixel;
-        without the scene's geometry there is nothing to choose, and its cells are taken. on_stage and on_cell as in `fill_grid`."""
+        without the scene's geometry there is nothing to choose, and its cells are taken. on_stage and on_cell as in `fill_grid`.
+        Raises ValueError where drawn has another shape than the grid's frames."""
+        if drawn is not None and drawn.shape != self.grid.frames.shape:
+            raise ValueError(f"expected drawn cells of shape {list(self.grid.frames.shape)}, got {list(drawn.shape)}.")
         if self.scene is None:
             frames = self.predictions.blend if drawn is None else drawn
             return Filled(self.grid.filled(frames), self.predictions.confidence, self.report, "transport")
@@ -143,7 +146,10 @@ def find_sources(
 
 def _by_transport(grid: FrameGrid, tell: Stage, report: str) -> FillSources:
     predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
-    return FillSources(grid, None, predictions, report)
+    own = grid.replace(
+        cameras=grid.cameras
+    )  # not the grid itself: whoever keeps sources per grid shall not keep the grid
+    return FillSources(own, None, predictions, report)
 
 
 def _by_scene(
@@ -160,7 +166,7 @@ def _by_scene(
     freeze, fixed = grid.frames[:, base[1]], grid.frames[base[0]]
     scene = estimate_scene(networks, fixed, freeze, cameras, base=base, sockets=sockets, on_stage=tell)
     if check:
-        words += " " + self_check(scene)
+        words += " " + self_check(scene, lambda share: tell("following", 1.0))
     predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
     given = [name for name in ("depth", "flow", "moving") if getattr(sockets, name) is not None]
     words += f" Given: {', '.join(given)}." if given else ""
@@ -229,10 +235,11 @@ def fill_cells(
     frames = torch.zeros(views, times, *scene.size, 3)
     sure = torch.zeros(views, times, *scene.size)
     todo = [(view, time) for view in range(views) for time in range(times) if not known_VT[view, time]]
+    tell = on_share or (lambda share: None)
     still, still_view = None, -1
     for done, (view, time) in enumerate(todo, start=1):
         if still is None or view != still_view:
-            still, still_view = still_layer(scene, view), view
+            still, still_view = still_layer(scene, view, partial(tell, (done - 1) / len(todo))), view
         cell = cell_candidates(scene, still, view, time)
         if networks is None:
             frames[view, time], error = cell.composed_HW3, disagreement(cell)
@@ -244,8 +251,7 @@ def fill_cells(
         sure[view, time] = 1 / (1 + (error / TYPICAL_ERROR) ** 2)
         if on_cell is not None:
             on_cell(view, time, frames[view, time])
-        if on_share is not None:
-            on_share(done / len(todo))
+        tell(done / len(todo))
     return frames, sure
 
 
@@ -276,14 +282,18 @@ def disagreement(cell: CellCandidates) -> Tensor:
     )
 
 
-def self_check(scene: SceneGeometry) -> str:
+def self_check(scene: SceneGeometry, on_share: Callable[[float], None] = lambda share: None) -> str:
     """Predict known frames from the others: x[v0, t0] carried to each view by depth, what moves in it carried to each time.
 
     Raises SceneUnknown when the prediction is hardly better than the frame as it is. Returns what was found, in a sentence.
     """
     base, _ = scene.base
     views = [view for view in range(len(scene.cameras)) if view != base]
-    depth_ratio = _median_ratio([_carried_error(scene, view) for view in views])
+    errors = []
+    for number, view in enumerate(views):
+        on_share(number / len(views))
+        errors.append(_carried_error(scene, view))
+    depth_ratio = _median_ratio(errors)
     if depth_ratio > EXPLAINED:
         raise SceneUnknown("the estimated depth does not explain the freeze-time frames.")
     return f"Depth explains the freeze-time frames {1 / max(depth_ratio, 1e-3):.1f} times better than no motion."

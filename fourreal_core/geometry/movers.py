@@ -8,7 +8,7 @@ Shape suffixes: V views, T times, N maps, K channels, P points, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -126,8 +126,8 @@ def _votes_of_times(scene: KnownCells, moves_THW: Tensor) -> tuple[Tensor, Tenso
         arrived = splat(positions, torch.ones(len(positions)), moves_THW[time][chosen][:, None], height, width)
         votes.append(arrived.values_HWC[..., 0] * arrived.hit_HW)
         weights.append(arrived.hit_HW.float())
-    total = torch.stack(votes)
-    return total.sum(0) / torch.stack(weights).sum(0), total.amax(0)
+    votes_NHW = torch.stack(votes)
+    return votes_NHW.sum(0) / torch.stack(weights).sum(0), votes_NHW.amax(0)
 
 
 def _carried(scene: KnownCells, maps_KHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,7 +180,7 @@ def _votes_of_views(scene: KnownCells, label_VHW: Tensor) -> Tensor:
 
 
 def within_silhouettes(points_P3: Tensor, label_VHW: Tensor, cameras: Sequence[Camera]) -> Tensor:
-    """[P] bool: which points at the base time lie, as points of what moves must, in its silhouettes in most of the views that could see them, at least half of all.
+    """[P] bool: whether each point at the base time lies inside the silhouette of what moves in at least 80 % of the views that see it, counting at least half of all views.
 
     Points with a wrong depth do not. Laurentini, "The visual hull concept for silhouette-based image understanding", 1994.
     """
@@ -195,10 +195,8 @@ def label_movers(
     network: MoverNetwork,
     scene: KnownCells,
     motion_label_THW: Tensor | None = None,
-    on_stage: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
     """Probabilities [V, H, W] at the base time and [T, H, W] in the base view; a painted mask stays as it is in the base view."""
-    on_stage()
     labels = mover_labels(network, scene, motion_label_THW)
     views, times = labels.views_VHW.sigmoid(), labels.times_THW.sigmoid()
     if motion_label_THW is not None:

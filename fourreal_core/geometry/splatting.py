@@ -6,17 +6,21 @@ Shape suffixes: N source pixels, H W target pixels, C values.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .projection import depth_unit
+
 COVERED = 0.35  # least sum of bilinear weights with which a target pixel counts as hit
 FINER = 3  # points between neighbours, to each side, that close a surface
 OWN = 0.25  # of a source pixel that is at its centre, the rest is spread between it and its neighbours
 EDGE = 0.5  # of a target pixel that the centre of a source pixel covers: what lies beyond the last centres
 TORN = 0.93  # ratio of inverse depths of neighbours below which a surface is torn between them
+FAR = 0.02  # of the common inverse depth: by that much neighbours may always differ, so that the sky is one surface
 FARTHEST = 6.0  # pixels that neighbours may come apart
 SAME_DEPTH = 0.02  # share of the inverse depth within which hits on one pixel belong to one surface
 
@@ -35,30 +39,47 @@ class Splat:
         return self.cover_HW > COVERED
 
 
+Points = tuple[Tensor, Tensor, Tensor]  # positions [N, 2] in pixels, inverse depths [N], values [N, C]
+
+
 def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, height: int, width: int) -> Splat:
     """Carry N points to pixels (x, y; centres at +0.5), the nearest surface on each pixel only. Points behind the camera have inverse depth < 0."""
+    return _splat(lambda: iter([(positions_N2, inverse_depth_N, values_NC)]), values_NC.shape[1], height, width)
+
+
+def _splat(parts: Callable[[], Iterator[Points]], channels: int, height: int, width: int) -> Splat:
+    """parts() gives the points piece by piece, twice: first the nearest surface is found, then what lies on it is added up."""
+    front = torch.full((height * width,), -1.0)
+    for points in parts():
+        for index, share, depth, _ in _on_pixels(*points, height, width):
+            solid = share > 0.15
+            front.scatter_reduce_(0, index[solid], depth[solid], "amax")
+    total = torch.zeros(height * width, channels + 2)
+    for points in parts():
+        for index, share, depth, values in _on_pixels(*points, height, width):
+            share = share * (depth >= front[index] * (1 - SAME_DEPTH) - 1e-6)
+            told = torch.cat([values, depth[:, None], torch.ones_like(depth[:, None])], 1)
+            total.index_add_(0, index, told * share[:, None])
+    mean = (total[:, :-1] / total[:, -1:].clamp_min(1e-6)).view(height, width, -1)
+    cover = total[:, -1].view(height, width)
+    return Splat(mean[..., :-1], mean[..., -1], cover, cover)
+
+
+def _on_pixels(
+    positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, height: int, width: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """For each of the four pixels around a point: its index, the bilinear share, and the point's inverse depth and values."""
     x_N, y_N = (positions_N2 - 0.5).unbind(-1)
     kept = (inverse_depth_N >= 0) & (x_N > -1) & (y_N > -1) & (x_N < width) & (y_N < height)
     x_N, y_N, depth_N, values_NC = x_N[kept], y_N[kept], inverse_depth_N[kept], values_NC[kept]
     left, top = x_N.floor(), y_N.floor()
-    corners, shares = [], []
     for dy in (0, 1):
         for dx in (0, 1):
             x, y = left + dx, top + dy
             inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
             share = (1 - (x_N - x).abs()) * (1 - (y_N - y).abs()) * inside
-            corners.append((y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long())
-            shares.append(share)
-    index, share = torch.cat(corners), torch.cat(shares)
-    depth = depth_N.repeat(4)
-    solid = share > 0.15
-    front = torch.full((height * width,), -1.0).scatter_reduce(0, index[solid], depth[solid], "amax")
-    share = share * (depth >= front[index] * (1 - SAME_DEPTH) - 1e-6)
-    told = torch.cat([values_NC, depth_N[:, None], torch.ones_like(depth_N[:, None])], 1).repeat(4, 1) * share[:, None]
-    total = torch.zeros(height * width, told.shape[1]).index_add_(0, index, told)
-    mean = (total[:, :-1] / total[:, -1:].clamp_min(1e-6)).view(height, width, -1)
-    cover = total[:, -1].view(height, width)
-    return Splat(mean[..., :-1], mean[..., -1], cover, cover)
+            index = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long()
+            yield index, share, depth_N, values_NC
 
 
 def splat_surface(
@@ -72,22 +93,26 @@ def splat_surface(
     corners_4HWK = torch.stack([told_HWK[:-1, :-1], told_HWK[:-1, 1:], told_HWK[1:, :-1], told_HWK[1:, 1:]])
     kept = chosen_HW[:-1, :-1] & chosen_HW[:-1, 1:] & chosen_HW[1:, :-1] & chosen_HW[1:, 1:]
     depth_4HW, place_4HW2 = corners_4HWK[..., 2], corners_4HWK[..., :2]
-    together = (depth_4HW.amin(0) > TORN * depth_4HW.amax(0)) & (
-        (place_4HW2.amax(0) - place_4HW2.amin(0)).amax(-1) < FARTHEST
-    )
+    nearest, farthest = depth_4HW.amax(0), depth_4HW.amin(0)
+    far = FAR * depth_unit(inverse_depth_HW[chosen_HW]) if bool(chosen_HW.any()) else 0.0
+    together = (farthest >= TORN * nearest - far) & (farthest >= 0)
+    together &= (place_4HW2.amax(0) - place_4HW2.amin(0)).amax(-1) < FARTHEST
     quads_4NK = corners_4HWK[:, kept & together]
-    shares_S = (torch.arange(FINER) + 0.5) / FINER
-    down, along = (share.reshape(-1) for share in torch.meshgrid(shares_S, shares_S, indexing="ij"))
-    weights_P4 = torch.stack([(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along], 1)
-    inner = torch.einsum("pc,cnk->pnk", weights_P4, quads_4NK)
     area_N = _areas(quads_4NK[..., :2])
-    counts = torch.stack([torch.full_like(area_N, 1 - OWN), area_N], 1) / FINER**2
-    points = told_HWK[chosen_HW]
-    own = torch.tensor([OWN, EDGE]).expand(len(points), 2)
-    points = torch.cat(
-        [torch.cat([points, own], 1), torch.cat([inner, counts.expand(len(inner), -1, -1)], -1).flatten(0, 1)]
-    )
-    arrived = splat(points[:, :2], points[:, 2], points[:, 3:], height, width)
+    counts_N2 = torch.stack([torch.full_like(area_N, 1 - OWN), area_N], 1) / FINER**2
+    own_NK = told_HWK[chosen_HW]
+    own_counts_N2 = torch.tensor([OWN, EDGE]).expand(len(own_NK), 2)
+    shares = [(number + 0.5) / FINER for number in range(FINER)]
+
+    def parts() -> Iterator[Points]:
+        yield own_NK[:, :2], own_NK[:, 2], torch.cat([own_NK[:, 3:], own_counts_N2], 1)
+        for down in shares:
+            for along in shares:
+                weights = [(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along]
+                inner_NK = torch.einsum("c,cnk->nk", torch.tensor(weights), quads_4NK)
+                yield inner_NK[:, :2], inner_NK[:, 2], torch.cat([inner_NK[:, 3:], counts_N2], 1)
+
+    arrived = _splat(parts, values_HWC.shape[-1] + 2, height, width)
     density, cover = (arrived.values_HWC[..., -2:] * arrived.cover_HW[..., None]).unbind(-1)
     return Splat(arrived.values_HWC[..., :-2], arrived.inverse_depth_HW, cover.clamp_max(1), density)
 

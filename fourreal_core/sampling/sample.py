@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
-from ..geometry.fill import find_sources
+from ..geometry.fill import Stage, find_sources
 from ..grid import FrameGrid
 from ..model.condition import prepare
 from ..model.two_stream import GridModel
@@ -105,6 +105,7 @@ def sample_grid(
     guess: FrameGrid | None = None,
     denoise: float = 1.0,
     on_step: OnStep | None = None,
+    on_stage: Stage | None = None,
     predictions: Predictions | None = None,
 ) -> FrameGrid:
     """Fill every unknown cell; known cells come back bit-exact.
@@ -114,11 +115,14 @@ def sample_grid(
     guess: grid of the same shape to start from when `denoise` < 1 (None: Transport's). denoise: the sigma to start at,
     above 0 up to 1. on_step(step, steps, denoised): called after each step, counted from 1, with the current clean
     estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling. predictions: `transport(grid)` where it is at hand already.
-    Without guess and predictions of one's own, each pixel is chosen at last from what the model drew and what `fill_grid` finds.
+    on_stage(name, share done 0..1): as in `fill_grid`, before and after the steps. Without guess and predictions of one's own, each
+    pixel is finally chosen from what the model drew and what `fill_grid` finds, and the grid carries the cameras that were used.
     Raises ValueError for an unknown sync, sampler or output, and for numbers or shapes out of range.
     """
     sampling = Sampling(sync, strength, steps, seed, sampler, output, denoise)
-    return fill_by_sampling(model, grid, sampling, guess=guess, on_step=on_step, predictions=predictions)
+    return fill_by_sampling(
+        model, grid, sampling, guess=guess, on_step=on_step, on_stage=on_stage, predictions=predictions
+    )
 
 
 @torch.no_grad()
@@ -129,17 +133,15 @@ def fill_by_sampling(
     *,
     guess: FrameGrid | None = None,
     on_step: OnStep | None = None,
+    on_stage: Stage | None = None,
     predictions: Predictions | None = None,
 ) -> FrameGrid:
     """`sample_grid` with its settings in one object."""
     if not grid.known.any():
         raise ValueError("the grid has no known cells: give it at least one frame to start from")
-    denoise = sampling.denoise
-    if guess is None and denoise == 1 and not model.config.guess:
-        guess = grid  # from pure noise it does not matter what it is mixed into, and this model needs no guess
-    sources = None
+    denoise, sources = sampling.denoise, None
     if guess is None and predictions is None:
-        sources = find_sources(grid)
+        sources = find_sources(grid, on_stage=on_stage)
         predictions = sources.predictions
     condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or transport(grid))
     device = next(model.parameters()).device
@@ -159,5 +161,5 @@ def fill_by_sampling(
         if on_step:
             on_step(step, sampling.steps, from_model(x0[0].cpu()))
     drawn = from_model(x[0].cpu())
-    filled = sources.fill(drawn).grid if sources else grid.filled(drawn)
+    filled = sources.fill(drawn, on_stage=on_stage).grid if sources else grid.filled(drawn)
     return filled.replace(provenance={**grid.provenance, **sampling.facts(model)})

@@ -46,6 +46,11 @@ def test_a_surface_seen_larger_stays_closed_and_says_that_it_is_coarser():
     assert float(points.cover_HW[inside].min()) < 0.1  # points alone leave holes
 
 
+def test_the_sky_is_one_surface():
+    arrived = surface(3.0, torch.zeros(H, W))
+    assert float(arrived.cover_HW[3:12, 3:21].min()) > 0.9 and (arrived.inverse_depth_HW == 0).all()
+
+
 def test_a_surface_is_torn_at_a_jump_of_depth():
     inverse = torch.full((H, W), 0.5)
     inverse[:, 4:] = 0.25

@@ -65,7 +65,9 @@ def test_the_sampler_works_on_a_copy_and_says_so(comfy_inside, bundled, filled, 
 
 
 def test_what_4real_fill_found_is_not_looked_for_again(comfy_inside, bundled, filled, monkeypatch):
-    monkeypatch.setattr(comfy_inside.pack_host("grid_latent"), "find_sources", lambda *given, **more: pytest.fail("again"))
+    monkeypatch.setattr(
+        comfy_inside.pack_host("grid_latent"), "find_sources", lambda *given, **more: pytest.fail("again")
+    )
     sample(comfy_inside, bundled, filled)
 
 
