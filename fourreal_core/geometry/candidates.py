@@ -43,6 +43,8 @@ class StillLayer:
     colour_HW3: Tensor  # 0..1
     inverse_depth_HW: Tensor
     seen_HW: Tensor  # bool: some source shows it; elsewhere it is filled from around
+    base_place_HW2: Tensor  # where the base view sees the same surface, in pixels
+    in_base_HW: Tensor  # bool: it does
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def still_layer(scene: SceneGeometry, view: int, on_step: Callable[[], None] = l
         if bool(seen.all()):
             break
         on_step()
-        arrived = _carried(scene, inverse, still, source, view)
+        arrived = _carried(scene, inverse, still, source, view, wanted_HW=~seen)
         fresh = ~seen & (arrived.cover_HW > SURE_COVER)
         colour[fresh] = read_cubic(frame, arrived.values_HWC)[fresh]
         depth[fresh] = arrived.inverse_depth_HW[fresh]
@@ -75,7 +77,12 @@ def still_layer(scene: SceneGeometry, view: int, on_step: Callable[[], None] = l
     known = seen.float()
     both = fill_holes(torch.cat([colour, depth[..., None]], -1) * known[..., None], known)
     keep = seen[..., None]
-    return StillLayer(torch.where(keep, colour, both[..., :3]), torch.where(seen, depth, both[..., 3]), seen)
+    colour, depth = torch.where(keep, colour, both[..., :3]), torch.where(seen, depth, both[..., 3])
+    base = scene.base[0]
+    on_step()
+    of_base = _carried(scene, scene.view_depth_VHW[base], ~_grown(scene.view_mover_VHW[base] > MOVES, 3), base, view)
+    in_base = of_base.hit_HW & ((of_base.inverse_depth_HW - depth).abs() < BEHIND * depth + 1e-6)
+    return StillLayer(colour, depth, seen, of_base.values_HWC, in_base)
 
 
 def _background_sources(scene: SceneGeometry, view: int) -> list[tuple[Tensor, Tensor, Tensor, int]]:
@@ -97,12 +104,21 @@ def _background_sources(scene: SceneGeometry, view: int) -> list[tuple[Tensor, T
 
 
 def _carried(
-    scene: SceneGeometry, inverse_HW: Tensor, chosen_HW: Tensor, source: int, view: int, *extra_HW: Tensor
+    scene: SceneGeometry,
+    inverse_HW: Tensor,
+    chosen_HW: Tensor,
+    source: int,
+    view: int,
+    *extra_HW: Tensor,
+    wanted_HW: Tensor | None = None,
 ) -> Splat:
-    """Chosen pixels of a view in another one; carries their positions and what else is given."""
+    """Chosen pixels of a view in another one; carries their positions and what else is given. wanted: the only pixels that matter there."""
     height, width = scene.size
     centres = pixel_centres(height, width)
     positions, depth = transfer(centres, inverse_HW, *scene.cameras[source], *scene.cameras[view])
+    if wanted_HW is not None:
+        column, row = (positions[..., axis].clamp(0, side - 1).long() for axis, side in ((0, width), (1, height)))
+        chosen_HW = chosen_HW & _grown(wanted_HW, 9)[row, column]
     values = torch.stack([*centres.unbind(-1), *extra_HW], -1)
     return splat_surface(positions, depth, values, chosen_HW, height, width)
 
@@ -124,7 +140,7 @@ def cell_candidates(scene: SceneGeometry, still: StillLayer, view: int, time: in
     layers = [_layer_from_time(scene, view, time), _layer_from_views(scene, [view], view, time)]
     beside = [other for other in (view - 1, view + 1) if 0 <= other < len(scene.cameras)]
     layers.append(_layer_from_views(scene, beside, view, time))
-    shaded = _shaded(scene, still, view, time)
+    shaded = _shaded(scene, still, time)
     composed, cover = compose(still, shaded, layers)
     return CellCandidates(still, shaded, layers, composed, cover)
 
@@ -179,16 +195,13 @@ def _nearer(one: Layer, other: Layer) -> Layer:
     )
 
 
-def _shaded(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> Tensor:
-    """The still layer plus the change of colour that view 0 sees of the same still surface between time 0 and the time (shadows)."""
-    base, start = scene.base
-    same_HW = ~_grown((scene.time_mover_THW[time] > MOVES) | (scene.view_mover_VHW[base] > MOVES), 3)
-    arrived = _carried(scene, scene.view_depth_VHW[base], same_HW, base, view)
-    change = read_cubic((scene.fixed_THW3[time] - scene.fixed_THW3[start]) * 0.5 + 0.5, arrived.values_HWC) * 2 - 1
-    same_surface = arrived.hit_HW & (
-        (arrived.inverse_depth_HW - still.inverse_depth_HW).abs() < BEHIND * still.inverse_depth_HW + 1e-6
-    )
-    return (still.colour_HW3 + change * same_surface[..., None]).clamp(0, 1)
+def _shaded(scene: SceneGeometry, still: StillLayer, time: int) -> Tensor:
+    """The still layer plus the change of colour that the base view sees of the same still surface between the base time and the time (shadows)."""
+    moving_HW = _grown(scene.time_mover_THW[time] > MOVES, 3).float()
+    change_HW3 = (scene.fixed_THW3[time] - scene.fixed_THW3[scene.base[1]]) * 0.5 + 0.5
+    read_HW4 = read_cubic(torch.cat([change_HW3, moving_HW[..., None]], -1), still.base_place_HW2)
+    same_HW = still.in_base_HW & (read_HW4[..., 3] < 0.5)
+    return (still.colour_HW3 + (read_HW4[..., :3] * 2 - 1) * same_HW[..., None]).clamp(0, 1)
 
 
 def compose(still: StillLayer, shaded_HW3: Tensor, layers: list[Layer]) -> tuple[Tensor, Tensor]:

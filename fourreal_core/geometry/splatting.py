@@ -16,7 +16,8 @@ from torch.nn import functional
 from .projection import depth_unit
 
 COVERED = 0.35  # least sum of bilinear weights with which a target pixel counts as hit
-FINER = 3  # points between neighbours, to each side, that close a surface
+STRETCHED = 1.5  # pixels that neighbours come apart, up to which one point between them is enough
+FINER = 3  # beyond that: points between neighbours, to each side, that close a surface
 OWN = 0.25  # of a source pixel that is at its centre, the rest is spread between it and its neighbours
 EDGE = 0.5  # of a target pixel that the centre of a source pixel covers: what lies beyond the last centres
 TORN = 0.93  # ratio of inverse depths of neighbours below which a surface is torn between them
@@ -96,25 +97,33 @@ def splat_surface(
     nearest, farthest = depth_4HW.amax(0), depth_4HW.amin(0)
     far = FAR * depth_unit(inverse_depth_HW[chosen_HW]) if bool(chosen_HW.any()) else 0.0
     together = (farthest >= TORN * nearest - far) & (farthest >= 0)
-    together &= (place_4HW2.amax(0) - place_4HW2.amin(0)).amax(-1) < FARTHEST
-    quads_4NK = corners_4HWK[:, kept & together]
-    area_N = _areas(quads_4NK[..., :2])
-    counts_N2 = torch.stack([torch.full_like(area_N, 1 - OWN), area_N], 1) / FINER**2
+    reach_HW = (place_4HW2.amax(0) - place_4HW2.amin(0)).amax(-1)
+    closed_HW = kept & together & (reach_HW < FARTHEST)
+    small_HW = reach_HW < STRETCHED
+    quads = [(corners_4HWK[:, closed_HW & small_HW], 1), (corners_4HWK[:, closed_HW & ~small_HW], FINER)]
     own_NK = told_HWK[chosen_HW]
     own_counts_N2 = torch.tensor([OWN, EDGE]).expand(len(own_NK), 2)
-    shares = [(number + 0.5) / FINER for number in range(FINER)]
 
     def parts() -> Iterator[Points]:
         yield own_NK[:, :2], own_NK[:, 2], torch.cat([own_NK[:, 3:], own_counts_N2], 1)
-        for down in shares:
-            for along in shares:
-                weights = [(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along]
-                inner_NK = torch.einsum("c,cnk->nk", torch.tensor(weights), quads_4NK)
-                yield inner_NK[:, :2], inner_NK[:, 2], torch.cat([inner_NK[:, 3:], counts_N2], 1)
+        for corners_4NK, finer in quads:
+            yield from _between(corners_4NK, finer)
 
     arrived = _splat(parts, values_HWC.shape[-1] + 2, height, width)
     density, cover = (arrived.values_HWC[..., -2:] * arrived.cover_HW[..., None]).unbind(-1)
     return Splat(arrived.values_HWC[..., :-2], arrived.inverse_depth_HW, cover.clamp_max(1), density)
+
+
+def _between(corners_4NK: Tensor, finer: int) -> Iterator[Points]:
+    """finer^2 points inside each quadrilateral, which share its pixel of the source, but for OWN, and its area."""
+    area_N = _areas(corners_4NK[..., :2])
+    counts_N2 = torch.stack([torch.full_like(area_N, 1 - OWN), area_N], 1) / finer**2
+    shares = [(number + 0.5) / finer for number in range(finer)]
+    for down in shares:
+        for along in shares:
+            weights = [(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along]
+            inner_NK = torch.einsum("c,cnk->nk", torch.tensor(weights), corners_4NK)
+            yield inner_NK[:, :2], inner_NK[:, 2], torch.cat([inner_NK[:, 3:], counts_N2], 1)
 
 
 def _areas(corners_4N2: Tensor) -> Tensor:
