@@ -152,11 +152,11 @@ def test_videos_saved_in_the_browser_hold_the_cells_that_played(editor_host: Hos
 
 
 def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(editor_host: Host, shown: Path) -> None:
-    """Of all cells of the saved grid, the one that the player named looks most like what was on its canvas, and nearly the same."""
+    """The cell that the player named looks nearly as what was on its canvas, and no other cell of the saved grid more so, but for JPEG's error."""
     if not shown.is_file():
         pytest.skip("first_visit.test.mjs did not run")
     report = json.loads(shown.read_text())
-    assert len(report["shown"]) >= 5 * 2 * 4  # of each workflow in each renderer
+    assert len(report["shown"]) >= (5 + 1) * 5  # of each workflow, and of the first in the other renderer
     for cell in report["shown"]:
         [file] = (editor_host.base / "output" / "first_visit").glob(f"{cell['grid']}_*")
         apart_VT = (
@@ -165,8 +165,8 @@ def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(editor_host:
             .mean((-1, -2))
         )
         name = f"{cell['grid']}, view {cell['view']}, time {cell['time']}"
-        assert divmod(int(apart_VT.argmin()), apart_VT.shape[1]) == (cell["view"], cell["time"]), name
-        assert apart_VT.min() < 0.01, name
+        apart = apart_VT[cell["view"], cell["time"]]
+        assert apart < 0.01 and apart < apart_VT.min() + 0.002, name
 
 
 def blocks_of(frames_VTHWC: torch.Tensor, edge: float) -> torch.Tensor:
