@@ -166,7 +166,7 @@ def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(editor_host:
         )
         name = f"{cell['grid']}, view {cell['view']}, time {cell['time']}"
         apart = apart_VT[cell["view"], cell["time"]]
-        assert apart < 0.01 and apart < apart_VT.min() + 0.002, name
+        assert apart < 0.01 and apart < apart_VT.min() + 0.001, name
 
 
 def blocks_of(frames_VTHWC: torch.Tensor, edge: float) -> torch.Tensor:
