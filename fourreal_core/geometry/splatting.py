@@ -51,36 +51,40 @@ def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, heig
 def _splat(parts: Callable[[], Iterator[Points]], channels: int, height: int, width: int) -> Splat:
     """parts() gives the points piece by piece, twice: first the nearest surface is found, then what lies on it is added up."""
     front = torch.full((height * width,), -1.0)
-    for points in parts():
-        for index, share, depth, _ in _on_pixels(*points, height, width):
+    for positions_N2, depth_N, _ in parts():
+        for index, share, depth in _on_pixels(positions_N2, depth_N[:, None], height, width):
             solid = share > 0.15
-            front.scatter_reduce_(0, index[solid], depth[solid], "amax")
+            front.scatter_reduce_(0, index[solid], depth[solid, 0], "amax")
     total = torch.zeros(height * width, channels + 2)
-    for points in parts():
-        for index, share, depth, values in _on_pixels(*points, height, width):
-            share = share * (depth >= front[index] * (1 - SAME_DEPTH) - 1e-6)
-            told = torch.cat([values, depth[:, None], torch.ones_like(depth[:, None])], 1)
+    for positions_N2, depth_N, values_NC in parts():
+        told_NC = torch.cat([depth_N[:, None], values_NC, torch.ones_like(depth_N[:, None])], 1)
+        for index, share, told in _on_pixels(positions_N2, told_NC, height, width):
+            share = share * (told[:, 0] >= front[index] * (1 - SAME_DEPTH) - 1e-6)
             total.index_add_(0, index, told * share[:, None])
     mean = (total[:, :-1] / total[:, -1:].clamp_min(1e-6)).view(height, width, -1)
     cover = total[:, -1].view(height, width)
-    return Splat(mean[..., :-1], mean[..., -1], cover, cover)
+    return Splat(mean[..., 1:], mean[..., 0], cover, cover)
 
 
 def _on_pixels(
-    positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, height: int, width: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """For each of the four pixels around a point: its index, the bilinear share, and the point's inverse depth and values."""
+    positions_N2: Tensor, told_NC: Tensor, height: int, width: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For each of the four pixels around a point: its index, the bilinear share, and what the point tells, inverse depth first."""
     x_N, y_N = (positions_N2 - 0.5).unbind(-1)
-    kept = (inverse_depth_N >= 0) & (x_N > -1) & (y_N > -1) & (x_N < width) & (y_N < height)
-    x_N, y_N, depth_N, values_NC = x_N[kept], y_N[kept], inverse_depth_N[kept], values_NC[kept]
+    kept = (told_NC[:, 0] >= 0) & (x_N > -1) & (y_N > -1) & (x_N < width) & (y_N < height)
+    if not bool(kept.all()):
+        x_N, y_N, told_NC = x_N[kept], y_N[kept], told_NC[kept]
     left, top = x_N.floor(), y_N.floor()
-    for dy in (0, 1):
-        for dx in (0, 1):
-            x, y = left + dx, top + dy
-            inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-            share = (1 - (x_N - x).abs()) * (1 - (y_N - y).abs()) * inside
-            index = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).long()
-            yield index, share, depth_N, values_NC
+    across = [_on_line(x_N, left + dx, width) for dx in (0, 1)]
+    for y, share_y in [_on_line(y_N, top + dy, height) for dy in (0, 1)]:
+        for x, share_x in across:
+            yield y * width + x, share_x * share_y, told_NC
+
+
+def _on_line(place_N: Tensor, pixel_N: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Indices of pixels kept within 0..side - 1, and the shares that points have of them along one axis, 0 outside."""
+    share = (1 - (place_N - pixel_N).abs()) * ((pixel_N >= 0) & (pixel_N < side))
+    return pixel_N.clamp(0, side - 1).long(), share
 
 
 def splat_surface(
@@ -91,11 +95,13 @@ def splat_surface(
     Between four neighbours that belong together it is closed, so that no holes open where the target sees it larger; at jumps of depth it is torn.
     """
     told_HWK = torch.cat([positions_HW2, inverse_depth_HW[..., None], values_HWC], -1)
+    around = _around(chosen_HW)
+    told_HWK, chosen_HW = told_HWK[around], chosen_HW[around]
     corners_4HWK = torch.stack([told_HWK[:-1, :-1], told_HWK[:-1, 1:], told_HWK[1:, :-1], told_HWK[1:, 1:]])
     kept = chosen_HW[:-1, :-1] & chosen_HW[:-1, 1:] & chosen_HW[1:, :-1] & chosen_HW[1:, 1:]
     depth_4HW, place_4HW2 = corners_4HWK[..., 2], corners_4HWK[..., :2]
     nearest, farthest = depth_4HW.amax(0), depth_4HW.amin(0)
-    far = FAR * depth_unit(inverse_depth_HW[chosen_HW]) if bool(chosen_HW.any()) else 0.0
+    far = FAR * depth_unit(told_HWK[..., 2][chosen_HW]) if bool(chosen_HW.any()) else 0.0
     together = (farthest >= TORN * nearest - far) & (farthest >= 0)
     reach_HW = (place_4HW2.amax(0) - place_4HW2.amin(0)).amax(-1)
     closed_HW = kept & together & (reach_HW < FARTHEST)
@@ -107,11 +113,18 @@ def splat_surface(
     def parts() -> Iterator[Points]:
         yield own_NK[:, :2], own_NK[:, 2], torch.cat([own_NK[:, 3:], own_counts_N2], 1)
         for corners_4NK, finer in quads:
-            yield from _between(corners_4NK, finer)
+            if corners_4NK.shape[1]:
+                yield from _between(corners_4NK, finer)
 
     arrived = _splat(parts, values_HWC.shape[-1] + 2, height, width)
     density, cover = (arrived.values_HWC[..., -2:] * arrived.cover_HW[..., None]).unbind(-1)
     return Splat(arrived.values_HWC[..., :-2], arrived.inverse_depth_HW, cover.clamp_max(1), density)
+
+
+def _around(chosen_HW: Tensor) -> tuple[slice, slice]:
+    """The rows and columns that hold all chosen pixels: what moves is often a small part of a picture."""
+    rows, columns = (chosen_HW.any(1 - axis).nonzero().flatten().tolist() or [0] for axis in (0, 1))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _between(corners_4NK: Tensor, finer: int) -> Iterator[Points]:
