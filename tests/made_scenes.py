@@ -22,7 +22,9 @@ def write_scene_files(folder: Path) -> list[Path]:
     return [write_model(folder / "a.glb"), write_model(folder / "b.glb")]
 
 
-def sliding_square(seed: int = 0, views: int = 4, times: int = 3, height: int = 32, width: int = 48) -> ExactScene:
+def sliding_square(
+    seed: int = 0, views: int = 4, times: int = 3, height: int = 32, width: int = 48, side: int = 12
+) -> ExactScene:
     """A textured square slides sidewards before a textured wall; cameras stand side by side.
 
     From view to view the wall moves by 2 pixels and the square by 5.
@@ -33,15 +35,15 @@ def sliding_square(seed: int = 0, views: int = 4, times: int = 3, height: int = 
         coarse = torch.rand(1, 3, h // 3 + 2, w // 3 + 2, generator=rng)
         return torch.nn.functional.interpolate(coarse, (h, w), mode="bilinear")[0].movedim(0, -1)
 
-    wall, square = texture(height, 3 * width), texture(12, 12)
+    wall, square = texture(height, 3 * width), texture(side, side)
     frames = torch.zeros(views, times, height, width, 3)
     depth = torch.full((views, times, height, width), BEHIND)
     for view in range(views):
         for time in range(times):
             frames[view, time] = wall[:, width + 2 * view :][:, :width]
             left = width - 20 - 5 * view + STEP * time
-            frames[view, time, 10:22, left : left + 12] = square
-            depth[view, time, 10:22, left : left + 12] = FRONT
+            frames[view, time, 10 : 10 + side, left : left + side] = square
+            depth[view, time, 10 : 10 + side, left : left + side] = FRONT
     mover = depth == FRONT
     flow = torch.zeros(times, height, width, 2)
     flow[..., 0] = -STEP * mover[0] * torch.arange(times)[:, None, None]

@@ -346,7 +346,7 @@ def test_masks_of_nothing_and_of_everything(small, networks, value):
 
 
 def test_exact_geometry_does_not_make_the_networks_that_ship_worse():
-    scene = plane_scene(3, 3, 54, 96)
+    scene = plane_scene(3, 2, 54, 96)
     unknown = ~scene.grid().known
     moving = scene.moving_VTHW[unknown]
 

@@ -134,16 +134,17 @@ def test_denoise_slides_from_the_guess_to_transport(model, grid, predictions):
     torch.testing.assert_close(same.frames, carried.frames, atol=1e-4, rtol=0)
 
 
-def test_on_step_sees_every_step_and_may_cancel(busy_model, grid):
+def test_on_step_sees_every_step_and_may_cancel(busy_model, grid, predictions):
     seen = []
-    sample_grid(busy_model, grid, steps=3, on_step=lambda step, steps, x: seen.append((step, steps, tuple(x.shape))))
+    sampled = partial(sample_grid, busy_model, grid, steps=3, predictions=predictions)
+    sampled(on_step=lambda step, steps, x: seen.append((step, steps, tuple(x.shape))))
     assert seen == [(step, 3, (V, T, H, W, 3)) for step in (1, 2, 3)]
 
     def cancel(step, steps, x):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample_grid(busy_model, grid, steps=3, on_step=cancel)
+        sampled(on_step=cancel)
 
 
 @pytest.mark.parametrize(
@@ -155,9 +156,9 @@ def test_on_step_sees_every_step_and_may_cancel(busy_model, grid):
         ({"sync": "firm"}, "unknown synchronization 'firm'"),
     ],
 )
-def test_bad_numbers_get_a_sentence(busy_model, grid, options, sentence):
+def test_bad_numbers_get_a_sentence(busy_model, grid, predictions, options, sentence):
     with pytest.raises(ValueError, match=sentence):
-        sample_grid(busy_model, grid, **options)
+        sample_grid(busy_model, grid, predictions=predictions, **options)
 
 
 def test_a_grid_without_known_cells_gets_a_sentence(busy_model, grid):

@@ -28,12 +28,21 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def saved_scenes(folder, **sizes):
+    for seed in range(3):
+        save_exact(sliding_square(seed, **sizes), folder / f"scene_{seed:08d}.safetensors")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scenes")
-    for seed in range(3):
-        save_exact(sliding_square(seed), folder / f"scene_{seed:08d}.safetensors")
-    return folder
+    return saved_scenes(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="module")
+def small_scenes(tmp_path_factory):
+    """Too small to learn from, large enough to go on with."""
+    return saved_scenes(tmp_path_factory.mktemp("small_scenes"), views=3, times=2, height=20, width=36, side=8)
 
 
 def make_task(name: str, scenes: Path, count: int = 1) -> Task:
@@ -71,14 +80,14 @@ def test_a_few_steps_on_one_scene_lower_its_loss_and_the_scores_are_numbers(name
 
 
 @pytest.mark.parametrize("name", ["depth", "movers"])
-def test_going_on_after_a_stop_equals_never_having_stopped(name, scenes, tmp_path):
+def test_going_on_after_a_stop_equals_never_having_stopped(name, small_scenes, tmp_path):
     plan = GeometryPlan(steps=5, batch=2, first=2, fresh=1.0, pool=3, save_every=2, precision="float32")
-    whole = start(make_task(name, scenes, 3), plan, tmp_path / "whole")
+    whole = start(make_task(name, small_scenes, 3), plan, tmp_path / "whole")
     train(whole, plan, tmp_path / "whole", lambda state: None)
-    first = start(make_task(name, scenes, 3), plan, tmp_path / "parts")
+    first = start(make_task(name, small_scenes, 3), plan, tmp_path / "parts")
     train(first, plan, tmp_path / "parts", lambda state: state.step == 3)
     assert first.step == 3
-    again = start(make_task(name, scenes, 3), plan, tmp_path / "parts")
+    again = start(make_task(name, small_scenes, 3), plan, tmp_path / "parts")
     assert again.step == 3 and again.losses == first.losses
     train(again, plan, tmp_path / "parts", lambda state: None)
     assert again.losses == whole.losses and len(set(whole.losses)) == 5

@@ -23,7 +23,7 @@ def networks():
 
 @pytest.fixture(scope="module")
 def scene():
-    return sliding_square(3, views=3)
+    return sliding_square(3, views=3, times=2)
 
 
 def turned_cameras(frames) -> Cameras:
@@ -58,9 +58,9 @@ def test_estimated_cameras_are_brought_to_the_true_frame_and_scale(scene):
 
 def test_exact_motion_moves_every_moving_point(scene):
     nodes, motions = exact_motion(scene)
-    assert len(nodes) == int(scene.geometry.view_mover_VHW.sum()) and len(motions) == 3
+    assert len(nodes) == int(scene.geometry.view_mover_VHW.sum()) and len(motions) == 2
     points = nodes[::7] + 0.001
-    assert torch.allclose(moved_by(motions[2], points, nodes) - points, torch.tensor([0.6, 0, 0]), atol=1e-4)
+    assert torch.allclose(moved_by(motions[1], points, nodes) - points, torch.tensor([0.3, 0, 0]), atol=1e-4)
 
 
 def test_exact_stages_make_no_error_and_all_together_beat_none(networks, scene):
@@ -89,7 +89,7 @@ def test_frames_larger_than_the_networks_work_at_are_refused(networks):
 
 
 def test_results_are_kept_and_the_table_has_a_row_for_each_rung(networks, tmp_path, caplog):
-    scene, told = sliding_square(3, views=2, times=2, height=24, width=40), []
+    scene, told = sliding_square(3, views=2, times=2, height=20, width=36, side=5), []
 
     def measured(**options):
         scenes = [("square", scene)]
