@@ -23,7 +23,7 @@ MOST_GAUSSIANS = 2**22
 MOST_NODES = 2**15
 MOST_NEAR = 8
 MOST_DEGREE = 16
-LARGEST = 1e6  # times the distances between cameras and scene that anything sensible needs
+LARGEST = 1e9
 SHARES_ERROR = 1e-3
 
 
