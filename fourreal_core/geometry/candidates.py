@@ -137,9 +137,9 @@ def _grown(mask_HW: Tensor, size: int) -> Tensor:
 
 def cell_candidates(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> CellCandidates:
     """Everything for the cell of a view and time, counted from 0; `still` is the view's still layer."""
-    layers = [_layer_from_time(scene, view, time), _layer_from_views(scene, [view], view, time)]
+    layers = [_layer_from_time(scene, view, time), layer_from_views(scene, [view], view, time)]
     beside = [other for other in (view - 1, view + 1) if 0 <= other < len(scene.cameras)]
-    layers.append(_layer_from_views(scene, beside, view, time))
+    layers.append(layer_from_views(scene, beside, view, time))
     shaded = _shaded(scene, still, time)
     composed, cover = compose(still, shaded, layers)
     return CellCandidates(still, shaded, layers, composed, cover)
@@ -158,7 +158,7 @@ def _layer_from_time(scene: SceneGeometry, view: int, time: int) -> Layer:
     )
 
 
-def _layer_from_views(scene: SceneGeometry, sources: list[int], view: int, time: int) -> Layer:
+def layer_from_views(scene: SceneGeometry, sources: list[int], view: int, time: int) -> Layer:
     """What moves in x[v', 0] of one or two views, moved to the time; where two arrive, the nearer surface."""
     height, width = scene.size
     centres = pixel_centres(height, width)

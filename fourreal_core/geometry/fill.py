@@ -19,14 +19,16 @@ from torch.nn import functional
 from ..grid import Cameras, FrameGrid
 from ..transport import Predictions, transport
 from ..transport.confidence import TYPICAL_ERROR
-from .candidates import CellCandidates, carried_picture, cell_candidates, still_layer
+from .candidates import SHOWN, CellCandidates, carried_picture, cell_candidates, layer_from_views, still_layer
 from .estimate import SceneSockets, estimate_scene, working_size
 from .fusion import fusion_inputs
 from .networks import GeometryNetworks, load_networks
-from .scene import SceneGeometry, SceneUnknown
+from .scene import MOVES, SceneGeometry, SceneUnknown
 
 SMALLEST = 12  # pixels of the shorter side
 EXPLAINED = 0.8  # share of the frames' difference that a right depth leaves at most; 0.1 to 0.5 are usual
+FOLLOWED = 0.95  # share of the change of what moves that is left at most where its motion was found
+UNCHANGED = 0.01  # mean change of colour, 0..1, below which there is no motion to be checked
 METHODS = ("auto", "scene", "transport")
 Stage = Callable[[str, float], None]
 OnCell = Callable[[int, int, Tensor], None]
@@ -283,11 +285,11 @@ def disagreement(cell: CellCandidates) -> Tensor:
 
 
 def self_check(scene: SceneGeometry, on_share: Callable[[float], None] = lambda share: None) -> str:
-    """Predict known frames from the others: x[v0, t0] carried to each view by depth, what moves in it carried to each time.
+    """Predict known frames from the others: x[v0, t0] carried to each view by depth, and what moves in it moved to each time.
 
-    Raises SceneUnknown when the prediction is hardly better than the frame as it is. Returns what was found, in a sentence.
+    Raises SceneUnknown when the depth predicts hardly more than the frame as it is. Returns what was found, in sentences.
     """
-    base, _ = scene.base
+    base, start = scene.base
     views = [view for view in range(len(scene.cameras)) if view != base]
     errors = []
     for number, view in enumerate(views):
@@ -296,7 +298,32 @@ def self_check(scene: SceneGeometry, on_share: Callable[[float], None] = lambda 
     depth_ratio = _median_ratio(errors)
     if depth_ratio > EXPLAINED:
         raise SceneUnknown("the estimated depth does not explain the freeze-time frames.")
-    return f"Depth explains the freeze-time frames {1 / max(depth_ratio, 1e-3):.1f} times better than no motion."
+    said = f"Depth explains the freeze-time frames {1 / max(depth_ratio, 1e-3):.1f} times better than no motion."
+    ratios = {time: _moved_ratio(scene, time) for time in range(len(scene.fixed_THW3)) if time != start}
+    lost = [time for time, ratio in ratios.items() if ratio > FOLLOWED]
+    return f"{said} {_lost_motion(lost, len(ratios))}" if lost else said
+
+
+def _lost_motion(lost: list[int], times: int) -> str:
+    which = "any time" if len(lost) == times else f"time {', '.join(str(time + 1) for time in lost)}"
+    return (
+        f"What moves could not be followed to {which}: look there first, and give flow from RAFT, a painted mask of "
+        "what moves, or a video with smaller steps between its times."
+    )
+
+
+def _moved_ratio(scene: SceneGeometry, time: int) -> float:
+    """How much of the change of the base view's frame is left once what moves in it is moved to the time, over what moves; 0 where nothing does."""
+    base, start = scene.base
+    moved = layer_from_views(scene, [base], base, time)
+    still_HW3, truth_HW3 = scene.fixed_THW3[start], scene.fixed_THW3[time]
+    shown_HW = moved.cover_HW > SHOWN
+    asked_HW = shown_HW | (scene.time_mover_THW[time] > MOVES)
+    change = float((still_HW3 - truth_HW3).abs().mean(-1)[asked_HW].sum())
+    if change < UNCHANGED * int(asked_HW.sum()):
+        return 0.0
+    drawn_HW3 = torch.where(shown_HW[..., None], moved.colour_HW3, still_HW3)
+    return float((drawn_HW3 - truth_HW3).abs().mean(-1)[asked_HW].sum()) / max(change, 1e-6)
 
 
 def _carried_error(scene: SceneGeometry, view: int) -> tuple[float, float]:

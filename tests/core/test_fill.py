@@ -2,13 +2,15 @@
 
 import sys
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
 from planes import PlaneScene, plane_scene
 
 from fourreal_core import FrameGrid, fill_grid, transport_fill
-from fourreal_core.geometry.fill import SMALLEST, Filled, base_cell, find_sources
+from fourreal_core.geometry.deformation import NodeMotion
+from fourreal_core.geometry.fill import SMALLEST, Filled, base_cell, find_sources, self_check
 from fourreal_core.geometry.fusion import CANDIDATES
 from fourreal_core.geometry.networks import GeometryNetworks
 from fourreal_core.geometry.scene import SceneUnknown
@@ -225,6 +227,18 @@ def test_where_geometry_cannot_be_had(scene, networks, make, reason):
 def test_auto_checks_the_depth_that_it_found(scene, networks):
     filled = fill_grid(wrong_cameras(scene), networks=networks)
     assert filled.method == "transport" and filled.report.startswith("Filled by Transport, because")
+
+
+def test_the_report_names_the_times_to_which_nothing_could_be_followed(scene, networks):
+    exact = {"depth": scene.depth(), "flow": scene.flow(), "moving": scene.moving()}
+    found = find_sources(scene.grid(), networks=networks, **exact)
+    assert "could not be followed" not in found.report
+    geometry = found.scene
+    assert geometry is not None
+    away = [NodeMotion(motion.rotation_M33, motion.shift_M3 + 0.5) for motion in geometry.node_motion_T]
+    lost = [away[time] if time == 2 else motion for time, motion in enumerate(geometry.node_motion_T)]
+    assert "could not be followed to time 3:" in self_check(replace(geometry, node_motion_T=lost))
+    assert "could not be followed to any time:" in self_check(replace(geometry, node_motion_T=away))
 
 
 def test_without_pycolmap_cameras_must_be_given(scene, networks, monkeypatch):
