@@ -21,7 +21,7 @@ from .types import counting_progress, expect_grid, stage_progress
 from .vae import vae_codec
 
 LATENT_KEY = "fourreal"
-SOURCES_KEY = "fourreal_sources"  # of a latent whose sampled pixels are chosen among the sources of its grid
+SOURCES_KEY = "fourreal_sources"  # True in a latent whose sampled pixels are chosen among the sources of its grid
 AS_CONDITIONED = "as conditioned"
 _latest: WeakKeyDictionary[FrameGrid, FillSources] = WeakKeyDictionary()
 
@@ -42,7 +42,7 @@ def predictions_of(grid: FrameGrid) -> Predictions:
 
 
 def remember_sources(grid: FrameGrid, sources: FillSources) -> None:
-    """Spare `sources_of` the work where a fill of this grid is at hand."""
+    """Spare `sources_of` the work where a fill of this grid, by method "auto" and without geometry of one's own, is at hand."""
     _latest.clear()
     _latest[grid] = sources
 
@@ -82,7 +82,7 @@ def condition_grid(
         LATENT_KEY: {"grid": grid, "model": grid_model.checkpoint_hash},
     }
     if guess is None and predictions is None:
-        latent[SOURCES_KEY] = sources_of(grid)
+        latent[SOURCES_KEY] = True  # not the sources: they take much memory, and the host keeps latents
     return _conditioning(condition_VCTHW), _conditioning(unconditional(condition_VCTHW)), latent
 
 
@@ -103,9 +103,9 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
             "the sampler returned pixels that are not finite: try another sampler, more steps or a lower cfg"
         )
     drawn_VTHWC = from_model(samples.to("cpu", torch.float32))
-    if SOURCES_KEY not in latent or latent[LATENT_KEY]["grid"] is not grid:
+    if not latent.get(SOURCES_KEY) or latent[LATENT_KEY]["grid"] is not grid:
         return grid.filled(drawn_VTHWC)
-    return chosen(grid, latent[SOURCES_KEY], drawn_VTHWC)
+    return chosen(grid, sources_of(grid), drawn_VTHWC)
 
 
 def decode_latent_grid(

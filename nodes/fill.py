@@ -84,7 +84,8 @@ class FourRealTransportFill(io.ComfyNode):
         confidence_VTHW3 = filled.confidence[..., None].expand(-1, -1, -1, -1, 3)
         sheet_HW3 = contact_sheet(confidence_VTHW3, grid.known, max_side=PREVIEW_SIDE)
         whole = with_provenance(filled.grid, {"fill": filled.method})
-        remember_sources(whole, sources)
+        if method == "auto" and not given:
+            remember_sources(whole, sources)
         return io.NodeOutput(
             whole,
             confidence_VTHW3.flatten(0, 1).contiguous(),

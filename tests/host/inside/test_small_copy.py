@@ -36,7 +36,7 @@ def large(comfy_inside):
 
 @pytest.fixture(scope="module")
 def filled(comfy_inside, large):
-    return comfy_inside.call("FourRealTransportFill", grid=large, method="transport")[0]
+    return comfy_inside.call("FourRealTransportFill", grid=large)[0]
 
 
 def sample(comfy_inside, model, grid, **changes):
@@ -65,10 +65,17 @@ def test_the_sampler_works_on_a_copy_and_says_so(comfy_inside, bundled, filled, 
 
 
 def test_what_4real_fill_found_is_not_looked_for_again(comfy_inside, bundled, filled, monkeypatch):
-    monkeypatch.setattr(
-        comfy_inside.pack_host("grid_latent"), "find_sources", lambda *given, **more: pytest.fail("again")
-    )
+    asked = []
+    grid_latent = comfy_inside.pack_host("grid_latent")
+    find = grid_latent.find_sources
+    monkeypatch.setattr(grid_latent, "find_sources", lambda *given, **more: asked.append(given) or find(*given, **more))
     sample(comfy_inside, bundled, filled)
+    assert not asked
+    [other, *_] = comfy_inside.call("FourRealTransportFill", grid=filled, method="transport")
+    sample(
+        comfy_inside, bundled, other
+    )  # as it would be had the fill come from a file: results do not depend on what is remembered
+    assert len(asked) == 1
 
 
 def test_conditioning_for_other_samplers_says_what_to_do(comfy_inside, bundled, filled, caplog):
