@@ -42,7 +42,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
     if not results.values:
         raise ValueError(f"nothing was measured in {arguments.results}: name a folder of grids.")
     unseen = ", ".join(blind_spots(results.values)) or "none"
-    text = f"{damage_table(results.values)}\n\nMedians over {len(results.values)} grids. Seen by no metric: {unseen}."
+    text = f"{damage_table(results.values)}\n\nMedians over {', '.join(results.values)}. Seen by no metric: {unseen}."
     print(text)
     if arguments.write:
         write_part(arguments.write, PART, text)

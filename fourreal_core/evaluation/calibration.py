@@ -69,7 +69,7 @@ def seen_share(values: Mapping[str, Mapping[str, Values]], damage: str, metric: 
 
 
 def damage_table(values: Mapping[str, Mapping[str, Values]]) -> str:
-    """Markdown: one line per damage, medians over the grids; bold where the metric sees the fault on three of four grids."""
+    """Markdown: one line per damage, medians over the grids; bold where the metric sees the fault on three quarters of them."""
     first = next(iter(next(iter(values.values())).values()))
     metrics = [key for key in METRICS if key in first and key != "sharpness_ratio"]
     lines = []
@@ -90,7 +90,7 @@ def _cell(values, damage: str, metric: str, found: list[float | None]) -> str:
 
 
 def blind_spots(values: Mapping[str, Mapping[str, Values]]) -> list[str]:
-    """Damages that no metric with a better side sees on three of four grids."""
+    """Damages that no metric with a better side sees on three quarters of the grids."""
     metrics = [key for key, metric in METRICS.items() if metric.better]
     first = next(iter(next(iter(values.values())).values()))
     return [

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from .heat import KNOWN_METRICS
 from .measured import Measured, Metric
 from .report import markdown
 
 TIE = 0.05  # of the way from good to bad: closer values are a tie
-MUCH_LESS = 0.7  # of the most of any grid: an amount below this is suspicious
+MUCH_LESS = 0.6  # of the median of all grids: an amount below this is suspicious
 UNMASKING = {"motion": "moves less", "parallax": "is flatter", "view_change": "turns less", "sharpness": "is blurrier"}
 NO_MOTION = {
     "motion": 0.01,
@@ -53,17 +54,16 @@ def _winner(metric: Metric, values: Mapping[str, float]) -> str | None:
 
 
 def suspicions(grids: Mapping[str, Measurements]) -> dict[str, list[str]]:
-    """Grid -> why it may score well for the wrong reason: "moves less (0.12 %W, most 0.40 %W)"; grids without any are left out."""
+    """Grid -> why it may score well for the wrong reason: "moves less (0.12 %W, typical 0.40 %W)"; grids without any are left out."""
     found: dict[str, list[str]] = {}
     for key, words in UNMASKING.items():
         values = {name: each[key].value for name, each in grids.items() if key in each and each[key].measurable}
-        most = max(values.values(), default=0.0)
-        if len(values) < 2 or most < NO_MOTION[key]:
+        if len(values) < 2 or max(values.values()) < NO_MOTION[key]:
             continue
-        metric = KNOWN_METRICS[key]
+        metric, typical = KNOWN_METRICS[key], median(values.values())
         for name, value in values.items():
-            if value < MUCH_LESS * most:
-                found.setdefault(name, []).append(f"{words} ({metric.text(value)}, most {metric.text(most)})")
+            if value < MUCH_LESS * typical:
+                found.setdefault(name, []).append(f"{words} ({metric.text(value)}, typical {metric.text(typical)})")
     return found
 
 

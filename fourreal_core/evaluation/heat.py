@@ -17,13 +17,28 @@ from torch import Tensor
 from ..grid import FrameGrid
 from ..show.contact_sheet import contact_sheet
 from .agreement.metrics import METRICS
+from .learned.scores import LEARNED
 from .measured import Measured, Metric
 from .plots import Point, above, line_plot, picture_of
 from .reference import REFERENCE
 
-KNOWN_METRICS: dict[str, Metric] = METRICS | REFERENCE
+KNOWN_METRICS: dict[str, Metric] = METRICS | REFERENCE | LEARNED
 WHOLE = ("epipolar", "time_acceleration", "drift")  # faults of whole cells, that no pixel map shows
-OF_CELLS = (*WHOLE, "support", "psnr", "psnr_moving", "flip", "flip_moving")  # what makes a cell hot
+BY_BOUNDS = (
+    *WHOLE,
+    "warp_time",
+    "support",
+    "psnr",
+    "psnr_moving",
+    "flip",
+    "flip_moving",
+)  # a cell is hot beyond a metric's bounds,
+BY_THE_REST = (
+    "commutation",
+    "view_acceleration",
+    "warp_view",
+    "support",
+)  # or as far beyond the grid's typical cell as they are apart
 OF_PIXELS = {"support": (2.0, 10.0), "flip": (0.1, 0.5)}  # metric: where good ends and bad begins for a pixel
 WASH = 0.35  # heat of a pixel in a cell that is bad as a whole
 SMOOTH = 5  # pixels over which the heat of pixels is averaged: single pixels at edges are always a little off
@@ -56,13 +71,24 @@ def heat(grid: FrameGrid, measured: Mapping[str, Measured]) -> Heat:
     cells, whole = torch.zeros(grid.views, grid.times), torch.zeros(grid.views, grid.times)
     pixels = torch.zeros(*grid.frames.shape[:4])
     for key, number in measured.items():
-        if key in OF_CELLS and number.cells_VT is not None:
-            hot = KNOWN_METRICS[key].badness(number.cells_VT).nan_to_num(0)
+        if number.cells_VT is not None:
+            hot = _of_cells(key, number.cells_VT)
             cells = torch.maximum(cells, hot)
             whole = torch.maximum(whole, hot) if key in WHOLE else whole
         if key in OF_PIXELS and number.pixels_VThw is not None:
             pixels = torch.maximum(pixels, _of_pixels(number.pixels_VThw, OF_PIXELS[key], (grid.height, grid.width)))
     return Heat(cells, torch.maximum(pixels, WASH * whole[..., None, None]))
+
+
+def _of_cells(key: str, values_VT: Tensor) -> Tensor:
+    """[V, T] in 0..1: how bad the cells are in one metric; 0 where it says nothing."""
+    metric, hot = KNOWN_METRICS[key], torch.zeros_like(values_VT)
+    if key in BY_BOUNDS:
+        hot = metric.badness(values_VT).nan_to_num(0)
+    if key in BY_THE_REST:
+        beyond = metric.badness(values_VT - values_VT.nanmedian() + metric.good).nan_to_num(0)
+        hot = torch.maximum(hot, beyond)
+    return hot
 
 
 def _of_pixels(values_VThw: Tensor, bounds: tuple[float, float], size: tuple[int, int]) -> Tensor:

@@ -100,9 +100,9 @@ def _flip(grid, truth, cells_VT: Tensor, moving_VTHW: Tensor, report: Callable[[
     pixels = nan_map(tuple(truth.frames.shape[:4]))
     places = cells_VT.nonzero().tolist()
     for done, (view, time) in enumerate(places):
-        pair = (each.frames[view, time].contiguous().numpy() for each in (truth, grid))
+        wanted, made = (each.frames[view, time].contiguous().numpy() for each in (truth, grid))
         pixels[view, time] = torch.from_numpy(
-            evaluate(*pair, "LDR", applyMagma=False, computeMeanError=False)[0][..., 0]
+            evaluate(wanted, made, "LDR", applyMagma=False, computeMeanError=False)[0][..., 0]
         )
         report((done + 1) / len(places))
     cells = pixels.flatten(2).mean(2)
