@@ -1,0 +1,174 @@
+"""Measures 4D splats: on rendered grids against the truth, from true and from filled cells, and on grid files of real recordings.
+
+    python scripts/measure_splats.py --models GLB_FOLDER --environments HDR_FOLDER [--grids 6] [--grid NAME=FILE ...] [--results splats.json] [--pictures FOLDER]
+
+A grid file with one time is a still scene, of which one view in eight is kept out. Results are written to --results as they come, and existing ones are
+not measured again; the tables of docs/splats.md are printed at the end. Seconds are those of one CPU core.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+PACK = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PACK))
+
+from fourreal_core.data.rendered.scenes import random_scene, render_grid  # noqa: E402
+from fourreal_core.evaluation.image import moving_pixels, psnr  # noqa: E402
+from fourreal_core.geometry.fill import fill_grid  # noqa: E402
+from fourreal_core.grid import FrameGrid, task_known  # noqa: E402
+from fourreal_core.grid_file import load_grid  # noqa: E402
+from fourreal_core.splats.exports import LibraryMissing, write_4dgs, write_glb, write_ply  # noqa: E402
+from fourreal_core.splats.fit import fit_splats  # noqa: E402
+from fourreal_core.splats.gaussians import Splats  # noqa: E402
+from fourreal_core.splats.splat_file import save_splats  # noqa: E402
+from fourreal_core.splats.views import draw, orbit, shots_along  # noqa: E402
+
+FIRST_SEED = 900_000  # scenes that no network was trained on
+SIDES = (15.0, 40.0)  # degrees beyond the ends of the arc that are drawn
+
+
+def all_cells(splats: Splats, grid: FrameGrid) -> torch.Tensor:
+    positions = [(float(view), float(moment)) for view in range(grid.views) for moment in range(grid.times)]
+    return draw(splats, shots_along(splats, positions), (grid.height, grid.width)).unflatten(
+        0, (grid.views, grid.times)
+    )
+
+
+def measured(grid: FrameGrid, confidence, truth: FrameGrid | None, arguments, picture: Path | None) -> dict:
+    """One line of the results."""
+    start = time.process_time()
+    fitted = fit_splats(grid, confidence=confidence, steps=arguments.steps, longest=arguments.longest)
+    line = {"seconds": time.process_time() - start, **fitted.splats.facts["score"], "report": fitted.report}
+    line |= {name: fitted.splats.facts[name] for name in ("gaussians", "moving", "nodes")}
+    if truth is not None:
+        drawn, moving = all_cells(fitted.splats, truth), moving_pixels(truth.frames)
+        unknown = ~task_known(truth.views, truth.times)
+        line["truth"] = psnr(drawn, truth.frames)
+        line["truth_unknown"] = psnr(drawn[unknown], truth.frames[unknown])
+        line["truth_moving"] = psnr(drawn[unknown], truth.frames[unknown], moving[unknown])
+        line["filled"] = psnr(grid.frames[unknown], truth.frames[unknown])
+        line["filled_moving"] = psnr(grid.frames[unknown], truth.frames[unknown], moving[unknown])
+    line |= sizes(fitted.splats)
+    if picture is not None:
+        pixels = (sheet(fitted.splats, grid) * 255).round().to(torch.uint8).numpy()
+        Image.fromarray(pixels).save(picture)
+    return line
+
+
+def sizes(splats: Splats) -> dict:
+    """Bytes of each format; None where the library is missing."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        save_splats(splats, place / "a.splats.safetensors")
+        write_ply(splats.at(0), place / "a.ply")
+        found = {"own": (place / "a.splats.safetensors").stat().st_size}
+        found["ply"] = (place / "a.ply").stat().st_size * splats.times
+        try:
+            write_4dgs(splats, place / "a.4dgs")
+            write_glb(splats, 0, place / "a.glb")
+            found |= {"4dgs": (place / "a.4dgs").stat().st_size, "glb": (place / "a.glb").stat().st_size * splats.times}
+        except LibraryMissing:
+            found |= {"4dgs": None, "glb": None}
+    return {"bytes": found}
+
+
+def sheet(splats: Splats, grid: FrameGrid) -> torch.Tensor:
+    """Cells above what the splats show of them, the middle between two views, and beyond both ends of the arc."""
+    views, times = grid.views - 1, grid.times - 1
+    cells = [(0, 0), (views // 2, times // 2), (views, times)]
+    top = torch.cat([*(grid.frames[cell] for cell in cells), torch.zeros_like(grid.frames[0, 0])], 1)
+    middle = draw(splats, shots_along(splats, [*((float(v), float(t)) for v, t in cells), (views / 2, times / 2)]))
+    turned = orbit(splats, views / 2, [-SIDES[1], -SIDES[0], SIDES[0], SIDES[1]], [times / 2] * 4)
+    return torch.cat([top, torch.cat(list(middle), 1), torch.cat(list(draw(splats, turned)), 1)], 0)
+
+
+def cases(arguments):
+    """(group, name, what makes the line)."""
+    models = sorted(arguments.models.glob("*.glb")) if arguments.models else []
+    for seed in range(FIRST_SEED, FIRST_SEED + arguments.grids * bool(models)):
+        truth = render_grid(random_scene(seed, models, arguments.environments), 8, 8, *arguments.size)
+        truth = truth.replace(known=torch.ones(truth.frames.shape[:2], dtype=torch.bool))
+
+        def from_fill(truth=truth):
+            known = task_known(truth.views, truth.times)
+            task = truth.replace(known=known, frames=torch.where(known[..., None, None, None], truth.frames, 0.0))
+            filled = fill_grid(task)
+            return filled.grid.replace(cameras=truth.cameras), filled.confidence
+
+        yield "true", str(seed), lambda truth=truth: (truth, None, truth)
+        yield "filled", str(seed), lambda truth=truth, make=from_fill: (*make(), truth)
+    for grid in arguments.grid:
+        name, _, file = grid.partition("=")
+        yield "recorded", name, lambda file=file: (load_grid(file), None, None)
+
+
+def tables(results: dict) -> str:
+    lines = [
+        "| grid | from | own grid | kept out | truth, all cells | truth, unknown cells / moving | the fill itself | Gaussians (moving) | CPU s |"
+    ]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for key, line in results.items():
+        group, name = key.split("/", 1)
+        held = "-" if line["held_out_db"] is None else f"{line['held_out_db']:.1f}"
+        truth = ["-"] * 3
+        if "truth" in line:
+            fill = f"{line['filled']:.1f} / {line['filled_moving']:.1f}" if group == "filled" else "-"
+            truth = [f"{line['truth']:.1f}", f"{line['truth_unknown']:.1f} / {line['truth_moving']:.1f}", fill]
+        counts = f"{line['gaussians']} ({line['moving']})"
+        lines.append(
+            "| "
+            + " | ".join([name, group, f"{line['fitted_db']:.1f}", held, *truth, counts, f"{line['seconds']:.0f}"])
+            + " |"
+        )
+    lines += [
+        "",
+        "| grid | from | .splats.safetensors | .4dgs | PLY, all times | GLB, all times |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for key, line in results.items():
+        group, name = key.split("/", 1)
+        shown = [
+            "-" if line["bytes"][kind] is None else f"{line['bytes'][kind] / 1e6:.2f} MB"
+            for kind in ("own", "4dgs", "ply", "glb")
+        ]
+        lines.append(f"| {name} | {group} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, help="folder of animated GLB files")
+    parser.add_argument("--environments", type=Path, help="folder of HDR files")
+    parser.add_argument("--grids", type=int, default=6, help="how many grids are rendered")
+    parser.add_argument("--size", type=int, nargs=2, default=(72, 128), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--grid", action="append", default=[], metavar="NAME=FILE", help="a grid file of a recording")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--longest", type=int, default=512)
+    parser.add_argument("--results", type=Path, default=Path("splats.json"))
+    parser.add_argument("--pictures", type=Path, help="folder for a picture of each fit")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse()
+    results = json.loads(arguments.results.read_text()) if arguments.results.is_file() else {}
+    for group, name, make in cases(arguments):
+        key = f"{group}/{name}"
+        if key in results:
+            continue
+        picture = arguments.pictures / f"{group}_{name}.png" if arguments.pictures else None
+        results[key] = measured(*make(), arguments, picture)
+        arguments.results.write_text(json.dumps(results, indent=1))
+        print(key, results[key]["report"].replace("\n", "; "), file=sys.stderr, flush=True)
+    print(tables(results))
+
+
+if __name__ == "__main__":
+    main()
