@@ -9,7 +9,7 @@ Shape suffixes: V views, T times, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -19,7 +19,15 @@ from torch.nn import functional
 from ..grid import Cameras, FrameGrid
 from ..transport import Predictions, transport
 from ..transport.confidence import TYPICAL_ERROR
-from .candidates import SHOWN, CellCandidates, carried_picture, cell_candidates, layer_from_views, still_layer
+from .candidates import (
+    SHOWN,
+    CellCandidates,
+    StillLayer,
+    carried_picture,
+    cell_candidates,
+    layer_from_views,
+    still_layer,
+)
 from .estimate import SceneSockets, estimate_scene, working_size
 from .fusion import fusion_inputs
 from .networks import GeometryNetworks, load_networks
@@ -53,6 +61,9 @@ class FillSources:
     predictions: Predictions  # Transport's
     report: str
     networks: GeometryNetworks | None = None
+    still_layers: dict[int, StillLayer] = field(
+        default_factory=dict
+    )  # of views, once they are found: every fill needs them
 
     @torch.no_grad()
     def fill(
@@ -68,7 +79,14 @@ class FillSources:
             return Filled(self.grid.filled(frames), self.predictions.confidence, self.report, "transport")
         tell = on_stage or (lambda name, share: None)
         frames, sure = fill_cells(
-            self.networks, self.scene, self.grid.known, self.predictions, drawn, partial(tell, "cells"), on_cell
+            self.networks,
+            self.scene,
+            self.grid.known,
+            self.predictions,
+            drawn,
+            partial(tell, "cells"),
+            on_cell,
+            self.still_layers,
         )
         sure = torch.where(self.grid.known[..., None, None], torch.ones_like(sure), sure)
         return Filled(self.grid.filled(frames), sure, self.report, "scene")
@@ -228,21 +246,23 @@ def fill_cells(
     drawn: Tensor | None = None,
     on_share: Callable[[float], None] | None = None,
     on_cell: OnCell | None = None,
+    still_layers: dict[int, StillLayer] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Frames [V, T, H, W, 3] and confidences [V, T, H, W] of the unknown cells; known ones stay 0.
 
     networks None: the composition without a choosing network, its confidence from how far the sources agree. drawn: see `FillSources`.
+    still_layers: those of the scene that are at hand, by view; the others are added.
     """
     views, times = known_VT.shape
     frames = torch.zeros(views, times, *scene.size, 3)
     sure = torch.zeros(views, times, *scene.size)
     todo = [(view, time) for view in range(views) for time in range(times) if not known_VT[view, time]]
     tell = on_share or (lambda share: None)
-    still, still_view = None, -1
+    layers = {} if still_layers is None else still_layers
     for done, (view, time) in enumerate(todo, start=1):
-        if still is None or view != still_view:
-            still, still_view = still_layer(scene, view, partial(tell, (done - 1) / len(todo))), view
-        cell = cell_candidates(scene, still, view, time)
+        if view not in layers:
+            layers[view] = still_layer(scene, view, partial(tell, (done - 1) / len(todo)))
+        cell = cell_candidates(scene, layers[view], view, time)
         if networks is None:
             frames[view, time], error = cell.composed_HW3, disagreement(cell)
         else:

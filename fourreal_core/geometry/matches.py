@@ -117,12 +117,11 @@ def _mutual_best(likeness: np.ndarray, ratio: float) -> np.ndarray:
 
 
 def _best(likeness: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
-    two = np.argpartition(-likeness, 1, axis=1)[:, :2]
-    values = np.take_along_axis(likeness, two, 1)
-    order = np.argsort(-values, 1, kind="stable")
-    two, values = np.take_along_axis(two, order, 1), np.take_along_axis(values, order, 1)
-    nearest, next_ = np.sqrt(np.maximum(2 - 2 * values, 0)).T
-    return two[:, 0], (nearest < ratio * next_) & (nearest < FARTHEST)
+    rows, others = np.arange(len(likeness)), likeness.copy()
+    best = others.argmax(1)
+    others[rows, best] = -np.inf
+    nearest, next_ = (np.sqrt(np.maximum(2 - 2 * values, 0)) for values in (likeness[rows, best], others.max(1)))
+    return best, (nearest < ratio * next_) & (nearest < FARTHEST)
 
 
 def _geometry(pycolmap, a: Features, b: Features, matches: np.ndarray, camera, seed: int):

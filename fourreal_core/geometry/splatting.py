@@ -33,7 +33,8 @@ class Splat:
     values_HWC: Tensor  # means of the carried values; 0 where nothing arrived
     inverse_depth_HW: Tensor  # of the nearest surface that arrived; 0 where nothing did
     cover_HW: Tensor  # sum of bilinear weights of points, or share of the pixel that a surface covers, 0..1
-    density_HW: Tensor  # pixels of the source per pixel of the target; about 1 where it is seen as large as it was
+    density_HW: Tensor  # source pixels per target pixel. splat: points, each one source pixel, so it equals cover_HW.
+    # splat_surface: 1 where a surface is seen as large as in the source, 1/4 at twice that size, 4 at half; its cover_HW is then 1 all the same
 
     @property
     def hit_HW(self) -> Tensor:
@@ -44,7 +45,10 @@ Points = tuple[Tensor, Tensor, Tensor]  # positions [N, 2] in pixels, inverse de
 
 
 def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, height: int, width: int) -> Splat:
-    """Carry N points to pixels (x, y; centres at +0.5), the nearest surface on each pixel only. Points behind the camera have inverse depth < 0."""
+    """Carry N points to pixels (x, y; centres at +0.5), the nearest surface on each pixel only. Points behind the camera have inverse depth < 0.
+
+    Where the target sees things larger, gaps open between the points, and cover and density, here the same, fall together.
+    """
     return _splat(lambda: iter([(positions_N2, inverse_depth_N, values_NC)]), values_NC.shape[1], height, width)
 
 
@@ -53,8 +57,7 @@ def _splat(parts: Callable[[], Iterator[Points]], channels: int, height: int, wi
     front = torch.full((height * width,), -1.0)
     for positions_N2, depth_N, _ in parts():
         for index, share, depth in _on_pixels(positions_N2, depth_N[:, None], height, width):
-            solid = share > 0.15
-            front.scatter_reduce_(0, index[solid], depth[solid, 0], "amax")
+            front.scatter_reduce_(0, index, torch.where(share > 0.15, depth[:, 0], -1.0), "amax")
     total = torch.zeros(height * width, channels + 2)
     for positions_N2, depth_N, values_NC in parts():
         told_NC = torch.cat([depth_N[:, None], values_NC, torch.ones_like(depth_N[:, None])], 1)
@@ -93,6 +96,7 @@ def splat_surface(
     """Carry the chosen pixels of a picture as a surface, as `splat` carries points.
 
     Between four neighbours that belong together it is closed, so that no holes open where the target sees it larger; at jumps of depth it is torn.
+    Cover then says how much of a pixel the surface covers, at most 1, and density how finely the source saw it.
     """
     told_HWK = torch.cat([positions_HW2, inverse_depth_HW[..., None], values_HWC], -1)
     around = _around(chosen_HW)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .correspondence import TRIP_DOUBT, Cell, CellFlows, look_up
+from .correspondence import TRIP_DOUBT, Cell, CellFlows, length, look_up
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,11 @@ def _evidence(
     partner_hw2 = source_hw2 + look_up(flows.flow(base, corner), source_hw2)
     kernel = np.ones((7, 7), np.uint8)
     spread_hw2 = cv2.dilate(back_hw2, kernel) - cv2.erode(back_hw2, kernel)
-    changed_hw = cv2.blur(np.abs(flows.picture(corner) - flows.picture(side)).max(axis=-1), (5, 5))
+    red, green, blue = np.moveaxis(np.abs(flows.picture(corner) - flows.picture(side)), -1, 0)
+    changed_hw = cv2.blur(np.maximum(np.maximum(red, green), blue), (5, 5))
     channels = (
-        np.linalg.norm(back_hw2, axis=-1),
-        np.linalg.norm(spread_hw2, axis=-1),
+        length(back_hw2),
+        length(spread_hw2),
         look_up(flows.round_trip(corner, side), partner_hw2),
         look_up(flows.mismatch(corner, side), partner_hw2),
         look_up(changed_hw, partner_hw2),
@@ -79,7 +80,7 @@ def invert_displacement(motion_hw2: np.ndarray, trust_hw: np.ndarray) -> tuple[n
     """
     height, width = trust_hw.shape
     arrival_hw2 = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) + motion_hw2
-    rank_hw = (trust_hw + 1e-3) * (1.0 + np.linalg.norm(motion_hw2, axis=-1))
+    rank_hw = (trust_hw + 1e-3) * (1.0 + length(motion_hw2))
     x0, y0 = np.floor(arrival_hw2[..., 0]).astype(np.int64), np.floor(arrival_hw2[..., 1]).astype(np.int64)
     amounts = (motion_hw2[..., 0] * rank_hw, motion_hw2[..., 1] * rank_hw, rank_hw, trust_hw)
     sums = np.zeros((len(amounts), height * width))
@@ -98,7 +99,7 @@ def invert_displacement(motion_hw2: np.ndarray, trust_hw: np.ndarray) -> tuple[n
 
 def fill_unknown(values_hwC: np.ndarray, known_hw: np.ndarray) -> np.ndarray:
     """Where `known` (0..1) is low, replace by the average of the surroundings, small values preferred, coarse to fine."""
-    weight_hw = known_hw / (1.0 + np.linalg.norm(values_hwC, axis=-1)) ** 2 + 1e-12
+    weight_hw = known_hw / (1.0 + length(values_hwC)) ** 2 + 1e-12
     return _fill_level(values_hwC, weight_hw, known_hw)
 
 

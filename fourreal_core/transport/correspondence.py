@@ -142,8 +142,8 @@ class CellFlows:
     def _settled(self, flow_hw2: np.ndarray, start: Cell, end: Cell) -> np.ndarray:
         """The flow, or zero where standing still explains the colours as well: chains must not drift through noise."""
         first, second = self.picture(start), self.picture(end)
-        moved = np.abs(look_up(second, self.positions_hw2 + flow_hw2) - first).mean(axis=-1)
-        still = np.abs(second - first).mean(axis=-1)
+        moved = colour_difference(look_up(second, self.positions_hw2 + flow_hw2), first)
+        still = colour_difference(second, first)
         window = (self.settings.still_window,) * 2
         stays_hw = cv2.blur(still, window) <= cv2.blur(moved, window) + self.settings.still_margin
         return np.where(stays_hw[..., None], np.float32(0), flow_hw2)
@@ -174,8 +174,20 @@ class CellFlows:
     def _round_trip(self, start: Cell, end: Cell) -> np.ndarray:
         there = self.flow(start, end)
         back = look_up(self.flow(end, start), self.positions_hw2 + there)
-        return np.linalg.norm(there + back, axis=-1)
+        return length(there + back)
 
     def _mismatch(self, start: Cell, end: Cell) -> np.ndarray:
         partner = look_up(self.picture(end), self.positions_hw2 + self.flow(start, end))
-        return np.abs(partner - self.picture(start)).mean(axis=-1)
+        return colour_difference(partner, self.picture(start))
+
+
+def length(vectors_hw2: np.ndarray) -> np.ndarray:
+    """[h, w]: of vectors (x, y). NumPy's norm along a short last axis takes several times as long."""
+    x, y = vectors_hw2[..., 0], vectors_hw2[..., 1]
+    return np.sqrt(x * x + y * y)
+
+
+def colour_difference(one_hw3: np.ndarray, other_hw3: np.ndarray) -> np.ndarray:
+    """[h, w]: mean absolute difference of two pictures; likewise faster than NumPy's mean."""
+    red, green, blue = (np.abs(one_hw3[..., channel] - other_hw3[..., channel]) for channel in range(3))
+    return (red + green + blue) / np.float32(3)

@@ -167,8 +167,9 @@ def confidences(time_side: Carried, view_side: Carried) -> tuple[np.ndarray, np.
     import cv2
 
     from .confidence import confidence
+    from .correspondence import colour_difference
 
-    disagreement_HW = cv2.blur(np.abs(time_side.picture_HW3 - view_side.picture_HW3).mean(axis=-1), (3, 3))
+    disagreement_HW = cv2.blur(colour_difference(time_side.picture_HW3, view_side.picture_HW3), (3, 3))
     time_HW, view_HW = (confidence(np.dstack([side.evidence_HWK, disagreement_HW])) for side in (time_side, view_side))
     return time_HW, view_HW
 
