@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import torch
 from aiohttp import web
 from PIL import Image
 from server import PromptServer
@@ -20,7 +22,7 @@ from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.paths.sound import sound_along
 from ..fourreal_core.show.atlas import to_bytes
 from .player_files import shown_grid
-from .types import even_frames, frames_to_video
+from .types import even_frames
 
 FRAME, VIDEO = "/fourreal/player/frame", "/fourreal/player/video"
 MOST_FRAMES = 10_000  # of one video
@@ -91,13 +93,9 @@ def cells_mp4(grid: FrameGrid, cells: Cells, fps: float) -> bytes:
     """
     used = sorted(set(cells))
     place = {cell: index for index, cell in enumerate(used)}
-    views, times = zip(*used)
-    frames_NHWC = even_frames(grid.frames[list(views), list(times)])
-    order, sound = [place[cell] for cell in cells], sound_along(grid, cells, fps)
+    frames_NHWC = torch.from_numpy(np.concatenate([to_bytes(grid.frames[cell][None]) for cell in used]))
+    sound = sound_along(grid, cells, fps)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "played.mp4"
-        if sound is None:
-            write_video(file, frames_NHWC, fps, order=order)
-        else:
-            frames_to_video(frames_NHWC[order], fps, sound).save_to(str(file))
+        write_video(file, even_frames(frames_NHWC), fps, order=[place[cell] for cell in cells], sound=sound)
         return file.read_bytes()

@@ -21,6 +21,7 @@ from fourreal_core.files.recording import Measured, Recording
 from fourreal_core.files.video import write_video
 from fourreal_core.grid_file import load_grid
 from fourreal_core.paths.presets import fixed_view, slice_grid
+from fourreal_core.paths.sound import sound_along
 
 WORKFLOW = PACK / "workflows" / "01_two_videos_to_bullet_time.json"
 LARGEST = 1920  # pixels on the longer side of images that become a video
@@ -132,8 +133,9 @@ def collect(files: list[Path], output: Path) -> list[Path]:
             raise RunProblem(f"The workflow left no {', '.join(missing)}.")
         grid = load_grid(part / RESULTS[".safetensors"])
         for view in range(grid.views):
-            frames_THWC = slice_grid(grid, fixed_view((grid.views, grid.times), view))
-            write_video(part / f"view_{view:02}.mp4", even(frames_THWC), grid.fps)
+            path = fixed_view((grid.views, grid.times), view)
+            sound = sound_along(grid, path, grid.fps)
+            write_video(part / f"view_{view:02}.mp4", even(slice_grid(grid, path)), grid.fps, sound=sound)
         done = sorted(part.iterdir())
         for stale in output.glob("view_[0-9][0-9].mp4"):  # of an earlier run with more views
             stale.unlink()

@@ -60,7 +60,7 @@ def decoded_sound(container, start: float, seconds: float) -> Sound | None:
         return None
     rate, channels = track.codec_context.sample_rate, track.codec_context.channels
     samples_CN = np.zeros((channels, max(1, round(seconds * rate))), np.float32)
-    resampler, found = av.AudioResampler(format="fltp"), False
+    resampler, found = av.AudioResampler(format="flt"), False  # PyAV crashes on eight channels in a plane each
     if start > 1:
         with suppress(FFmpegError):  # a container that cannot seek is read from its beginning
             container.seek(int((start - 1) * av.time_base))
@@ -68,7 +68,8 @@ def decoded_sound(container, start: float, seconds: float) -> Sound | None:
         for part in resampler.resample(frame):
             if part.time is None or part.time >= start + seconds:
                 return Sound(torch.from_numpy(samples_CN), rate) if found else None
-            found |= _put(samples_CN, part.to_ndarray(), round((part.time - start) * rate))
+            part_CN = part.to_ndarray().reshape(-1, channels).T
+            found |= _put(samples_CN, part_CN, round((part.time - start) * rate))
     return Sound(torch.from_numpy(samples_CN), rate) if found else None
 
 

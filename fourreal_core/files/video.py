@@ -19,12 +19,14 @@ from av.error import FFmpegError
 from torch import Tensor
 
 from .atomic import whole_file
+from .sound import Sound
 
 MAX_SIDE = 16384  # pixels
 MIN_FPS = 1e-3  # less would be written as 0, and play at a player's own rate
 MAX_FPS = 1e6  # video files count time in 32-bit numbers
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".gif"}
 FITS = ("crop", "pad", "stretch")
+SPEAKERS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1", "7.1")  # FFmpeg's names by the number of channels
 MOST_CUT = 0.1  # of a picture, without a remark
 RANGE_TOLERANCE = (
     0.25  # bicubic resizing, as the host does it, overshoots 0..1; more than this means another value range
@@ -194,12 +196,18 @@ def _resized(frame_HWC: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def write_video(
-    path: str | Path, frames, fps: float, lossless: bool = False, order: Sequence[int] | None = None
+    path: str | Path,
+    frames,
+    fps: float,
+    lossless: bool = False,
+    order: Sequence[int] | None = None,
+    sound: Sound | None = None,
 ) -> None:
     """Write `frames` [N, H, W, 3] (numpy or torch; uint8 or float 0..1) as H.264 (.mp4, .mov or .mkv), or lossless FFV1 RGB (.mkv).
 
-    order: which frames come one after the other, each as often as wanted (None: each once). H.264 stores colour at half size (about
-    35 dB): never measure or train on it. Nothing is left at `path` when writing fails.
+    order: which frames come one after the other, each as often as wanted (None: each once). sound: begins with the first frame; as AAC,
+    mixed down to stereo, or as it is beside lossless frames. H.264 stores colour at half size (about 35 dB): never measure or train on
+    it. Nothing is left at `path` when writing fails.
     Raises ValueError on other frames or endings, odd sizes without `lossless`, fps outside of 0.001 to a million, or a folder that does not exist.
     """
     path = Path(path)
@@ -219,7 +227,7 @@ def write_video(
         raise ValueError(f"there is no folder {path.parent}: create it first.")
     try:
         with whole_file(path, path.suffix) as part:
-            _encode(part, frames_NHWC, rate, lossless, range(len(frames_NHWC)) if order is None else order)
+            _encode(part, frames_NHWC, rate, lossless, range(len(frames_NHWC)) if order is None else order, sound)
     except (FFmpegError, OSError) as error:
         raise ValueError(f"could not write {path.name}: {error}.") from error
 
@@ -234,13 +242,16 @@ def frame_rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1001)
 
 
-def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool, order: Sequence[int]) -> None:
+def _encode(
+    path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool, order: Sequence[int], sound: Sound | None
+) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1" if lossless else "libx264", rate=fps)
         stream.height, stream.width = frames_NHWC.shape[1:3]
         stream.pix_fmt = "bgr0" if lossless else "yuv420p"
         if not lossless:
             stream.options = {"crf": "16"}
+        track = None if sound is None else _sound_track(container, sound, lossless)
         for frame_HWC in (frames_NHWC[index] for index in order):
             bytes_HWC = (
                 frame_HWC
@@ -251,6 +262,26 @@ def _encode(path: Path, frames_NHWC: Tensor, fps: Fraction, lossless: bool, orde
                 stream.encode(av.VideoFrame.from_ndarray(bytes_HWC.cpu().contiguous().numpy(), format="rgb24"))
             )
         container.mux(stream.encode())
+        if track is not None:
+            _encode_sound(container, track, sound)
+
+
+def _sound_track(container, sound: Sound, lossless: bool):
+    if lossless:
+        return container.add_stream("pcm_f32le", rate=sound.rate, layout=SPEAKERS[len(sound.samples) - 1])
+    rates = av.Codec("aac", "w").audio_rates or [sound.rate]
+    rate = min(rates, key=lambda rate: (rate < sound.rate, abs(rate - sound.rate)))  # AAC knows some only
+    return container.add_stream("aac", rate=rate, layout=SPEAKERS[min(len(sound.samples), 2) - 1])
+
+
+def _encode_sound(container, track, sound: Sound) -> None:
+    layout, step = SPEAKERS[len(sound.samples) - 1], sound.rate  # a second at a time
+    for first in range(0, sound.samples.shape[1], step):
+        part = sound.samples[:, first : first + step].T.reshape(1, -1).numpy()
+        frame = av.AudioFrame.from_ndarray(part, format="flt", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = sound.rate, first, Fraction(1, sound.rate)
+        container.mux(track.encode(frame))
+    container.mux(track.encode())
 
 
 def __getattr__(name: str):

@@ -9,6 +9,7 @@ import torch
 
 from fourreal_core.files.recording import Measured, Recording
 from fourreal_core.files.sound import Sound
+from fourreal_core.files.video import write_video
 from fourreal_core.grid import FrameGrid
 from fourreal_core.grid_file import GridFileError, load_grid, save_grid
 from fourreal_core.paths.presets import bullet_time, diagonal, fixed_view, freeze_time, ping_pong
@@ -124,3 +125,24 @@ def test_a_file_whose_sound_has_no_sensible_rate_gets_one_clear_error(grid, tmp_
 def test_what_is_no_sound_gets_one_clear_error(samples):
     with pytest.raises(ValueError, match="sound"):
         Sound(samples, RATE)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
+def test_videos_are_written_with_their_sound(channels, tmp_path):
+    clock, frames = torch.arange(RATE) / RATE, torch.zeros(FPS, 16, 16, 3)
+    loudness = 0.02 * torch.arange(1, channels + 1)[:, None]  # each channel its own
+    sound = Sound(loudness * torch.sin(2 * torch.pi * 200 * clock), RATE)
+    write_video(tmp_path / "a.mkv", frames, FPS, lossless=True, sound=sound)
+    read = Measured(Recording.at(tmp_path / "a.mkv")).sound(1.0)
+    assert torch.equal(read.samples, sound.samples) and read.rate == RATE
+    write_video(tmp_path / "a.mp4", frames, FPS, sound=sound)
+    read = Measured(Recording.at(tmp_path / "a.mp4")).sound(1.0)
+    assert read.samples.shape == (min(channels, 2), RATE)
+    assert channels > 2 or torch.allclose(read.samples[:, 2000:6000], sound.samples[:, 2000:6000], atol=0.01)
+    assert float(read.samples.abs().max()) > 0.015
+
+
+def test_sound_of_a_rate_that_aac_does_not_know_is_written_at_the_next(tmp_path):
+    sound = Sound(torch.full((1, 50_000), 0.1), 50_000)
+    write_video(tmp_path / "a.mp4", torch.zeros(FPS, 16, 16, 3), FPS, sound=sound)
+    assert Measured(Recording.at(tmp_path / "a.mp4")).sound(1.0).rate == 64_000
