@@ -1,4 +1,4 @@
-"""Progress of a fill on its node: one bar over all stages, what is being done in words, and the cells done so far as a picture.
+"""Progress of a fill on a node: one bar over all stages, what is being done in words, and the cells done so far as a picture.
 
 Letters: V views, T times, H W pixels.
 """
@@ -6,6 +6,7 @@ Letters: V views, T times, H W pixels.
 import itertools
 import logging
 import time
+from collections.abc import Iterable
 
 import comfy.model_management
 import comfy.utils
@@ -33,25 +34,37 @@ SECONDS = 1.0  # between two pictures
 CELL_SIDE = 160  # pixels of the longer side of a cell in the picture
 
 
+class StageBar:
+    """One bar over the named stages of a fill on the running node; moving it also stops the work when the user cancels."""
+
+    def __init__(self, names: Iterable[str]):
+        shares = {name: STAGES[name][0] for name in STAGES if name in set(names)}
+        self.ends = dict(zip(shares, itertools.accumulate(shares.values())))
+        self.total = FINENESS * sum(shares.values())
+        self.bar, self.done = comfy.utils.ProgressBar(self.total), 0
+
+    def move(self, name: str, share: float, picture=None) -> None:
+        """To where so much of a stage (0..1) is done. picture: what ComfyUI shows on the node meanwhile."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        reached = round(FINENESS * (self.ends[name] - (1 - share) * STAGES[name][0]))
+        self.done = max(self.done, reached)  # a bar that runs backwards frightens
+        self.bar.update_absolute(self.done, self.total, picture)
+
+
 class FillProgress:
     """`on_stage` and `on_cell` for `fill_grid` on a running node; both stop the work when the user cancels."""
 
     def __init__(self, node, grid: FrameGrid, method: str):
-        shares = {name: share for name, (share, _) in STAGES.items() if method != "transport" or name == "transport"}
-        self.ends = dict(zip(shares, itertools.accumulate(shares.values())))
-        self.total = FINENESS * sum(shares.values())
-        self.node, self.bar, self.stage, self.done = node, comfy.utils.ProgressBar(self.total), None, 0
+        self.node, self.stage = node, None
+        self.bar = StageBar(["transport"] if method == "transport" else STAGES)
         self.known, self.cells, self.drawn_at = grid.known, _shrunk(grid.frames.flatten(0, 1)), 0.0
         self.cells = self.cells.unflatten(0, grid.known.shape)
 
     def on_stage(self, name: str, share: float) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
         if name != self.stage:
             self.stage = name
             tell(self.node, f"{STAGES[name][1]} ...", logging.DEBUG)
-        reached = round(FINENESS * (self.ends[name] - (1 - share) * STAGES[name][0]))
-        self.done = max(self.done, reached)  # a bar that runs backwards frightens
-        self.bar.update_absolute(self.done, self.total, self._picture())
+        self.bar.move(name, share, self._picture())
 
     def on_cell(self, view: int, moment: int, frame_HW3: torch.Tensor) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()

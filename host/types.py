@@ -71,17 +71,6 @@ def counting_progress():
     return report
 
 
-def stage_progress():
-    """on_stage(name, share) for `fill_grid`: a progress bar on the running node that also stops it when the user cancels."""
-    bar = comfy.utils.ProgressBar(100)
-
-    def report(name, share):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        bar.update_absolute(round(100 * share), 100)
-
-    return report
-
-
 def tell(node, text: str, level: int = logging.WARNING) -> None:
     """Show one sentence on the running node and in the log."""
     log.log(level, "%s", text)
