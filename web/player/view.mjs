@@ -33,7 +33,7 @@ export class PlayerView extends PlayingView {
     this.settings = parseSettings(host.readSettings());
     this.part = WHOLE; // of each picture that is shown
     this.marking = this.dragging = this.movingSlit = false;
-    this.overlays = new Overlays((grid, change) => this.picturesOf(grid, change));
+    this.overlays = new Overlays((...about) => this.picturesOf(...about), (text) => this.notify(text));
     this.saving = new Saving(this, (text, stays) => this.notify(text, stays));
     this.build();
     listenToPointer(this, this.closing.signal);
@@ -84,6 +84,10 @@ export class PlayerView extends PlayingView {
   settled() {
     this.overlays.forgetWanted();
     super.settled();
+  }
+
+  get allFit() {
+    return super.allFit && this.overlays.allFit;
   }
 
   /** Someone uses this player. */

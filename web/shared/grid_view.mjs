@@ -1,7 +1,7 @@
 // What a player and a path editor have in common: an element with a canvas, a grid with its pictures, and full-size pictures once nothing moves.
 
-import { parseGrid, stripBytes } from "./payload.mjs";
-import { Pictures } from "./pictures.mjs";
+import { parseGrid } from "./payload.mjs";
+import { allFit, Pictures } from "./pictures.mjs";
 import { Surface } from "./surface.mjs";
 
 const GONE = "The grid's pictures are no longer on the server: run the workflow again.";
@@ -44,21 +44,21 @@ export class GridView {
     return true;
   }
 
-  /** The pictures of a grid, loading; change(picture) makes of each decoded one what is kept. */
-  picturesOf(grid, change = (picture) => picture) {
+  /** The pictures of a grid, loading; change(picture) makes of each decoded one what is kept, onProblem() is called where one cannot be had. */
+  picturesOf(grid, change = (picture) => picture, onProblem = () => this.tell(GONE)) {
     const pictures = new Pictures({
       load: async (file, signal) => change(await this.host.loadPicture(file, grid, signal)),
       onChange: () => this.drawSoon(),
-      onProblem: () => this.tell(GONE),
+      onProblem,
       pinned: [grid.overview.file],
     });
     pictures.want(grid.overview.file);
     return pictures;
   }
 
-  /** Whether the full-size pictures of all views can be kept at once; if not, asking for all would load them for ever. */
+  /** Whether the full-size pictures of all views can be kept at once. */
   get allFit() {
-    return Boolean(this.grid) && stripBytes(this.grid) * this.grid.views <= this.pictures.budget;
+    return Boolean(this.grid) && allFit(this.grid, this.pictures);
   }
 
   /** What is shown may stay: draw, and load full-size pictures if it really does. */

@@ -1,6 +1,13 @@
 // The grid's pictures in the browser: loaded when first asked for, the last wanted first, kept up to a number of bytes.
 
+import { stripBytes } from "./payload.mjs";
+
 const AT_ONCE = 2;
+
+/** Whether the full-size pictures of all views of a grid can be kept at once; if not, asking for all would load them for ever. */
+export function allFit(grid, pictures) {
+  return stripBytes(grid) * grid.views <= pictures.budget;
+}
 
 export class Pictures {
   /**

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isMarked, marksInside, marksText, parseMarks, withMark } from "../../../web/player/marks.mjs";
+import { Overlays } from "../../../web/player/overlays.mjs";
 import { parseSettings } from "../../../web/player/settings.mjs";
 import { cellArea, cellSource, fileRoute, parseGrid, stripBytes } from "../../../web/shared/payload.mjs";
 import { Pictures } from "../../../web/shared/pictures.mjs";
@@ -125,4 +126,22 @@ test("a picture that cannot be had is told once and not asked for again", async 
   await soon();
   pictures.get("a");
   assert.deepEqual([asked.length, problems.length], [1, 1]);
+});
+
+test("an overlay that cannot be shown is told and left out; the other one stays, and counts where all pictures have to fit", async () => {
+  const told = [];
+  const none = async () => { throw new Error("404"); };
+  const picturesOf = (grid, change, onProblem) => new Pictures({ load: none, onChange() {}, onProblem, budget: stripBytes(grid) * grid.views - 1 });
+  const overlays = new Overlays(picturesOf, (text) => told.push(text));
+  overlays.take({ ...SENT, compare: { ...SENT, views: 0 }, confidence: { ...SENT, id: "b" } });
+  assert.deepEqual(told, ["Cannot show the grid to compare with: the grid has no size: run the workflow again."]);
+  assert.equal(overlays.compare, null);
+  assert.equal(overlays.confidence.grid.id, "b");
+  assert.equal(overlays.allFit, false);
+  overlays.confidence.picture("view_0000.jpg", true);
+  await new Promise((done) => setTimeout(done));
+  assert.equal(told[1], "Cannot show the confidence: its pictures cannot be read; run the workflow again.");
+  overlays.take(SENT);
+  assert.equal(overlays.confidence, null);
+  assert.equal(overlays.allFit, true);
 });
