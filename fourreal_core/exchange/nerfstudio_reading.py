@@ -24,8 +24,35 @@ TRANSFORMS = "transforms.json"
 ENDINGS = (".png", ".jpg", ".jpeg", ".PNG", ".JPG")  # of images whose path has none
 MAX_CHARACTERS = 2**28
 LENS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
-DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "s1", "s2", "s3", "s4")  # OpenCV's names
 NO_DISTORTION = 1e-6
+STRAIGHT = (
+    "",
+    "PINHOLE",
+    "SIMPLE_PINHOLE",
+    "PERSPECTIVE",
+    "OPENCV",
+    "FULL_OPENCV",
+    "SIMPLE_RADIAL",
+    "RADIAL",
+)  # but for DISTORTION
+FLAGS = (
+    "is_fisheye",
+    "is_equirectangular",
+    "is_omni",
+    "ftheta_p0",
+    "ftheta_lens",
+)  # of instant-ngp: lenses of other kinds
+BESIDE = {  # what a grid holds no place for: name of what is ignored
+    "mask_path": "masks",
+    "dynamic_mask_path": "masks",
+    "mask": "masks",
+    "depth_file_path": "depth pictures",
+    "depth_path": "depth pictures",
+    "rolling_shutter": "the rolling shutter",
+    "transform_matrix_end": "movement during the exposure",
+    "exposure": "exposures",
+}
 LARGEST_NUMBER = sys.float_info.max  # JSON's whole numbers have no limit
 
 
@@ -33,13 +60,15 @@ LARGEST_NUMBER = sys.float_info.max  # JSON's whole numbers have no limit
 class Dataset:
     """recordings: one per view, with an image per time. cameras: of pictures of size (height, width).
 
-    distortion: one sentence when lenses are not straight, which `cameras` then leave out, else an empty text.
+    distortion: one sentence when lenses are not straight, which `cameras` then leave out, else an empty text. ignored: likewise, of
+    masks, depth and the like that the file names beside the images.
     """
 
     recordings: tuple[Recording, ...]
     cameras: Cameras
     size: tuple[int, int]
     distortion: str = ""
+    ignored: str = ""
 
     def of_views(self, views: Sequence[int]) -> Dataset:
         """The same with these views only."""
@@ -74,7 +103,7 @@ def read_dataset(folder: str | Path) -> Dataset:
         listed = " and ".join(f"{width:g}x{height:g}" for width, height in sorted(sizes)[:2])
         raise ValueError(f"expected all images in {TRANSFORMS} to have one size, got w and h of {listed}.")
     [(width, height)] = sizes
-    return Dataset(recordings, _cameras(order), (int(height), int(width)), _distortion(described))
+    return Dataset(recordings, _cameras(order), (int(height), int(width)), _distortion(described), _ignored(described))
 
 
 def _described(file: Path) -> dict:
@@ -164,19 +193,38 @@ def _pose(matrix, where: str) -> tuple:
 def _distortion(described: Mapping) -> str:
     for number, frame in enumerate(described["frames"]):
         merged = {**described, **frame}
-        if "FISHEYE" in str(merged.get("camera_model", "")).upper():
+        model = str(merged.get("camera_model") or "")[:40].upper()
+        flag = next((name for name in FLAGS if merged.get(name)), "")
+        if flag or model not in STRAIGHT:
+            kind = (
+                "a fisheye lens" if "FISHEYE" in (flag + model).upper() else f"a lens of another kind ({model or flag})"
+            )
             return (
-                f"the images of {TRANSFORMS} come from a fisheye lens, which a grid's cameras cannot "
+                f"the images of {TRANSFORMS} come from {kind}, which a grid's cameras cannot "
                 "represent: undistort them first, for example with COLMAP's image_undistorter"
             )
         for name in DISTORTION:
-            if abs(_number(merged.get(name, 0), name, f"frame {number} of {TRANSFORMS}")) > NO_DISTORTION:
+            if abs(_number(merged.get(name) or 0, name, f"frame {number} of {TRANSFORMS}")) > NO_DISTORTION:
                 return (
                     f"frame {number} of {TRANSFORMS} has lens distortion ({name} = {merged[name]:.3g}), which "
                     "a grid's cameras ignore: for exact poses undistort the images first, for example with "
                     "COLMAP's image_undistorter"
                 )
     return ""
+
+
+def _ignored(described: Mapping) -> str:
+    named = {name for frame in (described, *described["frames"]) for name in BESIDE if _says_something(frame.get(name))}
+    kinds = list(dict.fromkeys(BESIDE[name] for name in BESIDE if name in named))
+    if not kinds:
+        return ""
+    listed = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
+    return f"{TRANSFORMS} also gives {listed}, which a grid has no place for: ignored"
+
+
+def _says_something(value) -> bool:
+    """Not for null, nothing, zero, or lists of zeros, as instant-ngp writes a shutter that does not roll."""
+    return any(value) if isinstance(value, list) else bool(value)
 
 
 def _check_whole(views: Mapping[tuple, Mapping[float, Path]]) -> None:

@@ -66,8 +66,9 @@ class RigPlan:
 
     @property
     def remarks(self) -> list[str]:
-        """What the user should know, a sentence each: recordings of different length were cut to what all have, lenses are not straight."""
-        remarks = [self.dataset.distortion] if self.dataset and self.dataset.distortion else []
+        """What the user should know, a sentence each: recordings of different length were cut to what all have, lenses
+        are not straight, masks and the like are ignored."""
+        remarks = [text for text in (self.dataset.distortion, self.dataset.ignored) if text] if self.dataset else []
         if not self.pick.times and self.lengths is not None and len(set(self.lengths)) > 1:
             shortest, longest = (
                 chosen(range(len(self.lengths)), key=self.lengths.__getitem__) for chosen in (min, max)

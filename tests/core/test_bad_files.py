@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from fourreal_core.exchange.nerfstudio_reading import read_dataset
+from fourreal_core.exchange.rig import plan_rig
 from fourreal_core.files.atomic import write_tensors
 from fourreal_core.files.lock import held_alone
 from fourreal_core.model.config import ModelConfig, tiny
@@ -173,6 +174,22 @@ def test_a_fisheye_lens_is_told_and_other_angles_are_refused(tmp_path):
     (tmp_path / "b").mkdir()
     with pytest.raises(ValueError, match="camera_angle_x between 0 and pi"):
         read_dataset(dataset(tmp_path / "b", {"camera_angle_x": 4}))
+
+
+@pytest.mark.parametrize(
+    "lens", [{"camera_model": "EQUIRECTANGULAR"}, {"is_fisheye": True}, {"k5": 0.1}, {"s2": -0.01}]
+)
+def test_lenses_of_other_kinds_are_told(lens, tmp_path):
+    assert "undistort" in read_dataset(dataset(tmp_path, {"fl_x": 40, **lens})).distortion
+
+
+def test_what_a_grid_has_no_place_for_is_told_and_what_says_nothing_is_not(tmp_path):
+    said = {"fl_x": 40, "camera_model": "OPENCV", "k5": None, "rolling_shutter": [0, 0, 0], "mask_path": "a.png"}
+    data = read_dataset(dataset(tmp_path, {**said, "depth_file_path": "d.png", "aabb_scale": 16, "mask": None}))
+    assert data.ignored.startswith("transforms.json also gives masks and depth pictures") and data.distortion == ""
+    assert data.ignored in plan_rig(tmp_path).remarks
+    (tmp_path / "b").mkdir()
+    assert read_dataset(dataset(tmp_path / "b", {"fl_x": 40, "rolling_shutter": [0, 0, 0]})).ignored == ""
 
 
 def test_links_in_a_circle_and_pipes_are_no_images(tmp_path):
