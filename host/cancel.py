@@ -7,10 +7,12 @@ from typing import Any
 import comfy.model_management
 import torch
 
+from ..fourreal_core.model.attention import asking
+
 
 @contextmanager
 def cancellable(network: torch.nn.Module) -> Iterator[None]:
-    """While it is open, every part of the network asks before it runs whether the user has cancelled.
+    """While it is open, every part of the network asks before it runs whether the user has cancelled, and a large attention on a CPU in between.
 
     Raises the host's InterruptProcessingException out of the network then. The network is left as it was.
     """
@@ -18,11 +20,12 @@ def cancellable(network: torch.nn.Module) -> Iterator[None]:
         part.register_forward_pre_hook(_ask) for part in network.modules() if next(part.children(), None) is None
     ]
     try:
-        yield
+        with asking(_ask):
+            yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _ask(part: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+def _ask(*_: Any) -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()

@@ -6,6 +6,8 @@ between a thing and what is behind it. Shape suffixes: N maps, H W pixels of the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,8 +21,9 @@ CLOSE = 0.8  # distance in small pixels at which it has
 class Upsampler:
     """Weights of the 3x3 small pixels around each pixel of each frame, by place and colour."""
 
-    def __init__(self, frames_NHW3: Tensor, small_size: tuple[int, int]):
-        self.size, self.small = tuple(frames_NHW3.shape[1:3]), small_size
+    def __init__(self, frames_NHW3: Tensor, small_size: tuple[int, int], on_frame: Callable[[], None] = lambda: None):
+        """on_frame() is called before the work on each frame; raising inside cancels."""
+        self.size, self.small, self.on_frame = tuple(frames_NHW3.shape[1:3]), small_size, on_frame
         self.same = self.size == small_size
         if self.same:
             return
@@ -32,6 +35,7 @@ class Upsampler:
             return maps_Nhw
         large = []
         for number, (map_hw, weights_9HW) in enumerate(zip(maps_Nhw, self.weights_9HW)):
+            self.on_frame()
             weights = weights_9HW.float()
             if labels_Nhw is not None and label_NHW is not None:
                 alike = self._around(labels_Nhw[number][None, None].float())[0] == label_NHW[number].float()
@@ -41,6 +45,7 @@ class Upsampler:
 
     def _weights(self, frame_HW3: Tensor) -> Tensor:
         """[9, H, W] of one frame, in half precision: those of many large frames are kept at once."""
+        self.on_frame()
         picture = frame_HW3.movedim(-1, 0)[None]
         shrunk = functional.interpolate(picture, size=self.small, mode="bilinear", align_corners=False, antialias=True)
         different = (self._around(shrunk).view(3, 9, *self.size) - picture[0, :, None]).square().sum(0)

@@ -6,6 +6,9 @@ T times, S tokens per frame.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
@@ -13,19 +16,47 @@ from torch import Tensor
 
 CACHED_SCORES = 2**22  # score elements per chunk that stay inside a CPU's cache
 MOST_SCORES = 2**25  # of one sequence; more would cost memory that grows with the square of the cells
+MOST_WORK = 2**34  # multiplications of queries and keys in one call on a CPU: about a second
+_askers: list[Callable[[], None]] = []
+
+
+@contextmanager
+def asking(ask: Callable[[], None]) -> Iterator[None]:
+    """While it is open, ask() is called between the parts of a large attention on a CPU; what it raises ends the attention."""
+    _askers.append(ask)
+    try:
+        yield
+    finally:
+        _askers.remove(ask)
 
 
 def attention(q_NHLD: Tensor, k_NHLD: Tensor, v_NHLD: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(D)) v.
+    """softmax(q k^T / sqrt(D)) v. On a CPU what would take long is done in parts, some queries of one sequence at a time, see `asking`.
 
     CPUs with bf16 matrix units run plain matrix products several times faster than the fused kernel as long as the
     scores stay in the cache (measured 2.4 times at 512 tokens), hence the chunks.
     """
-    scores_per_sequence = q_NHLD.shape[1] * q_NHLD.shape[2] * k_NHLD.shape[2]
+    N, H, L, D = q_NHLD.shape
+    work_per_query = H * k_NHLD.shape[2] * D
+    if q_NHLD.device.type == "cpu" and N * L * work_per_query > MOST_WORK and N * L > 1:
+        return _in_parts(q_NHLD, k_NHLD, v_NHLD, max(1, MOST_WORK // work_per_query))
+    scores_per_sequence = H * L * k_NHLD.shape[2]
     if q_NHLD.device.type != "cpu" or q_NHLD.dtype != torch.bfloat16 or scores_per_sequence > MOST_SCORES:
         return F.scaled_dot_product_attention(q_NHLD, k_NHLD, v_NHLD)
     chunk = max(1, CACHED_SCORES // max(1, scores_per_sequence))
     return torch.cat([_plain(*parts) for parts in zip(*(x.split(chunk) for x in (q_NHLD, k_NHLD, v_NHLD)))])
+
+
+def _in_parts(q_NHLD: Tensor, k_NHLD: Tensor, v_NHLD: Tensor, queries: int) -> Tensor:
+    done = []
+    for q, k, v in zip(*(x.split(1) for x in (q_NHLD, k_NHLD, v_NHLD))):
+        parts = []
+        for part in q.split(queries, 2):
+            for ask in _askers:
+                ask()
+            parts.append(attention(part, k, v))
+        done.append(torch.cat(parts, 2))
+    return torch.cat(done)
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

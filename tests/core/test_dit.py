@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fourreal_core.flow import velocity_from_x0
-from fourreal_core.model.attention import attention, rotary_angles, rotate
+from fourreal_core.model import attention as attention_file
+from fourreal_core.model.attention import asking, attention, rotary_angles, rotate
 from fourreal_core.model.config import ModelConfig, bundled, paper, tiny
 from fourreal_core.model.dit import VideoDiT, initialize
 from fourreal_core.transport import blend_predictions
@@ -94,3 +95,19 @@ def test_config_round_trip_and_refusals():
     ):
         with pytest.raises(ValueError, match=sentence):
             ModelConfig.from_json(text)
+
+
+@pytest.mark.parametrize("most", [1, 2 * 6 * 4 * 3, 2**12])
+def test_a_large_attention_is_done_in_parts_asks_between_them_and_may_be_ended(most, monkeypatch):
+    q, k, v = torch.randn(3, 5, 2, 6, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    whole, asked = attention(q, k, v), []
+    monkeypatch.setattr(attention_file, "MOST_WORK", most)
+    with asking(lambda: asked.append(1)):
+        parts = attention(q, k, v)
+    torch.testing.assert_close(parts, whole)
+    assert len(asked) == {1: 5 * 6, 144: 5 * 2, 4096: 0}[most]
+    torch.testing.assert_close(*(torch.autograd.grad(made.square().sum(), v)[0] for made in (parts, whole)))
+    if asked:
+        with pytest.raises(KeyboardInterrupt), asking(lambda: (_ for _ in ()).throw(KeyboardInterrupt)):
+            attention(q, k, v)
+    assert not attention_file._askers

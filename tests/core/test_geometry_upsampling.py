@@ -39,3 +39,11 @@ def test_labels_keep_depths_apart():
 def test_maps_of_the_frames_size_pass_through():
     maps = torch.rand(1, *LARGE)
     assert Upsampler(halves(20), LARGE)(maps) is maps
+
+
+def test_every_frame_asks_whether_to_go_on():
+    asked = []
+    upsampled = Upsampler(halves(20), SMALL, lambda: asked.append(1))
+    assert len(asked) == len(halves(20))
+    upsampled(torch.zeros(len(halves(20)), *SMALL))
+    assert len(asked) == 2 * len(halves(20))
