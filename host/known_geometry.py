@@ -92,7 +92,7 @@ def _order(grid: FrameGrid, base: tuple[int, int], count: int, name: str) -> tor
     raise ValueError(
         f"expected {len(known)} {name} ({grid.views} for the freeze-time video, then {grid.times - 1} for the "
         f"remaining frames of the fixed-view video) or {grid.views * grid.times} (one per cell, all times of "
-        f"view 0 first), got {count}."
+        f"the first view first), got {count}."
     )
 
 

@@ -40,10 +40,10 @@ class FourRealBuildGrid(io.ComfyNode):
             search_aliases=["4d", "bullet time", "multi view video"],
             inputs=[
                 video_or_images(
-                    "fixed_view", "The scene moves, the camera stands still. Becomes view 0 at every time."
+                    "fixed_view", "The scene moves, the camera stands still. Becomes the first view, at every time."
                 ),
                 video_or_images(
-                    "freeze_time", "The scene stands still, the camera moves. Becomes time 0 of every view."
+                    "freeze_time", "The scene stands still, the camera moves. Becomes the first time, of every view."
                 ),
                 io.Int.Input(
                     "views",

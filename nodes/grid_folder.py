@@ -12,7 +12,7 @@ from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_
 from ..host.choices import known_choice
 from ..host.places import folder_problem, output_place, rig_folders
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
-from .inputs import fit_input, fps_input
+from .inputs import fit_input, fps_input, side_inputs
 
 CATEGORY = "4Real/grid"
 EVERY = -1  # all times
@@ -54,7 +54,7 @@ class FourRealLoadGridFolder(io.ComfyNode):
                     default=0,
                     min=0,
                     max=1000000,
-                    tooltip="The frame, counted from 0, that becomes time 0.",
+                    tooltip="The frame, counted from 0, that becomes the first time.",
                 ),
                 io.Int.Input(
                     "stride",
@@ -63,26 +63,7 @@ class FourRealLoadGridFolder(io.ComfyNode):
                     max=100000,
                     tooltip="Frames from one time to the next. 0: spread the times over the whole videos.",
                 ),
-                io.Int.Input(
-                    "width",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    tooltip=(
-                        "Width of every cell in pixels. 0: from the height, keeping the aspect ratio; the size "
-                        "of view 0 if both are 0."
-                    ),
-                ),
-                io.Int.Input(
-                    "height",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    tooltip=(
-                        "Height of every cell in pixels. 0: from the width, keeping the aspect ratio; the size "
-                        "of view 0 if both are 0."
-                    ),
-                ),
+                *side_inputs(0, "the size of the first view"),
                 fit_input(),
                 io.String.Input(
                     "offsets",

@@ -10,7 +10,7 @@ from ..fourreal_core.redo import cells_from_mask
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid
 
 CATEGORY = "4Real/grid"
-ORDER_TOOLTIP = "view by view: all times of view 0 first. time by time: all views of time 0 first."
+ORDER_TOOLTIP = "view by view: all times of the first view first. time by time: all views of the first time first."
 
 
 class FourRealGridToImages(io.ComfyNode):

@@ -31,29 +31,19 @@ def video_or_images(name: str, tooltip: str) -> io.MultiType.Input:
     return io.MultiType.Input(name, types=[io.Video, io.Image], tooltip=tooltip)
 
 
+def side_inputs(width: int, both_zero: str) -> list[io.Input]:
+    """The size of cells. width: the default. both_zero: what the size is when neither side is given, for the tooltips."""
+    told = "{} of every cell in pixels. 0: from the {}, keeping the aspect ratio; " + both_zero + " if both are 0."
+    return [
+        io.Int.Input("width", default=width, min=0, max=8192, tooltip=told.format("Width", "height")),
+        io.Int.Input("height", default=0, min=0, max=8192, tooltip=told.format("Height", "width")),
+    ]
+
+
 def shape_inputs() -> list[io.Input]:
     """The widgets that bring videos to one size and length, shared by the nodes that build grids."""
     return [
-        io.Int.Input(
-            "width",
-            default=512,
-            min=0,
-            max=8192,
-            tooltip=(
-                "Width of every cell in pixels. 0: from the height, keeping the aspect ratio; the size of the "
-                "source if both are 0."
-            ),
-        ),
-        io.Int.Input(
-            "height",
-            default=0,
-            min=0,
-            max=8192,
-            tooltip=(
-                "Height of every cell in pixels. 0: from the width, keeping the aspect ratio; the size of the "
-                "source if both are 0."
-            ),
-        ),
+        *side_inputs(512, "the size of the source"),
         fit_input(),
         io.Combo.Input(
             "pick",

@@ -56,7 +56,7 @@ class FourRealQuilt(io.ComfyNode):
                 io.Boolean.Input(
                     "right_to_left",
                     default=False,
-                    tooltip="Turn on if view 0 is the rightmost, or if near and far look swapped.",
+                    tooltip="Turn on if the first view is the rightmost, or if near and far look swapped.",
                 ),
                 io.Combo.Input(
                     "between",

@@ -9,12 +9,15 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.model.two_stream import SYNC_KINDS
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
 from ..host.load import expect_grid_model
-from ..host.sampling import HostSampling, filled_by_host, size_remark
+from ..host.sampling import SEEDS, HostSampling, filled_by_host, size_remark
 from ..host.synchronize import kind_of, resynchronized, sync_facts
 from ..host.two_stream.trained import AUTO
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 from .inputs import GUESS_TOOLTIP, STRENGTH_TOOLTIP, SYNC_TOOLTIP
 
+SEED_TOOLTIP = "Random seed of the noise. Adding a view or time does not change other cells' noise."
+STEPS_TOOLTIP = "Sampling steps; more take longer. With the bundled model 4 are as good as 16."
+CFG_TOOLTIP = "Guidance away from a grid without known cells. 1 turns it off, which is right for two input videos and twice as fast."
 REDO_TOOLTIP = (
     "Cells to sample again: the marked output of 4Real Grid Player, or a mask of your own, one per cell, view by "
     "view. All other filled cells stay exactly as they are."
@@ -49,20 +52,9 @@ class FourRealSampler(io.ComfyNode):
                 io.Combo.Input("sync", options=[AUTO, *SYNC_KINDS], default="soft", tooltip=SYNC_TOOLTIP),
                 io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
                 io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Random seed of the noise. Adding a view or time does not change other cells' noise.",
+                    "seed", default=0, min=0, max=SEEDS - 1, control_after_generate=True, tooltip=SEED_TOOLTIP
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=4,
-                    min=1,
-                    max=1000,
-                    tooltip="Sampling steps; more take longer. With the bundled model 4 are as good as 16.",
-                ),
+                io.Int.Input("steps", default=4, min=1, max=1000, tooltip=STEPS_TOOLTIP),
                 io.Combo.Input(
                     "sampler",
                     options=comfy.samplers.SAMPLER_NAMES,
@@ -75,17 +67,7 @@ class FourRealSampler(io.ComfyNode):
                     default="simple",
                     tooltip="How the steps are distributed from noise to the clean picture.",
                 ),
-                io.Float.Input(
-                    "cfg",
-                    default=1.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    tooltip=(
-                        "Guidance away from a grid without known cells. 1 turns it off, which is right for two "
-                        "input videos and twice as fast."
-                    ),
-                ),
+                io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, tooltip=CFG_TOOLTIP),
                 io.Float.Input(
                     "denoise",
                     default=1.0,
