@@ -280,6 +280,8 @@ class Stream:
 
 def _packet_index(container, stream) -> _Index | None:
     """From the packets alone; None when they do not tell the time of every frame."""
+    if container.format.name == "avi" and stream.codec_context.has_b_frames:
+        return None  # AVI keeps no times, and what FFmpeg makes of frames out of order is wrong for H.264
     stamps, keys = [], []
     for packet in container.demux(stream):
         if packet.size == 0 or packet.is_discard:

@@ -70,6 +70,7 @@ KINDS = {
     "nine.webm": ("libvpx-vp9", "yuv420p", {}),
     "prores.mov": ("prores_ks", "yuv422p10le", {}),
     "old.avi": ("mpeg4", "yuv420p", {}),
+    "reordered.avi": ("libx264", "yuv420p", {"bf": "2"}),
     "broadcast.ts": ("libx264", "yuv420p", {}),
     "odd.mp4": ("libx264", "yuv444p", {}),
     "moving.apng": ("apng", "rgb24", {}),
