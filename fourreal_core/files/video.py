@@ -262,7 +262,7 @@ def _encode(
                 stream.encode(av.VideoFrame.from_ndarray(bytes_HWC.cpu().contiguous().numpy(), format="rgb24"))
             )
         container.mux(stream.encode())
-        if track is not None:
+        if sound is not None and track is not None:
             _encode_sound(container, track, sound)
 
 
