@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .files.atomic import checksum, write_tensors
+from .files.atomic import brief, checksum, write_tensors
 from .files.sound import MOST_CHANNELS, MOST_SECONDS, RATES, Sound
 from .files.video import MAX_SIDE
 from .grid import MAX_LENGTH, Cameras, FrameGrid
@@ -88,7 +88,7 @@ def load_grid(file: str | Path) -> FrameGrid:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
     except (OSError, SafetensorError) as error:
         raise GridFileError(
-            f"cannot read {file.name} ({error}): it is damaged, incomplete, or not a grid file."
+            f"cannot read {file.name} ({brief(error)}): it is damaged, incomplete, or not a grid file."
         ) from error
     if "sha256" in header and header["sha256"] != checksum(tensors, header["grid"]):  # older files have none
         raise GridFileError(f"{file.name} is damaged (its checksum does not match): copy it again.")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # process numbers are this machine's alone
 PART = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part(\.\w+)?")
+MOST_SAID = 200  # characters of an error that a message repeats
 ABANDONED_S = 24 * 3600  # age of a part of a process that cannot be asked for
 KINDS = {
     torch.float64: "F64",
@@ -117,6 +118,12 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, 
     """
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+
+
+def brief(error: Exception) -> str:
+    """What it says, at most so much of it as a sentence bears: safetensors repeats what a header holds, which may be megabytes."""
+    text = str(error)
+    return text if len(text) <= MOST_SAID else f"{text[:MOST_SAID]} ..."
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ..files.atomic import write_tensors
+from ..files.atomic import brief, write_tensors
 from .depth import DepthNetwork
 from .fusion import FusionNetwork
 from .motion import MotionNetwork
@@ -48,7 +48,7 @@ def load_networks(path: str | os.PathLike | None = None) -> GeometryNetworks:
                 raise ValueError(f"{path.name} holds no geometry networks of format {FORMAT}")
             state = {key: file.get_tensor(key).float() for key in file.keys()}
     except SafetensorError as error:
-        raise ValueError(f"{path.name} is not a readable safetensors file: {error}") from error
+        raise ValueError(f"{path.name} is not a readable safetensors file: {brief(error)}") from error
     wanted = {key: tuple(tensor.shape) for key, tensor in networks.state_dict().items()}
     if {key: tuple(tensor.shape) for key, tensor in state.items()} != wanted:
         raise ValueError(f"{path.name} does not fit this version's geometry networks: names or shapes differ")

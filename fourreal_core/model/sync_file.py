@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ..files.atomic import write_tensors
+from ..files.atomic import brief, write_tensors
 from .config import LARGEST
 from .sync import build_sync
 from .weights import CheckpointError, check_tensors, checkpoint_hash, expect_finite
@@ -173,7 +173,7 @@ def load_sync(
             state = {key: opened.get_tensor(key).to(dtype=dtype) for key in opened.keys()}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{file.name} is not a complete safetensors file ({error}): download or train it again"
+            f"{file.name} is not a complete safetensors file ({brief(error)}): download or train it again"
         ) from error
     expect_finite(file, state)
     layers.load_state_dict(state, assign=True)

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..files.atomic import write_tensors
+from ..files.atomic import brief, write_tensors
 from .config import ModelConfig
 from .precision import fast_dtype
 from .two_stream import GridModel
@@ -58,7 +58,9 @@ def load_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], ModelCo
             check_tensors(path, file, wanted)
             state = {key: file.get_tensor(key) for key in file.keys()}
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path.name} is not a complete safetensors file ({error}): download it again") from error
+        raise CheckpointError(
+            f"{path.name} is not a complete safetensors file ({brief(error)}): download it again"
+        ) from error
     expect_finite(path, state)
     return state, config, metadata
 

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..files.atomic import checksum, write_tensors
+from ..files.atomic import brief, checksum, write_tensors
 from ..grid import MAX_LENGTH, Cameras
 from .gaussians import MOST_DEGREE, MOST_GAUSSIANS, MOST_NEAR, MOST_NODES, Gaussians, NodePaths, Splats
 
@@ -107,7 +107,7 @@ def load_splats(file: str | Path) -> Splats:
             arrays = {name: opened.get_tensor(name).clone() for name in ARRAYS}  # not mapped to the file
     except (OSError, SafetensorError) as error:
         raise SplatFileError(
-            f"cannot read {file.name} ({error}): it is damaged, incomplete, or not a splat file."
+            f"cannot read {file.name} ({brief(error)}): it is damaged, incomplete, or not a splat file."
         ) from error
     if header.get("sha256") != checksum(arrays, header["splats"]):
         raise SplatFileError(f"{file.name} is damaged (its checksum does not match): copy it again.")

@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..files.atomic import read_tensors, write_tensors
+from ..files.atomic import brief, read_tensors, write_tensors
 
 PART_BYTES = 15_900_000  # of tensors in one file: with its header it stays below 16 MB
 
@@ -77,7 +77,7 @@ def read_set(paths: list[Path]) -> tuple[dict[str, Tensor], dict[str, str]]:
         return tensors, read_header(paths[0])
     except (OSError, SafetensorError) as error:
         raise ValueError(
-            f"{paths[0].name} is damaged ({error}): copy the state again, or start in another folder"
+            f"{paths[0].name} is damaged ({brief(error)}): copy the state again, or start in another folder"
         ) from error
 
 
@@ -107,7 +107,7 @@ def _problem(step: int, count: int, paths: set[Path]) -> str | None:
     try:
         ids = {read_header(path).get("set") for path in paths}
     except (OSError, SafetensorError) as error:
-        return f"a file of step {step} is damaged ({error}); copy all {count} of them again"
+        return f"a file of step {step} is damaged ({brief(error)}); copy all {count} of them again"
     return (
         f"the {count} files of step {step} were not saved together; copy all of them from one folder"
         if len(ids) > 1

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Generator, Tensor, nn
 
-from ..files.atomic import read_tensors, write_tensors
+from ..files.atomic import brief, read_tensors, write_tensors
 from ..model.sync_file import SyncLayers
 from . import schedule
 from .optimizers import build_optimizers, optimizer_step
@@ -186,7 +186,9 @@ def _restore(state: SyncState, file: Path) -> None:
     try:
         tensors, header = read_tensors(file)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{file} is damaged ({error}): delete it to start over, or choose another name") from error
+        raise ValueError(
+            f"{file} is damaged ({brief(error)}): delete it to start over, or choose another name"
+        ) from error
     with usable(file.name):
         _expect_same_run(state, header, file)
         check_weights(state.layers.state_dict(), part(tensors, "model."))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import struct
 import subprocess
 import sys
 import time
@@ -15,8 +16,10 @@ from fourreal_core.exchange.nerfstudio_reading import read_dataset
 from fourreal_core.exchange.rig import plan_rig
 from fourreal_core.files.atomic import write_tensors
 from fourreal_core.files.lock import held_alone
+from fourreal_core.grid_file import load_grid
 from fourreal_core.model.config import ModelConfig, tiny
 from fourreal_core.model.sync_file import SyncConfig, SyncLayers
+from fourreal_core.model.weights import load_model
 from fourreal_core.training import sync_loop
 from fourreal_core.training.sync_loop import SyncTraining, start, train
 
@@ -197,3 +200,13 @@ def test_links_in_a_circle_and_pipes_are_no_images(tmp_path):
     (tmp_path / "images" / "loop").symlink_to("loop")
     with pytest.raises(ValueError, match="'images/loop', is not in the folder"):
         read_dataset(tmp_path)
+
+
+def test_a_message_does_not_repeat_a_header_of_megabytes(tmp_path):
+    file = tmp_path / "a.grid.safetensors"
+    text = json.dumps({"x": {"dtype": "9" * 10**6, "shape": [1], "data_offsets": [0, 4]}}).encode()
+    file.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4))
+    for load in (load_grid, load_model):
+        with pytest.raises(ValueError, match=r"a\.grid\.safetensors .*\.\.\.\)") as caught:
+            load(file)
+        assert len(str(caught.value)) < 400

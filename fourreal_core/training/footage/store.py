@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ...files.atomic import write_tensors
+from ...files.atomic import brief, write_tensors
 from ...grid import FrameGrid, task_known
 from ...transport import transport
 
@@ -112,5 +112,5 @@ def _opened(path: Path) -> safe_open:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
         raise ValueError(
-            f"{path.name} is not a readable file of examples ({error}): delete it and prepare it again"
+            f"{path.name} is not a readable file of examples ({brief(error)}): delete it and prepare it again"
         ) from error

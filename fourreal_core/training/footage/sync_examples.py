@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Generator, Tensor
 
 from ...data.folder import random_stretch
-from ...files.atomic import write_tensors
+from ...files.atomic import brief, write_tensors
 from ...grid import task_known
 from ...sampling.latents import GREY, Codec, Progress, encode_frames, latent_cells, redo_mask
 from .prepare import Job, Shape, capture_jobs, pseudo_jobs, saved_grid_jobs
@@ -197,7 +197,7 @@ def _count(path: Path) -> int:
         with safe_open(path, framework="pt") as opened:
             header = opened.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, and it will be made again") from error
+        raise ValueError(f"{path} is damaged ({brief(error)}): delete it, and it will be made again") from error
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} holds no latents of training grids: delete it, and it will be made again")
     return int(header["count"])

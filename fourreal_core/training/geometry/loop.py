@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Generator, Tensor, nn
 
-from ...files.atomic import read_tensors, write_tensors
+from ...files.atomic import brief, read_tensors, write_tensors
 from ...model.precision import fast_dtype
 from ..optimizers import build_optimizers, optimizer_step
 from ..schedule import check_plan, rate
@@ -209,7 +209,7 @@ def read_state(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         tensors, header = read_tensors(file)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"{file} cannot be read ({error}): delete it to start over.") from error
+        raise ValueError(f"{file} cannot be read ({brief(error)}): delete it to start over.") from error
     if header.get("format") != FORMAT:
         raise ValueError(f"{file} is not the saved training of a geometry network: choose another folder.")
     return tensors, header
