@@ -18,6 +18,8 @@ CASES = [  # what, height, width, views, times
     ("transport", 288, 512, 8, 8),
     ("fill", 72, 128, 8, 8),
     ("fill", 288, 512, 8, 8),
+    ("again", 72, 128, 8, 8),
+    ("again", 288, 512, 8, 8),
     ("model", 72, 128, 4, 8),
     ("model", 72, 128, 8, 8),
     ("model", 144, 256, 8, 8),
@@ -30,6 +32,7 @@ what, (height, width, views, times) = {what!r}, {size!r}
 from fourreal_core import FrameGrid, fill_grid, load_model, sample_grid
 from fourreal_core.files.recording import read_video
 from fourreal_core.files.video import fit_frames, pick_frames
+from fourreal_core.geometry.fill import find_sources
 from fourreal_core.sampling import budget
 from fourreal_core.sampling.lifted import home_size, lifted
 from fourreal_core.transport import transport
@@ -51,6 +54,10 @@ if what == "transport":
     kept, estimate = transport(grid), budget.fill_bytes(size, scene=False)
 elif what == "fill":
     kept, estimate = fill_grid(grid, method="scene"), budget.fill_bytes(size)
+elif what == "again":  # after sampling: each pixel is chosen from what the model drew and the other sources
+    sources = find_sources(grid, method="scene")
+    first = sources.fill().grid
+    kept, estimate = sources.fill(first.frames.clone()), budget.fill_bytes(size)
 elif what == "model":
     kept = sample_grid(model, grid, steps=1, predictions=predictions)
     estimate = budget.ON_CPU * budget.peak_bytes(network, budget.Plan(size, "soft"))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .projection import pixel_centres, project, transfer, unproject
 from .scene import MOVES, SceneGeometry
@@ -132,7 +131,15 @@ def carried_picture(
 
 
 def _grown(mask_HW: Tensor, size: int) -> Tensor:
-    return functional.max_pool2d(mask_HW[None, None].float(), size, 1, size // 2)[0, 0] > 0.5
+    """All pixels of a square of this odd size around a pixel of the mask. Many times as fast as pooling."""
+    for axis in (0, 1):
+        grown_HW = mask_HW.clone()
+        for away in range(1, min(size // 2, mask_HW.shape[axis] - 1) + 1):
+            left = mask_HW.shape[axis] - away
+            grown_HW.narrow(axis, away, left).logical_or_(mask_HW.narrow(axis, 0, left))
+            grown_HW.narrow(axis, 0, left).logical_or_(mask_HW.narrow(axis, away, left))
+        mask_HW = grown_HW
+    return mask_HW
 
 
 def cell_candidates(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> CellCandidates:

@@ -110,7 +110,8 @@ def peak_bytes(network: VideoNetwork, plan: Plan) -> int:
 
 
 def fill_bytes(size: GridSize, *, scene: bool = True) -> int:
-    """Memory at the peak of `fill_grid` (scene False: of `transport`), beside the grid, what it gives included; good to `FACTOR`."""
+    """Memory at the peak of `fill_grid` (scene False: of `transport`), beside the grid, what it gives included; good to `FACTOR`, also
+    of a second fill from the same sources with what a model drew."""
     pixel, cells = size.height * size.width, size.views * size.times
     working = pixel * working_scale(size.height, size.width, FlowSettings()) ** 2
     carried = TRANSPORT * cells * pixel + TRANSPORT_FLOWS * (size.views + size.times) * working
