@@ -18,7 +18,6 @@ CASES = [  # what, height, width, views, times
     ("transport", 288, 512, 8, 8),
     ("fill", 72, 128, 8, 8),
     ("fill", 288, 512, 8, 8),
-    ("again", 72, 128, 8, 8),
     ("again", 288, 512, 8, 8),
     ("model", 72, 128, 4, 8),
     ("model", 72, 128, 8, 8),
