@@ -90,6 +90,16 @@ def with_marks_unknown(grid: FrameGrid, marked_VT: Tensor) -> FrameGrid:
     return grid.replace(known=filled_cells(grid) & ~marked_VT)
 
 
+def most_doubtful(confidence_VTHWC: Tensor, among_VT: Tensor) -> list[list[int]]:
+    """The cells in `among_VT` (bool) as [view, time], the least certain first; with equal means, by view and time.
+
+    confidence_VTHWC: 0 doubtful to 1 certain, of any size per cell, such as a fill's confidence or a heat map's `as_confidence`.
+    """
+    means_VT = torch.where(among_VT, confidence_VTHWC.float().flatten(2).mean(2).cpu(), torch.inf)
+    order = means_VT.flatten().argsort(stable=True)[: int(among_VT.sum())]
+    return [list(divmod(place, among_VT.shape[1])) for place in order.tolist()]
+
+
 def filled_cells(grid: FrameGrid) -> Tensor:
     """Bool [V, T]: the cells that hold a picture, known or made; an unknown cell that is all black was never filled."""
     return grid.known | grid.frames.flatten(2).any(dim=2)

@@ -20,6 +20,7 @@ from .image_batch import FourRealGridToImages, FourRealImagesToGrid
 from .latent_condition import FourRealLatentGridConditioning
 from .load import FourRealLoadModel
 from .load_sync import FourRealLoadSync
+from .measure import FourRealCompareGrids, FourRealMeasureGrid
 from .path import FourRealPath
 from .player import FourRealGridPlayer
 from .quilt import FourRealQuilt
@@ -57,6 +58,8 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealBudget,
     FourRealEncodeFootage,
     FourRealTrainSync,
+    FourRealMeasureGrid,
+    FourRealCompareGrids,
 ]
 
 

@@ -6,7 +6,8 @@ The grid goes to the browser as JPEG atlases in the host's temp folder; web/play
 from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.grid import FrameGrid
-from ..fourreal_core.redo import parse_marks, with_marks_unknown
+from ..fourreal_core.redo import most_doubtful, parse_marks, with_marks_unknown
+from ..host.cell_images import cell_images
 from ..host.player_files import image_files, player_files
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
 
@@ -41,7 +42,8 @@ class FourRealGridPlayer(io.ComfyNode):
                 io.Image.Input(
                     "confidence",
                     optional=True,
-                    tooltip="How certain each pixel is, from 4Real Fill: the player tints uncertain areas.",
+                    tooltip="How certain each pixel is: confidence of 4Real Fill or heat of 4Real Measure Grid. The player tints doubtful "
+                    "areas and marks the worst cells.",
                 ),
             ],
             outputs=[
@@ -75,6 +77,7 @@ class FourRealGridPlayer(io.ComfyNode):
             sent = {**sent, "compare": player_files(_like(expect_grid(compare, "compare"), grid))}
         if confidence is not None:
             sent = {**sent, "confidence": image_files(confidence, grid, "confidence")}
+            sent["doubtful"] = most_doubtful(cell_images(confidence, grid, "confidence"), ~grid.known)
         return io.NodeOutput(
             with_marks_unknown(grid, marked_VT), marked_VT.float()[None], ui={"fourreal_player": [sent]}
         )

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fourreal_core.grid import FrameGrid, task_known
-from fourreal_core.redo import parse_marks, with_marks_unknown
+from fourreal_core.redo import most_doubtful, parse_marks, with_marks_unknown
 
 V, T = 3, 5
 
@@ -48,3 +48,12 @@ def test_a_cell_that_was_never_filled_stays_unknown():
     frames[0, 1] = 0  # known, and really black
     redo = with_marks_unknown(grid.replace(frames=frames), torch.zeros(V, T, dtype=torch.bool))
     assert (~redo.known).nonzero().tolist() == [[1, 1]]
+
+
+def test_the_most_doubtful_cells_come_first_and_given_ones_never():
+    confidence_VTHWC = torch.ones(V, T, 2, 3, 3)
+    confidence_VTHWC[0, 1], confidence_VTHWC[2, 3], confidence_VTHWC[1, 4, 0] = 0, 0.2, 0
+    order = most_doubtful(confidence_VTHWC, ~task_known(V, T))
+    assert order[:3] == [[2, 3], [1, 4], [1, 1]]
+    assert len(order) == (V - 1) * (T - 1)
+    assert most_doubtful(confidence_VTHWC, torch.zeros(V, T, dtype=torch.bool)) == []

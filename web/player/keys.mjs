@@ -47,6 +47,7 @@ function keyDone(player, name, shift) {
   else if (POINT_KEYS[letter]) atPoint(player, POINT_KEYS[letter], shift);
   else if (letter === "m") player.setMarks(withMark(player.marks, cell, !isMarked(player.marks, cell)));
   else if (name === "Delete" || name === "Backspace") player.setMarks(withMark(player.marks, cell, false));
+  else if (letter === "d") player.markWorst();
   else if (letter === "f") player.toggleFullscreen();
   else return shownDone(player, name, letter);
   return true;

@@ -31,6 +31,13 @@ export function withMark(marks, { view, time }, marked) {
   return changed;
 }
 
+/** A new set in which the first eighth of these cells that has no mark yet, at least one, is marked too. cells: [[view, time], ...], worst first. */
+export function withWorst(marks, cells) {
+  const unmarked = cells.filter(([view, time]) => !marks.has(name(view, time)));
+  const more = unmarked.slice(0, Math.ceil(cells.length / 8));
+  return new Set([...marks, ...more.map(([view, time]) => name(view, time))]);
+}
+
 /** The marks that lie in a grid of this shape. */
 export function marksInside(marks, { views, times }) {
   return new Set([...marks].filter((mark) => mark.split(",").every((index, axis) => Number(index) < (axis ? times : views))));

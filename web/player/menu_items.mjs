@@ -18,6 +18,7 @@ export function openPlayerMenu(player, place) {
     null,
     { label: player.enlarged ? "Fit" : "Zoom in", key: "Z", run: () => player.toggleZoom() },
     { label: marked ? "Unmark this cell" : "Mark this cell", key: "M", run: () => player.setMarks(withMark(marks, cell, !marked)) },
+    { label: "Mark worst cells", key: "D", run: () => player.markWorst(), disabled: player.doubtful.length === 0 },
     { label: settings.strips ? "Hide strips" : "Show strips", key: "S", run: () => player.set("strips") },
   ]);
 }

@@ -12,7 +12,7 @@ const TOGGLES = {
 };
 
 /** {element, show(state)}: the toolbar, and a function that brings it up to date with {settings, playing, marking, marked, has, busy, text}. */
-export function makeToolbar({ signal, onSetting, onPlay, onMarking, onClear, onFullscreen, onSaveFrame, onSaveVideo }) {
+export function makeToolbar({ signal, onSetting, onPlay, onMarking, onWorst, onClear, onFullscreen, onSaveFrame, onSaveVideo }) {
   const element = document.createElement("div");
   element.className = "fourreal-view-bar";
   const play = playButton(signal, onPlay);
@@ -28,14 +28,15 @@ export function makeToolbar({ signal, onSetting, onPlay, onMarking, onClear, onF
   const { pingPong, strips, hover, swap, confidence } = Object.fromEntries(toggles);
   const action = (name, title, onClick) => Object.assign(button(name, title, signal, onClick), { name });
   const mark = action("mark", "Mark cells to regenerate: click them or drag over them. M marks the current cell", onMarking);
+  const worst = action("worst", "Mark the worst cells to regenerate: the most doubtful eighth of those that were filled; again for the next (D)", onWorst);
   const clear = action("clear", "Clear all marks", onClear);
   const saveFrame = action("saveFrame", "Save frame: download this cell as PNG at its own size. Right-click the picture to copy it", onSaveFrame);
   const saveVideo = action("saveVideo", "Save video: download the playback as MP4, from in to out point, at this speed and direction", onSaveVideo);
   const full = action("fullscreen", "Full screen (F)", onFullscreen);
-  for (const each of [mark, clear, saveFrame, saveVideo, full]) each.dataset.action = each.name;
+  for (const each of [mark, worst, clear, saveFrame, saveVideo, full]) each.dataset.action = each.name;
   const count = Object.assign(document.createElement("span"), { className: "fourreal-player-count" });
   const where = document.createElement("output");
-  element.append(play.element, along, pingPong, speed, layout, compare, strips, hover, swap, confidence, mark, count, clear, saveFrame, saveVideo, full, where);
+  element.append(play.element, along, pingPong, speed, layout, compare, strips, hover, swap, confidence, mark, worst, count, clear, saveFrame, saveVideo, full, where);
 
   const show = ({ settings, playing, marking, marked, has, busy, text }) => {
     play.show(playing);
@@ -44,6 +45,7 @@ export function makeToolbar({ signal, onSetting, onPlay, onMarking, onClear, onF
     mark.setAttribute("aria-pressed", String(marking));
     compare.hidden = !has.compare;
     confidence.hidden = !has.confidence;
+    worst.hidden = !has.doubtful;
     clear.disabled = marked === 0;
     saveFrame.disabled = saveVideo.disabled = !has.grid || busy;
     count.textContent = marked ? String(marked) : "";

@@ -5,7 +5,7 @@ import { drawScene } from "./draw.mjs";
 import { listenToKeys } from "./keys.mjs";
 import { compared } from "./layers.mjs";
 import { makeLegend } from "./legend.mjs";
-import { marksInside, marksText, parseMarks } from "./marks.mjs";
+import { marksInside, marksText, parseMarks, withWorst } from "./marks.mjs";
 import { inside } from "./motion.mjs";
 import { Overlays } from "./overlays.mjs";
 import { PlayingView } from "./playing.mjs";
@@ -33,6 +33,7 @@ export class PlayerView extends PlayingView {
     this.settings = parseSettings(host.readSettings());
     this.part = WHOLE; // of each picture that is shown
     this.marking = this.dragging = this.movingSlit = false;
+    this.doubtful = []; // [view, time] of filled cells, the worst first
     this.overlays = new Overlays((...about) => this.picturesOf(...about), (text) => this.notify(text));
     this.saving = new Saving(this, (text, stays) => this.notify(text, stays));
     this.build();
@@ -54,6 +55,7 @@ export class PlayerView extends PlayingView {
       onSetting: (name, value) => this.set(name, value),
       onPlay: () => this.togglePlay(),
       onMarking: () => this.setMarking(!this.marking),
+      onWorst: () => this.markWorst(),
       onClear: () => this.setMarks(new Set()),
       onFullscreen: () => this.toggleFullscreen(),
       onSaveFrame: () => this.saving.saveFrame(),
@@ -68,6 +70,7 @@ export class PlayerView extends PlayingView {
     const first = !this.pictures;
     if (!same && !this.takeGrid(sent)) return;
     this.overlays.take(sent);
+    this.doubtful = sent.doubtful ?? [];
     if (same) return this.rested();
     this.sentKnown = String(sent.known);
     this.position = inside(first ? { view: 0, time: 0 } : this.position, this.grid);
@@ -121,6 +124,11 @@ export class PlayerView extends PlayingView {
       this.host.endChange();
     }
     this.drawSoon();
+  }
+
+  /** Mark the most doubtful cells, as nodes/player.py ranked them; again for the next ones. */
+  markWorst() {
+    this.setMarks(withWorst(this.marks, this.doubtful));
   }
 
   setMarking(marking) {
@@ -220,7 +228,7 @@ export class PlayerView extends PlayingView {
     this.element.dataset.state = this.dragging ? "drag" : (this.motion?.kind ?? "rest");
     const { compare, confidence } = this.overlays;
     this.legend.hidden = !confidence || !settings.confidence || compared(settings, compare) === "b";
-    const has = { grid: Boolean(grid), compare: Boolean(compare), confidence: Boolean(confidence) };
+    const has = { grid: Boolean(grid), compare: Boolean(compare), confidence: Boolean(confidence), doubtful: this.doubtful.length > 0 };
     this.toolbar.show({ settings, playing, marking, marked: this.marks.size, has, busy: this.saving.busy, text });
   }
 

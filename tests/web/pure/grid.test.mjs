@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isMarked, marksInside, marksText, parseMarks, withMark } from "../../../web/player/marks.mjs";
+import { isMarked, marksInside, marksText, parseMarks, withMark, withWorst } from "../../../web/player/marks.mjs";
 import { Overlays } from "../../../web/player/overlays.mjs";
 import { parseSettings } from "../../../web/player/settings.mjs";
 import { cellArea, cellSource, fileRoute, parseGrid, stripBytes } from "../../../web/shared/payload.mjs";
@@ -54,6 +54,14 @@ test("marks go into the widget in order and come back", () => {
   const fewer = withMark(marks, { view: 2, time: 9 }, false);
   assert.ok(!isMarked(fewer, { view: 2, time: 9 }) && isMarked(marks, { view: 2, time: 9 }), "the old set was changed");
   assert.equal(marksText(marksInside(marks, { views: 3, times: 10 })), "[[0,1],[2,9]]");
+});
+
+test("the worst eighth is marked, and again the next one", () => {
+  const cells = Array.from({ length: 20 }, (_, at) => [1 + Math.floor(at / 5), at % 5]);
+  const once = withWorst(new Set(["1,1"]), cells);
+  assert.equal(marksText(once), "[[1,0],[1,1],[1,2],[1,3]]", "three of twenty, beside the one that was marked");
+  assert.equal(marksText(withWorst(once, cells)), "[[1,0],[1,1],[1,2],[1,3],[1,4],[2,0],[2,1]]");
+  assert.equal(withWorst(new Set(), []).size, 0);
 });
 
 test("text that is no list of cells marks nothing", () => {

@@ -1,0 +1,135 @@
+"""Measuring grids in ComfyUI: progress, and the numbers that ComfyUI's own CLIP, CLIP vision and Depth Anything 3 give.
+
+Letters: V views, T times, N cells, h w pixels that a model sees.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_management
+import numpy as np
+import torch
+from comfy.ldm.depth_anything_3 import preprocess
+from comfy_api.v0_0_2 import io
+from PIL import Image
+
+from ..fourreal_core.evaluation.agreement.measure import measure_agreement
+from ..fourreal_core.evaluation.agreement.splat_fit import splat_fit
+from ..fourreal_core.evaluation.learned.scores import clip_consistency, clip_score, confident_shares
+from ..fourreal_core.evaluation.measured import Measured
+from ..fourreal_core.evaluation.reference import measure_reference
+from ..fourreal_core.grid import FrameGrid
+from .cancel import cancellable
+from .types import counting_progress
+
+Da3Model = io.Custom("DA3_MODEL")  # a ModelPatcher of Depth Anything 3, from Load Depth Anything 3
+
+DA3_SIDE = 504  # pixels of the longer side that Depth Anything 3 sees, as its own node has it
+CELLS_AT_ONCE = 16
+STEPS = 1000  # of the progress bar
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is connected, None where nothing is: CLIP, CLIP_VISION, a prompt, a DA3_MODEL; and whether to fit splats."""
+
+    clip: Any = None
+    clip_vision: Any = None
+    prompt: str = ""
+    da3_model: Any = None
+    fit_splats: bool = False
+
+
+def measured_grid(
+    grid: FrameGrid,
+    reference: FrameGrid | None,
+    extras: Extras = Extras(),
+    part: tuple[int, int] = (0, 1),
+) -> dict[str, Measured]:
+    """Everything that can be measured with what is connected. part: (n, of): the n-th of several grids, for the progress bar."""
+    bar = counting_progress()
+    report = lambda share: bar(int(STEPS * (part[0] + share) / part[1]), STEPS)
+    found = measure_agreement(grid, on_progress=lambda share: report(0.7 * share))
+    if reference is not None:
+        found |= measure_reference(grid, reference, lambda share: report(0.7 + 0.1 * share))
+    found |= _clip(grid, extras)
+    if extras.da3_model is not None:
+        found |= confident_shares(_da3_confidence(grid, extras.da3_model, lambda share: report(0.8 + 0.1 * share)))
+    if extras.fit_splats:
+        found["splat_fit"] = splat_fit(grid, on_progress=lambda share: report(0.9 + 0.1 * share))
+    report(1.0)
+    return found
+
+
+def _clip(grid: FrameGrid, extras: Extras) -> dict[str, Measured]:
+    if extras.clip_vision is None:
+        if extras.clip is not None:
+            raise ValueError("expected clip_vision beside clip: the CLIP score needs both, from the same CLIP")
+        return {}
+    shape = grid.views, grid.times
+    images_ND = _image_embeddings(grid, extras.clip_vision)
+    found = {"clip_consistency": clip_consistency(images_ND, shape)}
+    if extras.clip is None:
+        return found
+    if not extras.prompt.strip():
+        raise ValueError("expected a prompt for the CLIP score: say what the grid should show, or disconnect clip")
+    return {"clip_score": clip_score(images_ND, _text_embedding(extras.clip, extras.prompt), shape)} | found
+
+
+def _image_embeddings(grid: FrameGrid, clip_vision) -> torch.Tensor:
+    """[N, D] projected embeddings; frames are cropped to the middle square, as CLIP was trained."""
+    cells = grid.frames.flatten(0, 1)
+    found = []
+    for start in range(0, len(cells), CELLS_AT_ONCE):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        found.append(
+            clip_vision.encode_image(cells[start : start + CELLS_AT_ONCE], crop=True)["image_embeds"].float().cpu()
+        )
+    return torch.cat(found)
+
+
+def _text_embedding(clip, prompt: str) -> torch.Tensor:
+    """[D] projected embedding of the text's end. Raises ValueError for encoders without one."""
+    _, pooled = clip.encode_from_tokens(clip.tokenize(prompt), return_pooled=True)
+    if not isinstance(pooled, torch.Tensor) or pooled.ndim != 2:
+        raise ValueError("expected clip to be a CLIP text encoder (such as clip_l), got one without a pooled embedding")
+    return pooled[0].float().cpu()
+
+
+def _da3_confidence(grid: FrameGrid, patcher, on_share) -> torch.Tensor:
+    """[V, T, h, w] from 1 on: all views of a time are one input of the model."""
+    network = getattr(getattr(patcher, "model", None), "diffusion_model", None)
+    if network is None or getattr(network, "head_type", "") != "dualdpt":
+        raise ValueError(
+            "expected da3_model to be Depth Anything 3 Small or Base: the others give no confidence of several views"
+        )
+    comfy.model_management.load_model_gpu(patcher)
+    device, dtype = comfy.model_management.get_torch_device(), network.dtype or torch.float32
+    found = []
+    for time in range(grid.times):
+        views = preprocess.preprocess_image(
+            grid.frames[:, time].to(device), process_res=DA3_SIDE, method="upper_bound_resize"
+        )
+        with cancellable(network), torch.no_grad():
+            out = network(views.to(dtype)[None], use_ray_pose=False, ref_view_strategy="saddle_balanced")
+        if "depth_conf" not in out:
+            raise ValueError("expected da3_model to give a confidence, got none: load Depth Anything 3 Small or Base")
+        found.append(out["depth_conf"].float().reshape(grid.views, *out["depth_conf"].shape[-2:]).cpu())
+        on_share((time + 1) / grid.times)
+    return torch.stack(found, 1)
+
+
+def letters(names: str, count: int) -> list[str]:
+    """One name per grid: those given, separated by commas, or letters. Raises ValueError when they do not fit."""
+    given = [name.strip() for name in names.split(",")] if names.strip() else list(LETTERS[:count])
+    if len(given) != count or len(set(given)) != count or not all(given):
+        raise ValueError(
+            f"expected {count} different names, one per grid, got {names!r}: separate them by commas, or leave it empty"
+        )
+    return given
+
+
+def pictures_tensor(picture: Image.Image) -> torch.Tensor:
+    """float32 [1, H, W, 3] in 0..1."""
+    return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255)[None]
