@@ -175,7 +175,9 @@ def test_clip_scores_by_comfyuis_loaders(comfy_inside, made):
     import comfy.sd
 
     folder = Path(comfy_inside.execution.__file__).parent / "comfy"
-    text, vision = (json.loads((folder / name).read_text()) for name in ("sd1_clip_config.json", "clip_vision_config_vitl.json"))
+    text, vision = (
+        json.loads((folder / name).read_text()) for name in ("sd1_clip_config.json", "clip_vision_config_vitl.json")
+    )
     ops = comfy.ops.disable_weight_init
     clip = comfy.sd.load_text_encoder_state_dicts(
         [randomized(comfy.clip_model.CLIPTextModel(text, torch.float32, "meta", ops))]
