@@ -44,7 +44,6 @@ class FourRealMeasureGrid(io.ComfyNode):
                     "prompt",
                     default="",
                     optional=True,
-                    multiline=True,
                     tooltip="What the grid should show, for the CLIP score.",
                 ),
                 Da3Model.Input(

@@ -58,6 +58,6 @@ export const EXHIBITS = {
   FourRealQuilt: { from: FILLED },
   FourRealGridPlayer: { set: { marked_cells: "[[5,6],[6,6],[7,5]]" }, from: FILLED, size: [640, 560], move: ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown"] },
   FourRealPath: { from: FILLED },
-  FourRealMeasureGrid: { from: FILLED, shows: ["sheet", "images"], high: 300, size: [380, 560] },
-  FourRealCompareGrids: { set: { names: "one, same" }, from: { "fills.grid0": ["filled", "grid"], "fills.grid1": ["filled", "grid"] }, size: [420, 520] },
+  FourRealMeasureGrid: { from: FILLED, shows: ["sheet", "images"], high: 300, size: [380, 240] },
+  FourRealCompareGrids: { set: { names: "one, same" }, from: { "fills.grid0": ["filled", "grid"], "fills.grid1": ["filled", "grid"] }, shows: ["picture", "images"], high: 180, size: [420, 170] },
 };

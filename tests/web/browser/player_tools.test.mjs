@@ -163,6 +163,17 @@ for (const [renderer, vueNodes] of [["classic", false], ["Vue nodes", true]]) {
     assert.equal(await legend(), false);
   });
 
+  test(`${renderer}: a button marks the most doubtful of the filled cells, and D the next ones`, async () => {
+    const player = await shown(FILES.coloured, { confidence: FILES.grey });
+    await player.button("worst");
+    assert.equal(await player.marks(), "[[2,1]]", "an eighth of the eight filled cells, from the view that is unsure");
+    await player.press("d");
+    assert.equal(await player.marks(), "[[2,1],[2,2]]");
+    await shown(FILES.coloured);
+    const hidden = await new Player(editor).inElement((element) => element.querySelector('[data-action="worst"]').hidden);
+    assert.equal(hidden, true, "without a confidence nothing is doubtful");
+  });
+
   test(`${renderer}: the button saves this cell as PNG at its own size, and the menu too`, async () => {
     const player = await shown(FILES.coloured);
     await player.press("ArrowRight", "ArrowDown");
