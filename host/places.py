@@ -58,8 +58,13 @@ def output_place(filename_prefix: str, width: int, height: int) -> OutputPlace:
 
 def saved_grids() -> list[str]:
     """Grid files as the host names them: "grids/fox_00001_.safetensors [output]"; newest output first, then input."""
-    output = _dated_grids(folder_paths.get_output_directory(), "output")
-    return output + _dated_grids(folder_paths.get_input_directory(), "input")
+    return saved_files(GRID_SUFFIX)
+
+
+def saved_files(suffix: str) -> list[str]:
+    """Files with an ending such as GRID_SUFFIX, in the same way."""
+    output = _dated_files(folder_paths.get_output_directory(), "output", suffix)
+    return output + _dated_files(folder_paths.get_input_directory(), "input", suffix)
 
 
 def rig_folders() -> list[str]:
@@ -85,10 +90,10 @@ def folder_problem(folder) -> str:
     return ""
 
 
-def _dated_grids(folder: str, kind: str) -> list[str]:
+def _dated_files(folder: str, kind: str, suffix: str) -> list[str]:
     found = []
     for parent, _, names in os.walk(folder):
-        found += [os.path.join(parent, name) for name in names if name.endswith(GRID_SUFFIX)]
+        found += [os.path.join(parent, name) for name in names if name.endswith(suffix)]
     found = [path for path in found if os.path.isfile(path)]  # a dangling link has no time of change
     found.sort(key=os.path.getmtime, reverse=True)
     return [f"{os.path.relpath(path, folder).replace(os.sep, '/')} [{kind}]" for path in found]

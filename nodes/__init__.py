@@ -26,6 +26,8 @@ from .player import FourRealGridPlayer
 from .quilt import FourRealQuilt
 from .sample import FourRealSampler
 from .slice import FourRealContactSheet, FourRealGridToVideo
+from .splat_files import FourRealLoadSplats, FourRealSaveSplats
+from .splats import FourRealFitSplats, FourRealRenderSplats, FourRealSplatsToSplat
 from .stereo import FourRealStereo
 from .train_sync import FourRealTrainSync
 from .two_stream import FourRealTwoStream
@@ -60,6 +62,11 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealTrainSync,
     FourRealMeasureGrid,
     FourRealCompareGrids,
+    FourRealFitSplats,
+    FourRealRenderSplats,
+    FourRealSplatsToSplat,
+    FourRealSaveSplats,
+    FourRealLoadSplats,
 ]
 
 

@@ -24,6 +24,8 @@ STRENGTH_TOOLTIP = (
     "How much synchronization to apply: 0 is the same as off, 1 is full. Has no effect with fused and sequential."
 )
 FIT_TOOLTIP = "What to do if the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts."
+SPLATS_TOOLTIP = "4D splats, for example from 4Real Fit Splats."
+SPLATS_CATEGORY = "4Real/splats"
 
 
 def video_or_images(name: str, tooltip: str) -> io.MultiType.Input:

@@ -35,7 +35,7 @@ PRESETS = {
 }
 
 
-def _path_inputs() -> dict[str, list[io.Input]]:
+def path_inputs() -> dict[str, list[io.Input]]:
     return {
         "bullet time": [
             io.Float.Input(
@@ -79,7 +79,7 @@ class FourRealGridToVideo(io.ComfyNode):
                 Grid.Input("grid", tooltip=GRID_TOOLTIP),
                 io.DynamicCombo.Input(
                     "path",
-                    options=[io.DynamicCombo.Option(name, inputs) for name, inputs in _path_inputs().items()],
+                    options=[io.DynamicCombo.Option(name, inputs) for name, inputs in path_inputs().items()],
                     tooltip="bullet time: time runs, freezes while the camera sweeps, runs on. fixed view: one camera. freeze "
                     "time: one moment. diagonal: both move at once. ping-pong: diagonal and back. custom: your own positions.",
                 ),
@@ -133,7 +133,7 @@ class FourRealGridToVideo(io.ComfyNode):
             positions, own_fps = PRESETS[chosen](shape, **settings), grid.fps
         fps = fps or own_fps
         if between != "none":
-            positions = _with_in_betweens(positions, fps, seconds or _duration(positions, own_fps, back), back)
+            positions = with_in_betweens(positions, fps, seconds or duration(positions, own_fps, back), back)
         elif back:
             positions = there_and_back(positions)
         show = moved_slice if between == "motion" else paths.slice_grid
@@ -141,12 +141,12 @@ class FourRealGridToVideo(io.ComfyNode):
         return io.NodeOutput(frames_to_video(frames_NHWC, fps, sound_along(grid, positions, fps)), frames_NHWC)
 
 
-def _duration(positions: paths.Positions, fps: float, back: bool) -> float:
+def duration(positions: paths.Positions, fps: float, back: bool) -> float:
     """Seconds from the first frame to the last at one position per frame; there and back, until the first would come again."""
     return 2 * (len(positions) - 1) / fps if back else (len(positions) - 1) / fps
 
 
-def _with_in_betweens(positions: paths.Positions, fps: float, seconds: float, back: bool) -> paths.Positions:
+def with_in_betweens(positions: paths.Positions, fps: float, seconds: float, back: bool) -> paths.Positions:
     """One position per frame of a video of this length. There and back it ends one frame before its start."""
     steps = max(1, round(seconds * fps))
     return paced(there_and_back(positions) + positions[:1], steps + 1)[:-1] if back else paced(positions, steps + 1)

@@ -15,6 +15,7 @@ export const SOURCES = {
   view0: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 0 }, from: { grid: ["filled", "grid"] } },
   view3: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 3 }, from: { grid: ["filled", "grid"] } },
   view6: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 6 }, from: { grid: ["filled", "grid"] } },
+  fitted: { type: "FourRealFitSplats", set: { steps: 100, longest: 160 }, from: { grid: ["filled", "grid"] } },
   batch: { type: "FourRealGridToImages", from: { grid: ["filled", "grid"] } },
   conditioned: { type: "FourRealGridConditioning", from: { model: ["model", 0], grid: ["known", "grid"] } },
   sampled: {
@@ -25,6 +26,7 @@ export const SOURCES = {
 };
 
 const FILLED = { grid: ["filled", "grid"] };
+const SPLATS = { splats: ["fitted", "splats"] };
 const KNOWN = { grid: ["known", "grid"] };
 
 /**
@@ -60,4 +62,8 @@ export const EXHIBITS = {
   FourRealPath: { from: FILLED },
   FourRealMeasureGrid: { from: FILLED, shows: ["sheet", "images"], high: 300, size: [380, 240] },
   FourRealCompareGrids: { set: { names: "one, same" }, from: { "fills.grid0": ["filled", "grid"], "fills.grid1": ["filled", "grid"] }, shows: ["picture", "images"], high: 180, size: [420, 170] },
+  FourRealFitSplats: { set: { steps: 60, longest: 128 }, from: FILLED, shows: ["grid", "grid"], apart: true, size: [380, 420] }, // its pictures stay
+  FourRealRenderSplats: { from: SPLATS, shows: ["images", "images"] },
+  FourRealSplatsToSplat: { from: SPLATS },
+  FourRealSaveSplats: { from: SPLATS },
 };
