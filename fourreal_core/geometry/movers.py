@@ -30,7 +30,7 @@ HULL_SHARE = 0.8  # of the views that see a point, those in whose silhouette it 
 class MoverNetwork(nn.Module):
     """Logit of being part of something that moves, from what is known of a picture; works on 2x2 pixels at once."""
 
-    def __init__(self, widths: tuple[int, ...] = (24, 32, 48, 64)):
+    def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96)):
         super().__init__()
         self.unet = UNet(4 * CHANNELS, 4, widths)
 

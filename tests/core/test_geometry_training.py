@@ -12,6 +12,7 @@ from processes import command
 from fourreal_core.data.rendered.exact_files import save_exact
 from fourreal_core.geometry.motion import MotionState
 from fourreal_core.geometry.networks import GeometryNetworks, load_networks
+from fourreal_core.geometry.projection import pixel_centres, project, unproject
 from fourreal_core.geometry.sweep import PLANES
 from fourreal_core.model.weights import load_model
 from fourreal_core.training.geometry import run
@@ -19,7 +20,7 @@ from fourreal_core.training.geometry.depth import DepthTask, depth_loss
 from fourreal_core.training.geometry.fusion import FusionTask
 from fourreal_core.training.geometry.loop import GeometryPlan, Pool, Task, resume_plan, start, state_file, train
 from fourreal_core.training.geometry.motion import MotionTask, _changed, motion_loss
-from fourreal_core.training.geometry.movers import MoverTask
+from fourreal_core.training.geometry.movers import MoverTask, _mirrored
 
 NAMES = ("depth", "motion", "movers", "fusion")
 
@@ -170,6 +171,27 @@ def test_a_mirrored_video_moves_the_other_way(scenes):
     for name in {field.name for field in fields(example)} - {"flow_THW2", "guess_THW2"}:
         value = getattr(example, name)
         assert torch.equal(getattr(mirrored, name), value.flip(2 if name == "frames_THW3" else -1)), name
+
+
+def test_a_mirrored_scene_is_seen_by_mirrored_cameras(scenes):
+    """Its points, unprojected by its cameras, are those of the scene with the other sign of x, and are seen at mirrored pixels in every view."""
+    example = make_task("movers", scenes).prepare(0, generator())
+    mirrored = _mirrored(example)
+    known, other = example.known, mirrored.known
+    height, width = known.depth_VHW.shape[1:]
+    centres = pixel_centres(height, width)
+    for view, (camera, again) in enumerate(zip(known.cameras, other.cameras)):
+        points = unproject(centres, known.depth_VHW[view], *camera)
+        mirror = unproject(centres, other.depth_VHW[view], *again).flip(1) * torch.tensor([-1.0, 1.0, 1.0])
+        assert torch.allclose(points, mirror, rtol=1e-3, atol=1e-3)
+        seen, inverse = project(points, *known.cameras[0])
+        seen_again, inverse_again = project(points * torch.tensor([-1.0, 1.0, 1.0]), *other.cameras[0])
+        assert torch.allclose(inverse, inverse_again, rtol=1e-4)
+        assert torch.allclose(seen[..., 0], width - seen_again[..., 0], atol=1e-2)
+    twice = _mirrored(mirrored)
+    assert torch.equal(twice.known.state.flow_T2HW, known.state.flow_T2HW)
+    assert torch.equal(mirrored.time_mover_THW, example.time_mover_THW.flip(-1))
+    assert torch.equal(other.state.flow_T2HW[:, 0], -known.state.flow_T2HW[:, 0].flip(-1))
 
 
 def test_from_scenes_to_one_file_of_networks(scenes, tmp_path):

@@ -6,7 +6,7 @@ Their mistakes are what it has to mend, so it learns from estimates and never fr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -19,9 +19,9 @@ from ...geometry.networks import GeometryNetworks
 from ...geometry.scene import SceneUnknown
 from ...grid import Cameras
 from .loop import GeometryPlan, Task
-from .scenes import between, intersection_over_union, mean_of, open_scene
+from .scenes import between, chance, intersection_over_union, mean_of, open_scene
 
-PLAN = GeometryPlan(steps=1200, batch=2, learning_rate=1.5e-3, clip=0.5, first=24, fresh=0.5, pool=600)
+PLAN = GeometryPlan(steps=3000, batch=2, learning_rate=1.5e-3, clip=0.5, first=24, fresh=0.5, pool=600)
 BRIGHTER = (0.85, 1.15)  # factor of the colours of all frames together
 FAINT, STRONG, FULL_WEIGHT = (
     0.35,
@@ -77,10 +77,11 @@ class MoverTask(Task[MoverExample]):
         )
 
     def loss(self, examples: list[MoverExample], generator: Generator) -> Tensor:
-        """Cross entropy of the labels after each step, on scenes whose colours change places."""
+        """Cross entropy of the labels after each step, on scenes whose colours change places and of which half are mirrored."""
         return torch.stack([self._loss(example, generator) for example in examples]).mean()
 
     def _loss(self, example: MoverExample, generator: Generator) -> Tensor:
+        example = _mirrored(example) if chance(0.5, generator) else example
         labels = mover_labels(self.network, _recoloured(example.known, generator))
         views, times = example.view_mover_VHW.float(), example.time_mover_THW.float()
         first, second, third = (
@@ -115,6 +116,25 @@ class MoverTask(Task[MoverExample]):
 def _weight(mover_NHW: Tensor, moved_NHW: Tensor) -> Tensor:
     """1 for background; movers the more, the more pixels they move."""
     return torch.where(mover_NHW, (moved_NHW / FULL_WEIGHT).clamp(FAINT, STRONG), torch.ones(()))
+
+
+def _mirrored(example: MoverExample) -> MoverExample:
+    """The scene as a mirror shows it: left is right."""
+    known, aside = example.known, torch.tensor([-1.0, 1.0, 1.0, 1.0])
+    width = known.freeze_VHW3.shape[2]
+    cameras = []
+    for pose, intrinsics in known.cameras:
+        lens = intrinsics.clone()
+        lens[0, 2] = width - lens[0, 2]
+        cameras.append((aside.to(pose)[:, None] * pose * aside.to(pose), lens))
+    state = replace(
+        known.state, **{field.name: getattr(known.state, field.name).flip(-1) for field in fields(known.state)}
+    )
+    state = replace(state, flow_T2HW=state.flow_T2HW * aside[:2, None, None])
+    maps = {name: getattr(known, name).flip(-1) for name in ("depth_VHW", "sure_VHW", "time_depth_THW")}
+    pictures = {"freeze_VHW3": known.freeze_VHW3.flip(2), "fixed_THW3": known.fixed_THW3.flip(2)}
+    labels = {field.name: getattr(example, field.name).flip(-1) for field in fields(example) if field.name != "known"}
+    return MoverExample(known=replace(known, **pictures, **maps, cameras=cameras, state=state), **labels)
 
 
 def _recoloured(known: KnownCells, generator: Generator) -> KnownCells:
