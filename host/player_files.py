@@ -1,23 +1,17 @@
 """A grid, and what a player lays over it, as JPEG atlases in the host's temp folder: web/shared/payload.mjs reads their description."""
 
-import os
-import shutil
-from contextlib import suppress
-from pathlib import Path
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
-import folder_paths
 import torch
 
 from ..fourreal_core.files.atomic import whole_file
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.show.atlas import AtlasLayout, GridAtlases, grid_atlases
 from .cell_images import cell_images
+from .player_folders import folder_of, looked_at, make_room, place_of
 from .types import counting_progress
 
-FOLDER = "fourreal_player"  # inside the host's temp folder
 OVERVIEW = "overview.jpg"
-MOST_BYTES = 2 * 2**30  # of all grids together; those looked at longest ago go first
 ASPECT_TOLERANCE = 0.02  # an image of a whole number of pixels rarely has exactly the cells' aspect ratio
 _written: WeakKeyDictionary[FrameGrid, dict] = WeakKeyDictionary()
 _shown: WeakValueDictionary[str, FrameGrid] = WeakValueDictionary()
@@ -27,12 +21,12 @@ _images: dict[int, tuple[ref, dict]] = {}  # by the tensor's id, since tensors c
 def player_files(grid: FrameGrid) -> dict:
     """Write what the browser needs, unless it lies there from before, and describe it (web/shared/payload.mjs reads this)."""
     described = _written.get(grid)
-    if described is None or not (_folder(described["id"]) / OVERVIEW).is_file():
+    if described is None or not (folder_of(described["id"]) / OVERVIEW).is_file():
         atlases = grid_atlases(grid, on_view=counting_progress())
         _write(atlases)
         described = _written[grid] = _describe(grid, atlases)
     _shown[described["id"]] = grid
-    _looked_at(described)
+    looked_at(described["id"])
     return described
 
 
@@ -54,48 +48,25 @@ def image_files(images_NHWC: torch.Tensor, grid: FrameGrid, name: str) -> dict:
             "that belongs to this grid"
         )
     known, described = _images.get(id(images_NHWC), (None, {}))
-    if known is None or known() is not images_NHWC or not (_folder(described["id"]) / OVERVIEW).is_file():
+    if known is None or known() is not images_NHWC or not (folder_of(described["id"]) / OVERVIEW).is_file():
         described = player_files(FrameGrid(images_VTHWC, grid.known, grid.fps))
         key = id(images_NHWC)
         _images[key] = ref(images_NHWC, lambda _: _images.pop(key, None)), described
-    _looked_at(described)
+    looked_at(described["id"])
     return described
-
-
-def _looked_at(described: dict) -> None:
-    with suppress(OSError):
-        os.utime(_folder(described["id"]))
-
-
-def _folder(identity: str) -> Path:
-    return Path(folder_paths.get_temp_directory()) / FOLDER / identity
 
 
 def _write(atlases: GridAtlases) -> None:
     """The overview comes last: where it lies, the rest does too. Equal grids have one folder, so each file appears at once."""
-    folder = _folder(atlases.identity)
+    folder = folder_of(atlases.identity)
     if (folder / OVERVIEW).is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    _make_room(folder)
+    make_room(folder)
     files = {_strip_name(view): strip for view, strip in enumerate(atlases.strips)} | {OVERVIEW: atlases.overview}
     for name, content in files.items():
         with whole_file(folder / name) as part:
             part.write_bytes(content)
-
-
-def _make_room(newest: Path) -> None:
-    """Removes the folders that were not looked at for longest, until all together take less than MOST_BYTES; `newest` stays."""
-    sizes = {}
-    for folder in newest.parent.iterdir():
-        with suppress(OSError):
-            sizes[folder] = (folder.stat().st_mtime, sum(file.stat().st_size for file in folder.iterdir()))
-    total = sum(size for _, size in sizes.values())
-    for folder in sorted(sizes.keys() - {newest}, key=sizes.__getitem__):
-        if total <= MOST_BYTES:
-            break
-        shutil.rmtree(folder, ignore_errors=True)
-        total -= sizes[folder][1]
 
 
 def _strip_name(view: int) -> str:
@@ -111,8 +82,7 @@ def _describe(grid: FrameGrid, atlases: GridAtlases) -> dict:
         "height": grid.height,
         "fps": grid.fps,
         "known": ["".join("1" if known else "0" for known in line) for line in grid.known.tolist()],
-        "subfolder": f"{FOLDER}/{atlases.identity}",
-        "type": "temp",
+        **place_of(atlases.identity),
         "overview": {"file": OVERVIEW, **_layout(atlases.overview_layout)},
         "strips": {"files": [_strip_name(view) for view in range(grid.views)], **_layout(atlases.strip_layout)},
     }

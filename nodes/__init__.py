@@ -27,6 +27,7 @@ from .quilt import FourRealQuilt
 from .sample import FourRealSampler
 from .slice import FourRealContactSheet, FourRealGridToVideo
 from .splat_files import FourRealLoadSplats, FourRealSaveSplats
+from .splat_player import FourRealSplatPlayer
 from .splats import FourRealFitSplats, FourRealRenderSplats, FourRealSplatsToSplat
 from .stereo import FourRealStereo
 from .train_sync import FourRealTrainSync
@@ -56,6 +57,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealStereo,
     FourRealQuilt,
     FourRealGridPlayer,
+    FourRealSplatPlayer,
     FourRealPath,
     FourRealBudget,
     FourRealEncodeFootage,

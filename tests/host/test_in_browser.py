@@ -16,10 +16,14 @@ from browser import BrowserProblem, BrowserTools, find_browser
 from comfyui import Host, running_host
 from environment import PACK, Environment, EnvironmentProblem
 from frontend import PINNED, frontend_folder, wanted_frontends
+from splat_scene import moving_ball
 
 from fourreal_core.files.recording import read_video
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.grid_file import load_grid, save_grid
+from fourreal_core.splats.gaussians import Splats
+from fourreal_core.splats.rasterizer import render
+from fourreal_core.splats.splat_file import save_splats
 
 V, T, H, W = 3, 5, 72, 128
 FOLDER = PACK / "tests" / "web" / "browser"
@@ -75,6 +79,48 @@ GRIDS = {
 }
 
 
+def splat_scene() -> Splats:
+    """Few Gaussians: the test machine's graphics card is its processor."""
+    return moving_ball(still=500, moving=250)
+
+
+BLOCKS = (18, 32)  # lines and columns of mean colours in a picture of the splats
+
+
+def splat_blocks(splats: Splats, pose_44: torch.Tensor, lens_33: torch.Tensor, time: float) -> torch.Tensor:
+    """[18 * 32, 3] 0..255: mean colours of the rasterizer's picture, line by line."""
+    drawn_HWC = render(splats.at(time), pose_44, lens_33, *splats.size).over(splats.background_3).clamp(0, 1)
+    return F.adaptive_avg_pool2d(drawn_HWC.movedim(-1, 0), BLOCKS).flatten(1).T * 255
+
+
+def write_splat_scene(base: Path) -> dict:
+    """The splats and a grid of their negatives into the input folder; what splat_player.test.mjs expects to see."""
+    splats = splat_scene()
+    file, grid_file = base / "input" / "ball.splats.safetensors", base / "input" / "negative.grid.safetensors"
+    save_splats(splats, file)
+    views, cameras = len(splats.cameras.intrinsics), splats.cameras
+    lookups = list(zip(cameras.world_to_camera, cameras.intrinsics))
+    cells = [
+        [render(splats.at(time), *camera, *splats.size).over(splats.background_3) for time in range(splats.times)]
+        for camera in lookups
+    ]
+    frames_VTHWC = 1 - torch.stack([torch.stack(line) for line in cells]).clamp(0, 1)
+    save_grid(FrameGrid(frames_VTHWC, torch.ones(views, splats.times, dtype=torch.bool)), grid_file)
+    seen = [(0, 0), (0, 1), (0, 1.5), (0, splats.times - 1), (views - 1, 0), (views - 1, splats.times - 1)]
+    blocks = {f"{view} {time}": splat_blocks(splats, *lookups[view], time).tolist() for view, time in seen}
+    return {
+        "file": f"{file.name} [input]",
+        "path": str(file),
+        "grid": f"{grid_file.name} [input]",
+        "height": splats.size[0],
+        "width": splats.size[1],
+        "views": views,
+        "times": splats.times,
+        "count": BLOCKS[::-1],
+        "blocks": blocks,
+    }
+
+
 @pytest.fixture(scope="module", params=wanted_frontends())
 def editor_host(request: pytest.FixtureRequest, environment: Environment) -> Iterator[Host]:
     """A ComfyUI with one of the editors; the pinned one is that of all host tests."""
@@ -104,9 +150,13 @@ def variables(editor_host: Host, browser: BrowserTools, shown: Path) -> dict[str
     shown_colors = (coloured_grid().frames[:, :, 0, 0] * 255).round().int().tolist()
     colors = host.base / "colors.json"
     colors.write_text(json.dumps({"file": files["coloured"], "files": files, "colors": shown_colors}))
+    splats = host.base / "splats.json"
+    splats.write_text(json.dumps(write_splat_scene(host.base)))
     return {
         **browser.variables(),
         "FOURREAL_HOST": host.address,
+        "FOURREAL_SPLATS": str(splats),
+        "FOURREAL_FREE": str(host.base / "free_*.json"),
         "FOURREAL_GRID_COLORS": str(colors),
         "FOURREAL_SHOWN": str(shown),
     }
@@ -151,6 +201,22 @@ def test_videos_saved_in_the_browser_hold_the_cells_that_played(editor_host: Hos
         assert fps == 12
         expected_NHWC = coloured_grid().frames[0, [3, 2, 1]]
         assert (frames_NHWC / 255 - expected_NHWC).abs().max() < 0.05
+
+
+def test_splats_seen_from_a_free_camera_look_as_the_rasterizer_draws_them(editor_host: Host) -> None:
+    """Both renderers turn, move and zoom, and tell where the camera was and what was on the canvas."""
+    files = sorted(editor_host.base.glob("free_*.json"))
+    if not files:
+        pytest.skip("splat_player.test.mjs did not run")
+    assert [file.stem for file in files] == ["free_classic", "free_vue"]
+    for file in files:
+        seen = json.loads(file.read_text())
+        rotation, shift, lens = (seen["camera"][name] for name in ("rotation", "shift", "lens"))
+        pose_44 = torch.eye(4)
+        pose_44[:3, :3], pose_44[:3, 3] = torch.tensor(rotation).view(3, 3), torch.tensor(shift)
+        lens_33 = torch.tensor([[lens["fx"], lens["skew"], lens["cx"]], [0, lens["fy"], lens["cy"]], [0, 0, 1]])
+        apart = (torch.tensor(seen["blocks"]) - splat_blocks(splat_scene(), pose_44, lens_33, seen["time"])).abs()
+        assert apart.mean() < 1.5 and apart.max() < 6, (float(apart.mean()), float(apart.max()))
 
 
 def test_what_was_shown_after_a_first_visit_are_the_grids_own_cells(editor_host: Host, shown: Path) -> None:

@@ -59,6 +59,7 @@ export const EXHIBITS = {
   FourRealStereo: { set: { view: 2, time: 3 }, from: FILLED, shows: ["images", "images"], high: 190 },
   FourRealQuilt: { from: FILLED },
   FourRealGridPlayer: { set: { marked_cells: "[[5,6],[6,6],[7,5]]" }, from: FILLED, size: [640, 560], move: ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown"] },
+  FourRealSplatPlayer: { from: { ...SPLATS, ...FILLED }, size: [640, 520], move: ["Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowUp", "ArrowRight", "ArrowRight", "-", "-"] },
   FourRealPath: { from: FILLED },
   FourRealMeasureGrid: { from: FILLED, shows: ["sheet", "images"], high: 300, size: [380, 240] },
   FourRealCompareGrids: { set: { names: "one, same" }, from: { "fills.grid0": ["filled", "grid"], "fills.grid1": ["filled", "grid"] }, shows: ["picture", "images"], high: 180, size: [420, 170] },

@@ -26,23 +26,23 @@ export function playerWorkflow(file, { players = 1, marks = "[]", size = [560, 5
 
 /** The player of one node on the page. */
 export class Player {
-  constructor(editor, id = 2) {
-    Object.assign(this, { editor, id, page: editor.page });
+  constructor(editor, id = 2, widget = "player") {
+    Object.assign(this, { editor, id, widget, page: editor.page });
   }
 
   /** Run a function on the player's element, with further arguments. */
   async inElement(body, ...given) {
-    const element = await this.page.evaluateHandle((id) => window.app.graph.getNodeById(id).widgets.find((widget) => widget.name === "player").element, this.id);
+    const element = await this.page.evaluateHandle(([id, wanted]) => window.app.graph.getNodeById(id).widgets.find(({ name }) => name === wanted).element, [this.id, this.widget]);
     return element.evaluate(new Function("element", "given", `return (${body})(element, ...given)`), given);
   }
 
   async waitShown(kind = "full") {
     await this.page.waitForFunction(
-      ([id, wanted]) => {
-        const { shown, state } = window.app.graph.getNodeById(id).widgets.find((widget) => widget.name === "player").element.dataset;
+      ([id, name, wanted]) => {
+        const { shown, state } = window.app.graph.getNodeById(id).widgets.find((widget) => widget.name === name).element.dataset;
         return state === "rest" && (shown === wanted || (wanted === "any" && shown));
       },
-      [this.id, kind],
+      [this.id, this.widget, kind],
     );
   }
 

@@ -1,9 +1,8 @@
 // What is laid over a grid: a second one behind a wipe line, and a tint where a fill is unsure. Draws with a scene of draw.mjs.
 
 import { drawCell } from "../shared/cells.mjs";
+import { drawLetters, drawWipe } from "../shared/wipe.mjs";
 
-const LABELLED = 120; // pixels of width; smaller pictures have no letters and no handle
-const GRIP = 7; // pixels: how far from the line it can be grasped
 const UNSURE = [255, 0, 170]; // a colour that no frame or mark has
 const STRONGEST = 0.8;
 
@@ -26,51 +25,13 @@ export function drawLayers(ctx, scene, cell, area, mayBeFull) {
   full = drawCell(ctx, { ...scene, ...scene.compare }, cell, area, mayBeFull) && full;
   ctx.restore();
   if (shown === "wipe") drawWipe(ctx, area, area.x + line);
-  if (area.width > LABELLED) drawLetters(ctx, area, shown);
+  drawLetters(ctx, area, shown);
   return full;
-}
-
-/** Whether a point is on the wipe line of the picture in this area. */
-export function onWipe(area, point, wipe) {
-  return Math.abs(point.x - (area.x + area.width * wipe)) <= Math.min(GRIP, area.width / 6);
 }
 
 function drawTint(ctx, scene, cell, area, mayBeFull) {
   const over = { ...scene, ...scene.confidence };
   if (over.picture(over.grid.overview.file, false)) drawCell(ctx, over, cell, area, mayBeFull);
-}
-
-function drawWipe(ctx, area, x) {
-  ctx.fillStyle = "rgba(0, 0, 0, 0.6)";
-  ctx.fillRect(x - 1.5, area.y, 3, area.height);
-  ctx.fillStyle = "#fff";
-  ctx.fillRect(x - 0.5, area.y, 1, area.height);
-  if (area.width <= LABELLED) return;
-  const y = area.y + area.height / 2;
-  ctx.beginPath();
-  for (const side of [-1, 1]) {
-    ctx.moveTo(x + side * 9, y);
-    ctx.lineTo(x + side * 4, y - 5);
-    ctx.lineTo(x + side * 4, y + 5);
-    ctx.closePath();
-  }
-  ctx.strokeStyle = "rgba(0, 0, 0, 0.6)";
-  ctx.lineWidth = 2;
-  ctx.stroke();
-  ctx.fill();
-}
-
-function drawLetters(ctx, area, shown) {
-  ctx.font = "600 12px system-ui, sans-serif";
-  ctx.textAlign = "center";
-  ctx.textBaseline = "middle";
-  for (const [letter, x, there] of [["A", area.x + 16, shown === "wipe"], ["B", area.x + area.width - 16, true]]) {
-    if (!there) continue;
-    ctx.fillStyle = "rgba(0, 0, 0, 0.6)";
-    ctx.fillRect(x - 10, area.y + 8, 20, 18);
-    ctx.fillStyle = "#fff";
-    ctx.fillText(letter, x, area.y + 17);
-  }
 }
 
 /** The CSS colour of a confidence from 0 to 1. */

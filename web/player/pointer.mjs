@@ -1,12 +1,14 @@
 // Pointer and wheel of a player. Keys: keys.mjs.
 
 import { axes, contains, fitted } from "../shared/areas.mjs";
-import { compared, onWipe } from "./layers.mjs";
+import { wheelTimes } from "../shared/wheel.mjs";
+import { onWipe } from "../shared/wipe.mjs";
+import { compared } from "./layers.mjs";
 import { isMarked, withMark } from "./marks.mjs";
 import { openPlayerMenu } from "./menu_items.mjs";
 import { dragged, releaseSpeed } from "./motion.mjs";
 import { cellUnder, partUnder, tileAt } from "./stage.mjs";
-import { isWhole, panned, toPicture, wheelTimes, WHOLE, zoomed } from "./zoom.mjs";
+import { isWhole, panned, toPicture, WHOLE, zoomed } from "./zoom.mjs";
 
 const CLICK_PIXELS = 4;
 

@@ -1,9 +1,10 @@
 // Saving and copying what a player shows, with a word about how it went.
 
+import { copyPicture, download } from "../shared/files.mjs";
 import { compared } from "./layers.mjs";
 import { roundOfCells } from "./motion.mjs";
 import { playedRanges } from "./range.mjs";
-import { copyPicture, download, frameFile, frameName, videoFile, videoName } from "./save.mjs";
+import { frameFile, frameName, videoFile, videoName } from "./save.mjs";
 
 export class Saving {
   /** player: a PlayerView; notify(text) shows a word for a while. */

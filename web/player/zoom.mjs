@@ -3,8 +3,6 @@
 
 export const WHOLE = Object.freeze({ x: 0, y: 0, width: 1, height: 1 });
 const SMALLEST = 1 / 64;
-const PER_PIXEL = 0.0015; // of the wheel
-const LINE_PIXELS = 16;
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -28,11 +26,6 @@ export function panned(part, by) {
 /** The part that shows a picture of this many pixels across at one pixel per pixel of an area so wide, around the middle of another part. */
 export function atFullSize(part, pixels, areaPixels) {
   return zoomed(part, part.width / clamp(areaPixels / pixels, SMALLEST, 1));
-}
-
-/** How much a turn of the wheel enlarges. */
-export function wheelTimes({ deltaY, deltaMode }) {
-  return Math.exp(-clamp(deltaY * (deltaMode === 1 ? LINE_PIXELS : 1), -400, 400) * PER_PIXEL);
 }
 
 /** A place in shares of the picture, from one in shares of the area that shows the part; and back. */

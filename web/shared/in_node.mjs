@@ -15,6 +15,16 @@ export function pictureLoader(api) {
   };
 }
 
+/** loadFile(file, described, signal) -> Promise of its bytes, an ArrayBuffer. */
+export function fileLoader(api) {
+  return async (file, described, signal) => {
+    const answer = await api.fetchApi(fileRoute(described, file), { signal });
+    if (answer.status === 404) throw new Error("The file of the splats is no longer on the server: run the workflow again.");
+    if (!answer.ok) throw new Error(`The file of the splats could not be loaded: the server answered ${answer.status}.`);
+    return answer.arrayBuffer();
+  };
+}
+
 /** Put a view into its node. `output`: the name of what the node's run sends for it. */
 export function addView(app, node, view, { name, output, size, leastHeight }) {
   const widget = node.addDOMWidget(name, `fourreal_${name}`, view.element, {

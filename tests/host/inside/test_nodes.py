@@ -473,9 +473,10 @@ def test_a_schedule_of_millions_of_steps_is_refused(comfy_inside, grid):
 
 def test_old_player_files_make_room(comfy_inside, monkeypatch, grid):
     files = comfy_inside.pack_host("player_files")
+    folders = comfy_inside.pack_host("player_folders")
     first = files.player_files(grid)
-    monkeypatch.setattr(files, "MOST_BYTES", 1)
+    monkeypatch.setattr(folders, "MOST_BYTES", 1)
     other = files.player_files(grid.replace(frames=1 - grid.frames))
-    folder = comfy_inside.base / "temp" / files.FOLDER
+    folder = comfy_inside.base / "temp" / folders.FOLDER
     assert [entry.name for entry in folder.iterdir()] == [other["id"]] and first["id"] != other["id"]
     assert files.player_files(grid)["id"] == first["id"] and (folder / first["id"] / files.OVERVIEW).is_file()
