@@ -18,7 +18,6 @@ from ..geometry.projection import Camera
 from .gaussians import Splats
 from .rasterizer import render
 
-FEW = 50  # moving Gaussians below which they are not what is looked at
 MOST_FRAMES = 100_000
 
 
@@ -67,7 +66,7 @@ def orbit(
     height: float = 0.0,
     closer: float = 1.0,
 ) -> list[Shot]:
-    """A camera that starts at a view and circles what moves, or the middle of the scene, at an angle from `turns` (degrees) per frame.
+    """A camera that starts at a view and circles what the views look at (`pivot_of`), at an angle from `turns` (degrees) per frame.
 
     Positive turns go to the right of the picture, beyond the arc of the views where they are large. height: degrees that it stands higher than the view.
     closer: its distance is divided by this. Raises ValueError where turns and times differ in number.
@@ -90,11 +89,8 @@ def orbit(
 
 
 def pivot_of(splats: Splats) -> Tensor:
-    """[3]: the middle of what moves at rest; without that, the point nearest to the axes of all views, at least in front of the first."""
+    """[3]: the point nearest to the axes of all views, which is what they look at; where they are nearly parallel, at the typical depth of the first."""
     parts = splats.gaussians
-    if splats.moving >= FEW:
-        weight = parts.opacities_N[-splats.moving :, None]
-        return (parts.positions_N3[-splats.moving :] * weight).sum(0) / weight.sum().clamp_min(1e-6)
     poses = splats.cameras.world_to_camera.double()
     eyes, ahead = -torch.einsum("vji,vj->vi", poses[:, :3, :3], poses[:, :3, 3]), poses[:, 2, :3]
     across = torch.eye(3, dtype=torch.float64) - ahead[:, :, None] * ahead[:, None, :]
