@@ -113,8 +113,8 @@ def _grids(arguments: argparse.Namespace, truths: dict[str, FrameGrid]) -> Itera
     unknown = set(arguments.fill) - set(fills)
     if unknown:
         raise ValueError(f"expected ways among {', '.join(fills)}, got {', '.join(sorted(unknown))}.")
-    for name, truth in truths.items():
-        for way in arguments.fill or fills:
+    for way in arguments.fill or fills:
+        for name, truth in truths.items():
             folder = arguments.output / "grids" / way.replace(" ", "_")
             folder.mkdir(parents=True, exist_ok=True)
             filled = fills[way](hide(truth))

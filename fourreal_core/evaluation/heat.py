@@ -67,7 +67,8 @@ class Heat:
 
 
 def heat(grid: FrameGrid, measured: Mapping[str, Measured]) -> Heat:
-    """One heat of all that was measured (agreement, reference or both), by each metric's bounds of good and bad."""
+    """One heat of all that was measured, by each metric's bounds of good and bad; beside a reference of the differences from it alone."""
+    measured = _deciding(measured)
     cells, whole = torch.zeros(grid.views, grid.times), torch.zeros(grid.views, grid.times)
     pixels = torch.zeros(*grid.frames.shape[:4])
     for key, number in measured.items():
@@ -78,6 +79,12 @@ def heat(grid: FrameGrid, measured: Mapping[str, Measured]) -> Heat:
         if key in OF_PIXELS and number.pixels_VThw is not None:
             pixels = torch.maximum(pixels, _of_pixels(number.pixels_VThw, OF_PIXELS[key], (grid.height, grid.width)))
     return Heat(cells, torch.maximum(pixels, WASH * whole[..., None, None]))
+
+
+def _deciding(measured: Mapping[str, Measured]) -> Mapping[str, Measured]:
+    """The differences from a reference where there is one, else everything."""
+    beside = {key: number for key, number in measured.items() if key in REFERENCE}
+    return beside or measured
 
 
 def _of_cells(key: str, values_VT: Tensor) -> Tensor:
@@ -126,6 +133,7 @@ def _colours(pixels_VTHW: Tensor) -> Tensor:
 def heat_plot(measured: Mapping[str, Measured], size: tuple[int, int] = (760, 300)) -> Image.Image:
     """Two plots, over time (mean over views) and over views (mean over times): each number that has a fault, from 0 good to 1 bad."""
     plots = []
+    measured = _deciding(measured)
     for label, axis in (("time", 0), ("view", 1)):
         lines = {}
         for key, number in measured.items():

@@ -111,6 +111,8 @@ def test_a_cell_is_hot_beyond_the_bounds_and_beyond_its_own_grid():
     cells[1, 2], cells[2, 1] = METRICS["epipolar"].bad, math.nan
     found = heat(good, {"epipolar": Measured(0.8, cells_VT=cells)})
     assert found.cells[1, 2] == 1 and found.cells[2, 1] == 0 and found.cells.sum() == 1
+    beside = {"epipolar": Measured(0.8, cells_VT=cells), "psnr": Measured(50.0, cells_VT=torch.full((V, T), 50.0))}
+    assert heat(good, beside).cells.max() == 0  # where the truth is known, it decides
     uneven = torch.full((V, T), 5.0)  # a grid whose views are far apart, one cell being worse than the others
     uneven[2, 3] += METRICS["commutation"].bad - METRICS["commutation"].good
     found = heat(good, {"commutation": Measured(5.0, cells_VT=uneven)})
