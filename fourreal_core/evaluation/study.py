@@ -21,10 +21,12 @@ TRUTH = "truth"
 
 @dataclass
 class Study:
-    """measured: grid's name -> way -> metric -> number. sets: way -> a distance of all its grids from all truths, as text with its n."""
+    """measured: grid's name -> way -> metric -> number. sets: way -> a distance of all its grids from all truths, as text with its n.
+    unfilled: "way on name: reason" of what could not be filled."""
 
     measured: dict[str, dict[str, dict[str, Measured]]] = field(default_factory=dict)
     sets: dict[str, str] = field(default_factory=dict)
+    unfilled: list[str] = field(default_factory=list)
 
     def add(self, name: str, way: str, numbers: Mapping[str, Measured]) -> None:
         self.measured.setdefault(name, {})[way] = dict(numbers)
