@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     features = None if arguments.i3d is None else load_i3d(arguments.i3d)
     truths = {} if arguments.truths is None else dict(find_grids(arguments.truths, arguments.count))
     study, pictures, by_way = Study(), {}, {}
-    for way, name, grid in _grids(arguments, truths):
+    for way, name, grid in _grids(arguments, truths, study.unfilled):
         numbers = _numbers(way, grid, truths.get(name), extras)
         found = heat(grid, numbers)
         pictures[name, way] = heat_sheet(grid, found, SHEET_SIDE), heat_plot(numbers)
@@ -102,7 +102,9 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"\n{tables(study)}\n{page}")
 
 
-def _grids(arguments: argparse.Namespace, truths: dict[str, FrameGrid]) -> Iterator[tuple[str, str, FrameGrid]]:
+def _grids(
+    arguments: argparse.Namespace, truths: dict[str, FrameGrid], unfilled: list[str]
+) -> Iterator[tuple[str, str, FrameGrid]]:
     """(way, name, grid): the truths themselves, grids from files, and those that are filled here, which are kept as files as well."""
     yield from ((TRUTH, name, truth) for name, truth in truths.items())
     if arguments.grids is not None:
@@ -117,7 +119,12 @@ def _grids(arguments: argparse.Namespace, truths: dict[str, FrameGrid]) -> Itera
         for name, truth in truths.items():
             folder = arguments.output / "grids" / way.replace(" ", "_")
             folder.mkdir(parents=True, exist_ok=True)
-            filled = fills[way](hide(truth))
+            try:
+                filled = fills[way](hide(truth))
+            except ValueError as reason:  # such as cameras that cannot be found: the other ways go on
+                unfilled.append(f"{way} on {name}: {reason}")
+                print(unfilled[-1], flush=True)
+                continue
             save_grid(filled, folder / f"{name}.grid.safetensors")
             yield way, name, filled
 

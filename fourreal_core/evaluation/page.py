@@ -50,6 +50,8 @@ def tables(study: Study) -> str:
         parts.append("Beware: " + "; ".join(study.warnings()) + ".")
     if study.reasons():
         parts.append("Not measurable: " + "; ".join(study.reasons()) + ".")
+    if study.unfilled:
+        parts.append("Not filled: " + " ".join(study.unfilled))
     return "\n\n".join(parts) + "\n"
 
 
@@ -65,6 +67,7 @@ def _file(name: str, way: str) -> str:
 def _page(study: Study, pictures: Pictures) -> str:
     parts = ["<h1>How good are these grids?</h1>", _html_table(study.table())]
     parts += [f'<p class="warning">Beware: {html.escape(text)}.</p>' for text in study.warnings()]
+    parts += [f"<p>Not filled: {html.escape(text)}</p>" for text in study.unfilled]
     if study.reasons():
         parts.append(f"<p>Not measurable: {html.escape('; '.join(study.reasons()))}.</p>")
     parts.append(
