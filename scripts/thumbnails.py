@@ -4,7 +4,7 @@
     python scripts/thumbnails.py 03_fill_without_a_video_model    some of them
 
 A workflow that needs no download is run in a real ComfyUI; its picture shows 4 x 4 cells of the player's grid, with known cells framed, and the
-path of its video. The pictures of the others show the idea, drawn with the example videos, and say so.
+path of its video, or, of splats, 3 x 3 frames of their video. The pictures of the others show the idea, drawn with the example videos, and say so.
 """
 
 import argparse
@@ -22,6 +22,9 @@ CELL = (160, 90)
 KNOWN, LINE, EDGE = (255, 184, 38), (92, 190, 255), (12, 12, 12)
 QUALITY = 85
 UNKNOWN = 0.4  # brightness of cells that are to be made, in the picture of an idea
+FILMS = {
+    "12_grid_to_4d_splats": 3
+}  # workflows whose picture is made of frames of a video of splats: how many across and down
 # Workflows with downloads: what is given ("videos", "picture" or nothing), and what the picture says.
 IDEAS = {
     "05_fill_refined_by_wan": ("videos", "Filled first,", "then refined by Wan"),
@@ -54,7 +57,8 @@ def main() -> int:
     try:
         with running_host(environment) as host:
             for name in sorted(set(names) - set(ideas)):
-                keep(picture(*run(host, name)), WORKFLOWS / f"{name}.jpg")
+                made = film(host, name) if name in FILMS else picture(*run(host, name))
+                keep(made, WORKFLOWS / f"{name}.jpg")
     except (HostProblem, RunProblem) as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -76,6 +80,29 @@ def run(host, name: str) -> tuple:
     [file] = host.files({"thumbnail": outputs["thumbnail"]})
     grid = load_grid(file)
     return grid, positions(of_kind, (grid.views, grid.times))
+
+
+def film(host, name: str):
+    """A PIL image of frames, evenly picked, of the video that the workflow renders from splats."""
+    from PIL import Image
+    from workflow_prompt import workflow_to_prompt
+
+    prompt = workflow_to_prompt(
+        json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")), host.object_info()
+    )
+    [drawn] = [number for number, node in prompt.items() if node["class_type"] == "FourRealRenderSplats"]
+    prompt[drawn]["inputs"] |= {"back": False, "fps": 1.0, "seconds": float(FILMS[name] ** 2 - 1)}  # no frame too many
+    saving = {"images": [drawn, 1], "filename_prefix": f"thumbnails/{name}"}
+    outputs = host.run({**prompt, "thumbnail": {"class_type": "SaveImage", "inputs": saving}})
+    files, side = host.files({"thumbnail": outputs["thumbnail"]}), FILMS[name]
+    width, height = CELL[0] * PICKED // side, CELL[1] * PICKED // side
+    sheet = Image.new("RGB", (width * side, height * side))
+    for place in range(side**2):
+        frame = Image.open(files[round(place * (len(files) - 1) / (side**2 - 1))]).convert("RGB")
+        sheet.paste(
+            frame.resize((width, height), Image.Resampling.LANCZOS), (place % side * width, place // side * height)
+        )
+    return sheet
 
 
 def positions(of_kind: dict, shape: tuple[int, int]):

@@ -26,6 +26,13 @@ SMALL = {
 }
 
 
+OF_SPLATS = {  # cameras are estimated, which takes more of a picture
+    "FourRealBuildGrid": {"views": 6, "times": 3, "width": 128, "height": 72},
+    "FourRealFitSplats": {"steps": 4, "longest": 64},
+    "FourRealRenderSplats": {"seconds": 0.2, "width": 64, "height": 36},
+}
+
+
 def read(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
 
@@ -54,8 +61,9 @@ def official_models() -> set[tuple[str, str, str]]:
 
 
 def small(prompt: Prompt) -> Prompt:
-    for class_type, values in SMALL.items():
-        if any(node["class_type"] == class_type for node in prompt.values()):
+    kinds = {node["class_type"] for node in prompt.values()}
+    for class_type, values in (SMALL | OF_SPLATS if "FourRealFitSplats" in kinds else SMALL).items():
+        if class_type in kinds:
             prompt = set_inputs(prompt, class_type, **values)
     return prompt
 
