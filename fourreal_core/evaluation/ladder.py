@@ -89,6 +89,7 @@ def climb(
         raise ValueError(
             f"the networks work on frames of 128 x 72, got {size[1]} x {size[0]}: render the scenes at 128 x 72."
         )
+    exact = _in_base_frame(exact)
     truth = exact.grid()
     cameras = exact.cameras
     if estimate is not None and "cameras" not in swapped:
@@ -106,6 +107,22 @@ def climb(
     return Rise(
         frozenset(swapped), psnr(made, right), psnr(made, right, moving_HW), sharpness(made, right, moving_HW), errors
     )
+
+
+def _in_base_frame(exact: ExactScene) -> ExactScene:
+    """The scene in the frame of view 0, the farthest camera at distance 1: the units in which `estimate_scene` answers."""
+    poses, geometry = exact.world_to_camera_V44.double(), exact.geometry
+    base = poses[0]
+    poses = poses @ torch.linalg.inv(base)
+    length = float(torch.linalg.inv(poses)[:, :3, 3].norm(dim=-1).max()) or 1.0
+    poses[:, :3, 3] /= length
+    turned = replace(
+        geometry,
+        view_depth_VHW=geometry.view_depth_VHW * length,
+        time_depth_THW=geometry.time_depth_THW * length,
+        motion_VTHW3=geometry.motion_VTHW3.float() @ base[:3, :3].float().T / length,
+    )
+    return replace(exact, world_to_camera_V44=poses.float(), geometry=turned)
 
 
 def in_frame_of(found: Cameras, exact: Cameras) -> Cameras:

@@ -1,6 +1,7 @@
 """The ladder on a scene whose exact geometry is known by construction: exact stages make no error of their own and help together."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -80,6 +81,26 @@ def test_exact_stages_make_no_error_and_all_together_beat_none(networks, scene):
     for rung in ("depth", "label", "flow", "visibility"):
         alone = rise(rung, estimate=None).errors[rung]
         assert alone == pytest.approx(1 if rung in ("label", "visibility") else 0, abs=1e-3), rung
+
+
+def test_it_does_not_matter_where_the_scene_lies_and_in_which_unit(networks, scene):
+    """Turned, moved and ten times as large: exact answers are still exact, and the same is filled."""
+    turn = torch.linalg.matrix_exp(torch.tensor([[0, 0.3, -0.2], [-0.3, 0, 0.5], [0.2, -0.5, 0]]))
+    poses = scene.world_to_camera_V44.clone()
+    poses[:, :3, :3] = poses[:, :3, :3] @ turn.T
+    poses[:, :3, 3] = 10 * poses[:, :3, 3] - poses[:, :3, :3] @ torch.tensor([1.0, -2, 3])
+    geometry = replace(
+        scene.geometry,
+        view_depth_VHW=scene.geometry.view_depth_VHW / 10,
+        time_depth_THW=scene.geometry.time_depth_THW / 10,
+        motion_VTHW3=10 * scene.geometry.motion_VTHW3.float() @ turn.T,
+    )
+    elsewhere = replace(scene, world_to_camera_V44=poses, geometry=geometry)
+    predictions = transport(hide(scene.grid()))
+    for swapped in ({"depth", "label", "flow", "depth later"}, {"depth", "label", "hidden motion"}):
+        here, there = (climb(networks, one, swapped, predictions, with_fusion=False) for one in (scene, elsewhere))
+        assert there.all == pytest.approx(here.all, abs=0.1) and there.moving == pytest.approx(here.moving, abs=0.1)
+        assert there.errors["depth"] == pytest.approx(0, abs=1e-2)
 
 
 def test_frames_larger_than_the_networks_work_at_are_refused(networks):
