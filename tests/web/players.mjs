@@ -36,7 +36,9 @@ export class Player {
     return element.evaluate(new Function("element", "given", `return (${body})(element, ...given)`), given);
   }
 
+  /** Wait until the player rests and shows its picture; `kind` "any": also before it is sharp. What was just asked for begins with the next frame. */
   async waitShown(kind = "full") {
+    await this.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     await this.page.waitForFunction(
       ([id, name, wanted]) => {
         const { shown, state } = window.app.graph.getNodeById(id).widgets.find((widget) => widget.name === name).element.dataset;

@@ -22,12 +22,6 @@ export class SplatPlayer extends Player {
     super(editor, id, "splat_player");
   }
 
-  /** What was asked for begins with the next frame; until then the player still says that it rests. */
-  async waitShown(kind = "full") {
-    await this.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-    await super.waitShown(kind);
-  }
-
   /** {view, time}: view is a number, or null off the views' path. */
   at() {
     return this.inElement(({ dataset }) => ({ view: dataset.view === "free" ? null : Number(dataset.view), time: Number(dataset.time) }));
