@@ -23,6 +23,12 @@ from fourreal_core.training.geometry.motion import MotionTask, _changed, motion_
 from fourreal_core.training.geometry.movers import MoverTask, _mirrored
 
 NAMES = ("depth", "motion", "movers", "fusion")
+TRIED = [
+    "depth",
+    "movers",
+    pytest.param("motion", marks=pytest.mark.slow),
+    pytest.param("fusion", marks=pytest.mark.slow),
+]  # the others go the same way
 
 
 def generator(seed=0):
@@ -62,7 +68,7 @@ def make_task(name: str, scenes: Path, count: int = 1) -> Task:
 TRAININGS = {"depth": (12, 4e-4), "motion": (20, 5e-4), "movers": (12, 3e-3), "fusion": (10, 2e-3)}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TRIED)
 def test_a_few_steps_on_one_scene_lower_its_loss_and_the_scores_are_numbers(name, scenes, tmp_path):
     task = make_task(name, scenes)
     example = task.prepare(0, generator())

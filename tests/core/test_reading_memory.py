@@ -25,6 +25,7 @@ def peak(path, most, cells, height, width):
     return answer.recv()
 
 
+@pytest.mark.slow
 def test_a_small_file_of_huge_frames(tmp_path):
     encode(tmp_path / "a.mp4", "libx264", "yuv420p", (4096, 4096), 2, 30, repeat=12, preset="ultrafast")
     mebibytes, frames = peak(tmp_path / "a.mp4", 1500, 3, 24, 32)

@@ -122,6 +122,7 @@ def test_it_goes_on_from_what_was_kept(scene, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_unknown_black_cells_do_not_count_and_doubted_ones_count_less(scene):
     known = torch.zeros(V, T, dtype=torch.bool)
     known[0], known[:, 0] = True, True
