@@ -7,6 +7,7 @@ blocks as on the host's models; both ways give the same (a test says so).
 from .load import with_sync
 from .model import OPTIONS_KEY, GridBaseModel
 from .stages import keep_known_cells
+from .two_stream.alternating import ALTERNATING
 from .two_stream.patch import KEY, patch_two_streams, plan_of, without_two_streams
 from .two_stream.plan import TwoStreamPlan
 from .two_stream.trained import chosen_kind, plan_for
@@ -20,7 +21,9 @@ def synchronized(model, plan: TwoStreamPlan, attached=()):
         patched = patch_two_streams(model, plan, attached)
         keep_known_cells(patched)
         return patched
-    by_itself = plan.everywhere and (not attached or plan.kind in ("off", "fused", "sequential"))
+    by_itself = (
+        plan.everywhere and plan.kind != ALTERNATING and (not attached or plan.kind in ("off", "fused", "sequential"))
+    )
     if not by_itself:
         return patch_two_streams(model, plan, attached)
     patched = with_sync(without_two_streams(model), sync=plan.kind, strength=plan.strength, output=plan.output)
@@ -38,10 +41,14 @@ def kind_of(model, sync: str) -> str:
 def resynchronized(model, sync: str, strength: float):
     """A clone of a 4Real MODEL with another kind and strength; output, ranges and attached layers stay as they are."""
     plan, attached = plan_of(model), model.get_additional_models_with_key(KEY)
-    if plan is None and not attached:
+    if plan is None and not attached and sync != ALTERNATING:
         return with_sync(model, sync=sync, strength=strength)
-    own = model.model_options["transformer_options"].get(OPTIONS_KEY, {})
-    kept = {"output": own["output"]} if plan is None else {name: getattr(plan, name) for name in ("output", *RANGES)}
+    own = model.model_options.get("transformer_options", {}).get(OPTIONS_KEY, {})
+    kept = (
+        {"output": own.get("output", "mean")}
+        if plan is None
+        else {name: getattr(plan, name) for name in ("output", *RANGES)}
+    )
     return synchronized(
         model, plan_for(model, sync, attached[0] if attached else None, strength=strength, **kept), attached
     )

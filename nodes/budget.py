@@ -4,7 +4,6 @@ import comfy.model_management
 from comfy_api.v0_0_2 import io, ui
 from server import PromptServer
 
-from ..fourreal_core.model.two_stream import SYNC_KINDS
 from ..fourreal_core.sampling import budget
 from ..fourreal_core.sampling.budget import GridSize, Plan
 from ..fourreal_core.sampling.latents import ENCODINGS
@@ -12,6 +11,7 @@ from ..host.budget_report import GIB, prompts_at_once, report
 from ..host.model import GridBaseModel
 from ..host.network_sizes import AS_SET, free_bytes, network_of, sync_of
 from ..host.sampling import at_home
+from ..host.two_stream.plan import HOST_KINDS
 from ..host.types import Grid, expect_grid
 
 TIPS = {
@@ -43,7 +43,7 @@ class FourRealBudget(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 io.Model.Input("model", tooltip=TIPS["model"]),
-                io.Combo.Input("sync", options=[AS_SET, *SYNC_KINDS], default=AS_SET, tooltip=TIPS["sync"]),
+                io.Combo.Input("sync", options=[AS_SET, *HOST_KINDS], default=AS_SET, tooltip=TIPS["sync"]),
                 io.Combo.Input("encoding", options=list(ENCODINGS), default=ENCODINGS[0], tooltip=TIPS["encoding"]),
                 io.Float.Input("cfg", default=1.0, min=0.0, max=100.0, step=0.1, tooltip=TIPS["cfg"]),
                 io.Int.Input("views", default=8, min=1, max=256, tooltip=TIPS["views"]),

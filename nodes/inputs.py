@@ -18,11 +18,10 @@ SYNC_TOOLTIP = (
     "hard: both get the same features, their average where nothing was trained. "
     "soft: each keeps its own features and gets its own correction (best in the paper); needs trained layers, which 4Real models "
     "have and 4Real Load Sync brings. sequential: one stream, view and time layers in turn. fused: one stream, each frame attends to its view and its time at "
-    "once (4Real and Wan models). off: two independent video models, averaged only at the end."
+    "once (4Real and Wan models). off: two independent video models, averaged only at the end. alternating: no layers are synchronized; "
+    "each step runs along views or along time, in turns, on the same grid, at half the cost."
 )
-STRENGTH_TOOLTIP = (
-    "How much synchronization to apply: 0 is the same as off, 1 is full. Has no effect with fused and sequential."
-)
+STRENGTH_TOOLTIP = "How much synchronization to apply: 0 is the same as off, 1 is full. Has no effect with fused, sequential and alternating."
 FIT_TOOLTIP = "What to do if the aspect ratio differs: crop fills the cell and cuts the sides, pad adds black bars, stretch distorts."
 SPLATS_TOOLTIP = "4D splats, for example from 4Real Fit Splats."
 SPLATS_CATEGORY = "4Real/splats"

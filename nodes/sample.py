@@ -6,11 +6,11 @@ from dataclasses import asdict
 import comfy.samplers
 from comfy_api.v0_0_2 import io
 
-from ..fourreal_core.model.two_stream import SYNC_KINDS
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
 from ..host.load import expect_grid_model
 from ..host.sampling import SEEDS, HostSampling, filled_by_host, size_remark
 from ..host.synchronize import kind_of, resynchronized, sync_facts
+from ..host.two_stream.plan import HOST_KINDS
 from ..host.two_stream.trained import AUTO
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 from .inputs import GUESS_TOOLTIP, STRENGTH_TOOLTIP, SYNC_TOOLTIP
@@ -49,7 +49,7 @@ class FourRealSampler(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="A model from 4Real Load Model, with any LoRA or patch on it."),
                 Grid.Input("grid", tooltip=GRID_TOOLTIP + " Its known cells stay exactly as they are."),
-                io.Combo.Input("sync", options=[AUTO, *SYNC_KINDS], default="soft", tooltip=SYNC_TOOLTIP),
+                io.Combo.Input("sync", options=[AUTO, *HOST_KINDS], default="soft", tooltip=SYNC_TOOLTIP),
                 io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
                 io.Int.Input(
                     "seed", default=0, min=0, max=SEEDS - 1, control_after_generate=True, tooltip=SEED_TOOLTIP

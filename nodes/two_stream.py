@@ -4,8 +4,9 @@ import logging
 
 from comfy_api.v0_0_2 import io
 
-from ..fourreal_core.model.two_stream import OUTPUTS, SYNC_KINDS
+from ..fourreal_core.model.two_stream import OUTPUTS
 from ..host.synchronize import synchronized
+from ..host.two_stream.plan import HOST_KINDS
 from ..host.two_stream.trained import AUTO, plan_for
 from ..host.types import Sync, tell
 from .inputs import STRENGTH_TOOLTIP, SYNC_TOOLTIP
@@ -33,7 +34,7 @@ class FourRealTwoStream(io.ComfyNode):
             search_aliases=["4d", "wan grid", "synchronize views"],
             inputs=[
                 io.Model.Input("model", tooltip="A model from 4Real Load Model, or one of ComfyUI's video models."),
-                io.Combo.Input("sync", options=[AUTO, *SYNC_KINDS], default=AUTO, tooltip=SYNC_TOOLTIP),
+                io.Combo.Input("sync", options=[AUTO, *HOST_KINDS], default=AUTO, tooltip=SYNC_TOOLTIP),
                 io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05, tooltip=STRENGTH_TOOLTIP),
                 io.Combo.Input(
                     "output",

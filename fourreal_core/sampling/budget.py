@@ -23,6 +23,7 @@ from ..transport.correspondence import FlowSettings, working_scale
 from .latents import latent_cells
 
 VIDEOS = "none"  # V separate videos: no second stream at all
+ALTERNATING = "alternating"  # of a plan's sync: one axis per step, views and times in turns
 FACTOR = (
     1.25  # an estimate of memory is within this factor of what was counted; a plan fits when this many times it is free
 )
@@ -82,7 +83,7 @@ class VideoNetwork:
 
 @dataclass(frozen=True)
 class Plan:
-    """A way to sample a grid. sync: one of `two_stream.SYNC_KINDS`, or VIDEOS. prompts: prompts that go through the model in one call (2 with cfg)."""
+    """A way to sample a grid. sync: one of `two_stream.SYNC_KINDS`, ALTERNATING or VIDEOS. prompts: prompts that go through the model in one call (2 with cfg)."""
 
     size: GridSize
     sync: str
@@ -133,7 +134,7 @@ def _widths_alive(network: VideoNetwork, sync: str, V: int, L: int) -> float:
     one, two = network.more
     mlp = MLP + 2 * network.widest / network.width
     block = max(ATTENTION, mlp)
-    if sync == VIDEOS:
+    if sync in (VIDEOS, ALTERNATING):
         return block + one
     if (
         sync == "fused"
@@ -146,7 +147,7 @@ def _widths_alive(network: VideoNetwork, sync: str, V: int, L: int) -> float:
 
 
 def work(network: VideoNetwork, plan: Plan) -> int:
-    """Multiplications of one model call for one prompt."""
+    """Multiplications of one model call for one prompt; the mean of two calls where steps differ."""
     V, (L, S) = plan.size.views, frames_and_tokens(network, plan.size)
     grid = V * L * S
     along_time, along_view = (
@@ -156,6 +157,8 @@ def work(network: VideoNetwork, plan: Plan) -> int:
     synchronized = grid * network.sync_weights
     if plan.sync == VIDEOS:
         return along_time + before + after
+    if plan.sync == ALTERNATING:  # the mean of a step along views and one along time
+        return (along_time + along_view) // 2 + before + after
     if plan.sync == "fused":
         along_both = grid * (network.weights + 2 * network.width * network.depth * (V + L - 1) * S)
         return along_both + synchronized + before + after

@@ -28,6 +28,11 @@ class HostCall:
     layout: Layout
 
     @property
+    def video(self) -> Any:
+        """The latent that the call came with; for LTX-2 a list, with sound behind it where there is sound."""
+        return input_named("x", self.function, self.args, self.kwargs)
+
+    @property
     def options(self) -> Arguments:
         return input_named("transformer_options", self.function, self.args, self.kwargs) or {}
 
@@ -38,11 +43,12 @@ class HostCall:
         own = {**self.options, **options, "patches_replace": {**replaced, "dit": dit}, STREAM: "time"}
         return self._run(lambda name, value: own if name == "transformer_options" else value)
 
-    def view_stream(self, hooks: Hooks) -> Tensor:
+    def view_stream(self, hooks: Hooks, **options: Any) -> Tensor:
         """The call re-laid for moments over view. What other packs do between blocks stays with the time stream."""
         own = {
             **self.options,
             "patches": {},
+            **options,
             "patches_replace": {"dit": hooks},
             "prefetch_dynamic_vbars": False,
             STREAM: "view",

@@ -15,6 +15,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from ..cancel import cancellable
+from .alternating import ALTERNATING, MASK_FUNCTION, alternating_pass, held_by_noise_level, step_of
 from .backbones import Backbone, backbone_of, expect_grid_inputs
 from .fused import fused_pass
 from .host_call import HostCall
@@ -51,6 +52,8 @@ def patch_two_streams(model: Any, plan: TwoStreamPlan, models: Sequence[Any] = (
         clone.add_wrapper_with_key(kind, KEY, wrapper)
     if models:
         clone.set_additional_models(KEY, list(models))
+    if plan.kind == ALTERNATING and MASK_FUNCTION not in clone.model_options:
+        clone.set_model_denoise_mask_function(held_by_noise_level)
     return clone
 
 
@@ -61,6 +64,8 @@ def without_two_streams(model: Any) -> Any:
     for kind, _ in WRAPPERS:
         clone.remove_wrappers_with_key(kind, KEY)
     clone.remove_additional_models(KEY)
+    if clone.model_options.get(MASK_FUNCTION) is held_by_noise_level:
+        clone.model_options.pop(MASK_FUNCTION)
     return clone
 
 
@@ -71,8 +76,9 @@ def plan_of(model: Any) -> TwoStreamPlan | None:
 
 def announce(executor: Any, model: Any, noise_shape: Sequence[int], *args: Any, **kwargs: Any) -> Any:
     """Before sampling: log what runs, and tell the host of the other stream's memory. It would see one grid only."""
-    log.info("4Real Two-Stream runs %s", plan_of(model).summary)
-    grids = backbone_of(model.get_model_object("diffusion_model")).announced
+    plan = plan_of(model)
+    log.info("4Real Two-Stream runs %s", plan.summary)
+    grids = 1 if plan.kind == ALTERNATING else backbone_of(model.get_model_object("diffusion_model")).announced
     return executor(model, [grids * noise_shape[0], *noise_shape[1:]], *args, **kwargs)
 
 
@@ -134,6 +140,9 @@ def _run(
     plan: TwoStreamPlan, call: HostCall, backbone: Backbone, network: Any, sigma_K: Tensor
 ) -> Tensor | list[Tensor]:
     keys = backbone.keys(network)
+    if plan.kind == ALTERNATING:
+        sigma = float(sigma_K.max())
+        return alternating_pass(call, step_of(sigma, call.options.get("sample_sigmas")))
     if plan.kind == "fused":
         return fused_pass(call, network, keys, plan.synchronized(len(keys)))
     if plan.kind == "sequential":

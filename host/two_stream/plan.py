@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from ...fourreal_core.model.sync import Sync, average, off, relax, view_by_view
 from ...fourreal_core.model.two_stream import OUTPUTS, SYNC_KINDS
+from .alternating import ALTERNATING
+
+HOST_KINDS = (*SYNC_KINDS, ALTERNATING)  # ways to run blocks, then ways to run whole steps; in the nodes' order
 
 
 @dataclass(frozen=True)
 class TwoStreamPlan:
     """How two streams run on a host model.
 
-    kind: one of SYNC_KINDS; strength: 0..1, share of the synchronization (two-stream kinds only).
+    kind: one of HOST_KINDS; strength: 0..1, share of the synchronization (two-stream kinds only).
     first_layer, last_layer: share of the depth, 0..1, between which layers are synchronized.
     start_percent, end_percent: share of the sampling, 0..1, as the host counts it, in which they are.
     output: which stream's prediction moves the sample, one of OUTPUTS; kinds with one stream have one prediction.
@@ -31,8 +34,8 @@ class TwoStreamPlan:
     source: str = ""
 
     def __post_init__(self):
-        if self.kind not in SYNC_KINDS:
-            raise ValueError(f"expected sync to be one of {', '.join(SYNC_KINDS)}, got {self.kind}")
+        if self.kind not in HOST_KINDS:
+            raise ValueError(f"expected sync to be one of {', '.join(HOST_KINDS)}, got {self.kind}")
         if self.output not in OUTPUTS:
             raise ValueError(f"expected output to be one of {', '.join(OUTPUTS)}, got {self.output}")
         for first, last, what in (
@@ -50,9 +53,12 @@ class TwoStreamPlan:
     @property
     def summary(self) -> str:
         """What runs, in a few words for the user."""
-        how = {"hard": "averaging, nothing trained", "sequential": "nothing trained", "fused": "nothing trained"}.get(
-            self.kind
-        )
+        how = {
+            "hard": "averaging, nothing trained",
+            "sequential": "nothing trained",
+            "fused": "nothing trained",
+            ALTERNATING: "along views and along time in turns, nothing trained",
+        }.get(self.kind)
         if self.trained is not None:
             how = f"trained layers of {self.source}" if self.source else "trained layers"
         strength = f", strength {self.strength:g}" if self.kind in ("soft", "hard") and self.strength != 1.0 else ""

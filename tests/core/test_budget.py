@@ -8,6 +8,7 @@ import torch
 from fourreal_core.model.config import bundled
 from fourreal_core.model.two_stream import GridModel
 from fourreal_core.sampling.budget import (
+    ALTERNATING,
     FACTOR,
     VIDEOS,
     GridSize,
@@ -45,6 +46,7 @@ def test_work_of_one_layer_by_hand():
     size, grid = replace(SIZE, encoding=""), 3 * 5 * 120
     assert work(bare, Plan(size, VIDEOS)) == grid * 2 * 4 * 5 * S
     assert work(bare, Plan(size, "hard")) == grid * 2 * 4 * (5 + 3) * S
+    assert work(bare, Plan(size, ALTERNATING)) == grid * 2 * 4 * (5 + 3) * S / 2  # the mean of its two kinds of step
     assert work(bare, Plan(size, "fused")) == grid * 2 * 4 * (5 + 3 - 1) * S
 
 
@@ -77,6 +79,7 @@ def test_memory_grows_with_tokens_prompts_and_streams():
     assert peak_bytes(WAN, replace(plan, prompts=2)) == 2 * once
     assert peak_bytes(WAN, replace(plan, size=replace(SIZE, width=480))) == 2 * once
     assert peak_bytes(replace(WAN, number_bytes=4), plan) == 2 * once
+    assert peak_bytes(WAN, Plan(SIZE, ALTERNATING)) == peak_bytes(WAN, Plan(SIZE, VIDEOS))
     assert peak_bytes(WAN, Plan(SIZE, VIDEOS)) < once < peak_bytes(WAN, Plan(SIZE, "sequential"))
     assert peak_bytes(replace(WAN, both_at_once=True), Plan(replace(SIZE, views=5), "hard")) > 1.5 * peak_bytes(
         WAN, Plan(replace(SIZE, views=5), "hard")
