@@ -5,14 +5,19 @@ from pathlib import Path
 import folder_paths
 from comfy_api.v0_0_2 import io
 
-from ..fourreal_core.splats.exports import write_4dgs, write_glb, write_ply, write_sequence
+from ..fourreal_core.splats.exports import write_4dgs, write_glb, write_ply, write_sequence, write_usd
 from ..fourreal_core.splats.splat_file import SUFFIX, load_splats, save_splats
 from ..host.places import output_place, saved_files
 from ..host.splats import MovingSplats, expect_splats
 from ..host.types import counting_progress
 from .inputs import SPLATS_CATEGORY, SPLATS_TOOLTIP
 
-FORMATS = ("splats", "ply", "4dgs", "glb")
+FORMATS = ("splats", "ply", "4dgs", "glb", "usd")
+WHOLE = {
+    "splats": (SUFFIX, save_splats),
+    "4dgs": (".4dgs", write_4dgs),
+    "usd": (".usdc", write_usd),
+}  # one file for all times
 
 
 class FourRealSaveSplats(io.ComfyNode):
@@ -30,7 +35,7 @@ class FourRealSaveSplats(io.ComfyNode):
                     "format",
                     options=list(FORMATS),
                     default="splats",
-                    tooltip="splats: one lossless file, for 4Real Load Splats. ply: one file per time, for SuperSplat and others. 4dgs: one compact file; glb: one file per time; both need the package fourdgs.",
+                    tooltip="splats: one lossless file, for 4Real Load Splats. ply: one file per time, for SuperSplat and others. 4dgs: one compact file; glb: one file per time; usd: one file that plays. These three need the package fourdgs, and usd needs usd-core too.",
                 ),
                 io.String.Input(
                     "filename_prefix",
@@ -46,12 +51,10 @@ class FourRealSaveSplats(io.ComfyNode):
         splats = expect_splats(splats)
         place = output_place(filename_prefix, splats.size[1], splats.size[0])
         folder, name, report = Path(place.folder), f"{place.name}_", counting_progress()
-        if format == "splats":
-            files = [folder / f"{name}{SUFFIX}"]
-            save_splats(splats, files[0])
-        elif format == "4dgs":
-            files = [folder / f"{name}.4dgs"]
-            write_4dgs(splats, files[0])
+        if format in WHOLE:
+            suffix, save = WHOLE[format]
+            files = [folder / f"{name}{suffix}"]
+            save(splats, files[0])
         else:
             write = {
                 "ply": lambda moment, file: write_ply(splats.at(moment), file),

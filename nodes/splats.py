@@ -3,6 +3,7 @@
 import logging
 from functools import partial
 
+import comfy.model_management
 import torch
 from comfy_api.v0_0_2 import io, ui
 
@@ -194,7 +195,8 @@ class FourRealRenderSplats(io.ComfyNode):
         length = seconds or duration(positions, own_fps, back)
         positions = with_in_betweens(positions, fps, length, back)
         size = height or splats.size[0], width or splats.size[1]
-        frames_NHWC = draw(splats, _shots(splats, positions, swing, camera), size, counting_progress())
+        shots, device = _shots(splats, positions, swing, camera), comfy.model_management.get_torch_device()
+        frames_NHWC = draw(splats, shots, size, counting_progress(), device)
         return io.NodeOutput(frames_to_video(frames_NHWC, fps), frames_NHWC)
 
 

@@ -1,9 +1,10 @@
 """Measures 4D splats: on rendered grids against the truth, from true and from filled cells, and on grid files of real recordings.
 
-    python scripts/measure_splats.py --models GLB_FOLDER --environments HDR_FOLDER [--grids 6] [--grid NAME=FILE ...] [--results splats.json] [--pictures FOLDER]
+    python scripts/measure_splats.py --models GLB_FOLDER --environments HDR_FOLDER [--grids 6] [--grid NAME=PATH ...] [--results splats.json] [--pictures FOLDER]
 
-A grid file with one time is a still scene, of which one view in eight is kept out. Results are written to --results as they come, and existing ones are
-not measured again; the tables of docs/splats.md are printed at the end. Seconds are those of one CPU core.
+PATH is a grid file, a folder of recordings or a nerfstudio dataset (one view each), or a video of a still scene, whose frames are the views. With one time,
+one view in eight is kept out. Results are written to --results as they come, and existing ones are not measured again, so that a run can be stopped and
+taken up, or cut into pieces by --most; the tables of docs/splats.md are printed at the end. Seconds are those of one CPU core.
 """
 
 import argparse
@@ -11,6 +12,8 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -21,6 +24,8 @@ sys.path.insert(0, str(PACK))
 
 from fourreal_core.data.rendered.scenes import random_scene, render_grid  # noqa: E402
 from fourreal_core.evaluation.image import moving_pixels, psnr  # noqa: E402
+from fourreal_core.exchange.rig import RigPick, plan_rig, read_rig  # noqa: E402
+from fourreal_core.files.recording import Measured, Recording  # noqa: E402
 from fourreal_core.geometry.fill import fill_grid  # noqa: E402
 from fourreal_core.grid import FrameGrid, task_known  # noqa: E402
 from fourreal_core.grid_file import load_grid  # noqa: E402
@@ -41,7 +46,13 @@ def all_cells(splats: Splats, grid: FrameGrid) -> torch.Tensor:
     )
 
 
-def measured(grid: FrameGrid, confidence, truth: FrameGrid | None, arguments, picture: Path | None) -> dict:
+def measured(
+    grid: FrameGrid,
+    confidence: torch.Tensor | None,
+    truth: FrameGrid | None,
+    arguments: argparse.Namespace,
+    picture: Path | None,
+) -> dict:
     """One line of the results."""
     start = time.process_time()
     fitted = fit_splats(grid, confidence=confidence, steps=arguments.steps, longest=arguments.longest)
@@ -89,24 +100,47 @@ def sheet(splats: Splats, grid: FrameGrid) -> torch.Tensor:
     return torch.cat([top, torch.cat(list(middle), 1), torch.cat(list(draw(splats, turned)), 1)], 0)
 
 
-def cases(arguments):
-    """(group, name, what makes the line)."""
-    models = sorted(arguments.models.glob("*.glb")) if arguments.models else []
+Case = tuple[FrameGrid, torch.Tensor | None, FrameGrid | None]  # what is fitted, how sure its cells are, and the truth
+
+
+@lru_cache(maxsize=1)
+def rendered(seed: int, models: tuple[Path, ...], environments: Path, height: int, width: int) -> FrameGrid:
+    return render_grid(random_scene(seed, models, environments), 8, 8, height, width)
+
+
+def from_truth(truth: FrameGrid) -> Case:
+    return truth, None, truth
+
+
+def from_fill(truth: FrameGrid) -> Case:
+    """The first view and the first time are given, the rest is filled; cameras are exact."""
+    known = task_known(truth.views, truth.times)
+    task = truth.replace(known=known, frames=torch.where(known[..., None, None, None], truth.frames, 0.0))
+    filled = fill_grid(task)
+    return filled.grid, filled.confidence, truth
+
+
+def recorded(path: Path, most: int) -> Case:
+    """What lies at a path as a grid; of more views or times than `most`, so many at even distances."""
+    if path.is_dir():
+        return read_rig(plan_rig(path, RigPick())), None, None
+    if path.name.endswith(".grid.safetensors"):
+        return load_grid(path), None, None
+    video = Measured(Recording.at(path))
+    frames, _ = video.read(video.pick(min(most, video.length)))
+    return FrameGrid.from_views(list(frames[:, None])), None, None
+
+
+def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Case]]]:
+    """(group/name, what makes the case)."""
+    models = tuple(sorted(arguments.models.glob("*.glb"))) if arguments.models else ()
     for seed in range(FIRST_SEED, FIRST_SEED + arguments.grids * bool(models)):
-        truth = render_grid(random_scene(seed, models, arguments.environments), 8, 8, *arguments.size)
-        truth = truth.replace(known=torch.ones(truth.frames.shape[:2], dtype=torch.bool))
-
-        def from_fill(truth=truth):
-            known = task_known(truth.views, truth.times)
-            task = truth.replace(known=known, frames=torch.where(known[..., None, None, None], truth.frames, 0.0))
-            filled = fill_grid(task)
-            return filled.grid.replace(cameras=truth.cameras), filled.confidence
-
-        yield "true", str(seed), lambda truth=truth: (truth, None, truth)
-        yield "filled", str(seed), lambda truth=truth, make=from_fill: (*make(), truth)
+        truth = partial(rendered, seed, models, arguments.environments, *arguments.size)
+        yield f"true/{seed}", lambda truth=truth: from_truth(truth())
+        yield f"filled/{seed}", lambda truth=truth: from_fill(truth())
     for grid in arguments.grid:
-        name, _, file = grid.partition("=")
-        yield "recorded", name, lambda file=file: (load_grid(file), None, None)
+        name, _, path = grid.partition("=")
+        yield f"recorded/{name}", partial(recorded, Path(path), arguments.views)
 
 
 def tables(results: dict) -> str:
@@ -148,9 +182,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--environments", type=Path, help="folder of HDR files")
     parser.add_argument("--grids", type=int, default=6, help="how many grids are rendered")
     parser.add_argument("--size", type=int, nargs=2, default=(72, 128), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--grid", action="append", default=[], metavar="NAME=FILE", help="a grid file of a recording")
+    parser.add_argument("--grid", action="append", default=[], metavar="NAME=PATH", help="a recording")
+    parser.add_argument("--views", type=int, default=32, help="frames of a video that become views")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--longest", type=int, default=512)
+    parser.add_argument("--most", type=int, help="how many lines are measured in this run")
     parser.add_argument("--results", type=Path, default=Path("splats.json"))
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each fit")
     return parser.parse_args()
@@ -159,11 +195,9 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     results = json.loads(arguments.results.read_text()) if arguments.results.is_file() else {}
-    for group, name, make in cases(arguments):
-        key = f"{group}/{name}"
-        if key in results:
-            continue
-        picture = arguments.pictures / f"{group}_{name}.png" if arguments.pictures else None
+    left = [(key, make) for key, make in cases(arguments) if key not in results]
+    for key, make in left[: arguments.most]:
+        picture = arguments.pictures / f"{key.replace('/', '_')}.png" if arguments.pictures else None
         results[key] = measured(*make(), arguments, picture)
         arguments.results.write_text(json.dumps(results, indent=1))
         print(key, results[key]["report"].replace("\n", "; "), file=sys.stderr, flush=True)

@@ -1,12 +1,14 @@
-"""4D splats for other programs: one PLY file per time (SuperSplat and most others), .4dgs and GLB through the library fourdgs.
+"""4D splats for other programs: one PLY file per time (SuperSplat and most others); .4dgs, GLB and USD through the library fourdgs.
 
 PLY: the layout of Kerbl et al., 2023: log scales, logit opacities, colours as the constant spherical harmonic. Axes as in the grid's cameras, y down,
-which is what programs expect of such files. .4dgs and GLB have y up. Shape suffixes: N Gaussians, T times.
+which is what programs expect of such files. The others have y up. Shape suffixes: N Gaussians, T times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,7 @@ from .gaussians import Gaussians, Splats, quaternion_product
 HARMONIC = 0.28209479177387814  # the constant spherical harmonic
 NEARLY_OPAQUE = 1e-6
 CHANGES = 4 / 255  # of a colour, from which a Gaussian is written once per time
-LIBRARY = (
-    "saving {kind} needs the package fourdgs: install it with `pip install fourdgs` into the Python that runs this."
-)
+AXES, COLOURS = "y-up-right-handed", "srgb-rec709-display"
 
 
 class LibraryMissing(ImportError):
@@ -53,7 +53,7 @@ def write_4dgs(splats: Splats, file: str | Path) -> None:
     """One .4dgs file, all or nothing, checked by the library while it writes. Raises OSError, LibraryMissing."""
     library = _library(".4dgs")
     options = library.WriteOptions(
-        profile="fine", min_chunk_gaussians=512, metadata={"coordinate_system": "y-up-right-handed"}
+        profile="fine", min_chunk_gaussians=512, metadata={"coordinate_system": AXES, "color_space": COLOURS}
     )
     with whole_file(file, ".4dgs") as part:
         library.write(str(part), _gaussian_set(library, splats), splats.times / splats.fps, options=options)
@@ -70,7 +70,30 @@ def write_glb(splats: Splats, time: float, file: str | Path) -> None:
             _gaussian_set(library, splats),
             min(time, splats.times - 1) / splats.fps,
             cutoff=DEFAULT_CUTOFF,
-            coordinate_system="y-up-right-handed",
+            coordinate_system=AXES,
+            color_space=COLOURS,
+        )
+
+
+def write_usd(splats: Splats, file: str | Path) -> None:
+    """One file of OpenUSD's ParticleField3DGaussianSplat (since 26.03), .usdc, with a time sample per time, all or nothing. Raises OSError, LibraryMissing.
+
+    USD shows the same Gaussians from one sample to the next; colours are those of the display, as other writers of this schema have them.
+    """
+    library = _library("USD", ("fourdgs", "pxr"), "fourdgs[usd]")
+    from fourdgs.quantization import DEFAULT_CUTOFF  # pyright: ignore[reportMissingImports]
+
+    with whole_file(file, ".usdc") as part:
+        library.to_usd(
+            str(part),
+            _gaussian_set(library, splats, held=True),
+            0.0,
+            cutoff=DEFAULT_CUTOFF,
+            coordinate_system=AXES,
+            color_space=COLOURS,
+            animated=True,
+            fps=splats.fps,
+            duration_sec=(splats.times - 1) / splats.fps,
         )
 
 
@@ -92,21 +115,23 @@ def write_sequence(
     return files
 
 
-def _library(kind: str) -> Any:
-    try:
-        import fourdgs  # pyright: ignore[reportMissingImports]
-    except ImportError as problem:
-        raise LibraryMissing(LIBRARY.format(kind=kind)) from problem
-    return fourdgs
+def _library(kind: str, packages: tuple[str, ...] = ("fourdgs",), install: str = "fourdgs") -> Any:
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise LibraryMissing(
+            f"saving {kind} needs the package {install}: install it with `pip install {install}` into the Python that runs this."
+        )
+    return import_module(packages[0])
 
 
-def _gaussian_set(library: Any, splats: Splats) -> Any:
+def _gaussian_set(library: Any, splats: Splats, held: bool = False) -> Any:
     """Gaussians that neither move nor change colour once, the others once per time, on straight lines to the next time.
 
-    The format's Gaussians move straight at a constant speed within a window of time; turns and colours are those in its middle.
+    The library's Gaussians move straight at a constant speed within a window of time; turns and colours are those in its middle. held: the others
+    stand still instead, from half a time before their own to half a time after.
     """
     every = [splats.at(float(time)) for time in range(splats.times)]
-    middle = [splats.at(min(time + 0.5, splats.times - 1)) for time in range(splats.times)]
+    middle = every if held else [splats.at(min(time + 0.5, splats.times - 1)) for time in range(splats.times)]
     colours = torch.stack([parts.colours_N3 for parts in every])
     changing = (colours.amax(0) - colours.amin(0)).amax(-1) > CHANGES
     changing[len(changing) - splats.moving :] = True
@@ -125,7 +150,8 @@ def _gaussian_set(library: Any, splats: Splats) -> Any:
                 middle[time].colours_N3,
                 every[time].opacities_N,
             )
-            rows.append(_rows(parts, parts.colours_N3, changing, speed, time * seconds, (time + 1) * seconds))
+            start = (time - 0.5 * held) * seconds
+            rows.append(_rows(parts, parts.colours_N3, changing, None if held else speed, start, start + seconds))
     names = ("positions", "scales", "rotations", "colors", "motions", "mu_t", "sigma_t", "win_lo", "win_hi")
     return library.GaussianSet(**{name: np.concatenate([row[name] for row in rows]) for name in names})
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import graphics_card
 from .gaussians import Gaussians
 
 TILE = 8  # pixels
@@ -61,13 +62,18 @@ def render(
     """What a pinhole camera sees (as in grid.Cameras: pixel (i, j) is centred at i + 0.5, j + 0.5). features: None draws the colours.
 
     Differentiable in everything that is given, but for the order by depth; float32 or float64. Raises nothing: Gaussians
-    behind the camera or outside of the picture are not drawn.
+    behind the camera or outside of the picture are not drawn. On an NVIDIA card gsplat draws, if it is installed (graphics_card.py).
     """
+    features = gaussians.colours_N3 if features_NC is None else features_NC
+    positions = gaussians.positions_N3
+    if graphics_card.suits(positions.device, positions.dtype, intrinsics_33):
+        depth_N = positions.detach() @ world_to_camera_44.detach()[2, :3] + world_to_camera_44.detach()[2, 3]
+        camera = world_to_camera_44, intrinsics_33, height, width
+        return Rendered(*graphics_card.blend(gaussians, features, *camera, nearest_depth(depth_N)))
     flat = flatten(gaussians.positions_N3, gaussians.shapes(), world_to_camera_44, intrinsics_33, height, width)
     covariances = flat.covariances_N3
     determinant = (covariances[:, 0] * covariances[:, 2] - covariances[:, 1] ** 2).clamp_min(SMALLEST)
     conics_N3 = torch.stack([covariances[:, 2], -covariances[:, 1], covariances[:, 0]], -1) / determinant[:, None]
-    features = gaussians.colours_N3 if features_NC is None else features_NC
     plan = plan_tiles(flat, gaussians.opacities_N, height, width)
     logs_N = gaussians.opacities_N.clamp_min(SMALLEST).log()
     return Rendered(*_Blend.apply(flat.centres_N2, conics_N3, logs_N, features, plan))
@@ -80,8 +86,7 @@ def flatten(
     rotation, shift = world_to_camera_44[:3, :3], world_to_camera_44[:3, 3]
     camera_N3 = positions_N3 @ rotation.T + shift
     depth = camera_N3[:, 2]
-    ahead = depth.detach() > 0
-    nearest = NEAREST * float(depth.detach()[ahead].median()) if bool(ahead.any()) else 1.0
+    nearest = nearest_depth(depth.detach())
     shown = depth.detach() > nearest
     z = depth.clamp_min(nearest)
     x, y = camera_N3[:, 0] / z, camera_N3[:, 1] / z
@@ -100,6 +105,12 @@ def flatten(
         (slope_y * slope_y).sum(-1) + LOW_PASS,
     ]
     return Flattened(centres, torch.stack(covariances, -1), depth, shown)
+
+
+def nearest_depth(depth_N: Tensor) -> float:
+    """From where Gaussians are drawn: a share of the median depth of those ahead."""
+    ahead = depth_N > 0
+    return NEAREST * float(depth_N[ahead].median()) if bool(ahead.any()) else 1.0
 
 
 @dataclass(frozen=True)

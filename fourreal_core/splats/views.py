@@ -16,6 +16,7 @@ from torch import Tensor
 from ..geometry.gauge import between
 from ..geometry.projection import Camera
 from .gaussians import Splats
+from .graphics_card import drawing_device
 from .rasterizer import render
 
 MOST_FRAMES = 100_000
@@ -122,21 +123,23 @@ def draw(
     shots: Sequence[Shot],
     size: tuple[int, int] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """[N, H, W, 3] 0..1. size: (height, width) of the frames (None: of the grid's cells); of another aspect, what the cells show fits inside.
+    """[N, H, W, 3] 0..1, on the CPU. size: (height, width) of the frames (None: of the grid's cells); of another aspect, what the cells show fits inside.
 
-    on_frame(done, total) after each frame; raising inside cancels. Raises ValueError for no shot, or too many.
+    on_frame(done, total) after each frame; raising inside cancels. device: where gsplat draws if it can there, else it is the CPU
+    (graphics_card.py). Raises ValueError for no shot, or too many.
     """
     if not 1 <= len(shots) <= MOST_FRAMES:
         raise ValueError(f"expected 1 to {MOST_FRAMES} frames, got {len(shots)}.")
     height, width = size or splats.size
-    fit = frame_lens(splats.size, (height, width))
+    fit, device = frame_lens(splats.size, (height, width)), drawing_device(device)
     frames, gaussians, time = torch.empty(len(shots), height, width, 3), None, None
     for number, shot in enumerate(shots):
         if gaussians is None or shot.time != time:
-            gaussians, time = splats.at(shot.time), shot.time
-        drawn = render(gaussians, shot.pose_44, fit @ shot.lens_33, height, width)
-        frames[number] = drawn.over(splats.background_3).clamp(0, 1)
+            gaussians, time = splats.at(shot.time).to(device), shot.time
+        drawn = render(gaussians, shot.pose_44.to(device), (fit @ shot.lens_33).to(device), height, width)
+        frames[number] = drawn.over(splats.background_3.to(device)).clamp(0, 1)
         if on_frame is not None:
             on_frame(number + 1, len(shots))
     return frames

@@ -1,6 +1,7 @@
 """Cameras along the arc, on an orbit and their pictures; files for other programs, read back by the libraries that define them."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,15 @@ import torch
 from made_splats import T, V, made
 
 from fourreal_core.grid import Cameras
-from fourreal_core.splats.exports import write_4dgs, write_glb, write_ply, write_sequence
+from fourreal_core.splats.exports import (
+    HARMONIC,
+    LibraryMissing,
+    write_4dgs,
+    write_glb,
+    write_ply,
+    write_sequence,
+    write_usd,
+)
 from fourreal_core.splats.gaussians import Gaussians, NodePaths, rotation_matrices
 from fourreal_core.splats.views import camera_between, draw, orbit, pivot_of, shots_along, up_of
 
@@ -151,6 +160,37 @@ def test_a_glb_file_is_read_back(tmp_path):
     apart = torch.cdist(torch.from_numpy(np.asarray(read.positions)).float(), there)
     assert read.count == len(there) and float(apart.min(1).values.max()) < 0.01
     assert (tmp_path / "a.glb").read_bytes()[:4] == b"glTF"
+
+
+def test_a_usd_file_has_every_time(tmp_path):
+    """Read by USD itself (usd-core, which is no requirement of the tests)."""
+    pytest.importorskip("fourdgs")
+    usd = pytest.importorskip("pxr.Usd")
+    splats, file = made(), tmp_path / "a.usdc"
+    write_usd(splats, file)
+    stage = usd.Stage.Open(str(file))
+    assert (stage.GetTimeCodesPerSecond(), stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (12.5, 0, T - 1)
+    prim = stage.GetPrimAtPath("/GaussianSplats")
+    assert prim.GetTypeName() == "ParticleField3DGaussianSplat"
+    for time in range(T):
+        there = splats.at(time)
+        found = torch.from_numpy(np.array(prim.GetAttribute("positions").Get(time)))
+        apart = torch.cdist(found, there.positions_N3 * torch.tensor([1.0, -1, -1]))
+        assert found.shape == there.positions_N3.shape and float(apart.min(1).values.max()) < 1e-5
+        nearest = apart.argmin(1)
+        opacities = np.array(prim.GetAttribute("opacities").Get(time))
+        assert np.allclose(opacities, there.opacities_N[nearest], atol=1e-6)
+        harmonics = np.array(prim.GetAttribute("radiance:sphericalHarmonicsCoefficients").Get(time))
+        moves = nearest >= len(there) - splats.moving  # colours of the others are those of all times in the mean
+        assert np.allclose(harmonics[moves] * HARMONIC + 0.5, there.colours_N3[nearest[moves]], atol=1e-5)
+
+
+def test_a_format_whose_library_is_missing_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("fourreal_core.splats.exports.find_spec", lambda name: None)
+    for write, package in ((write_4dgs, "fourdgs"), (write_usd, "fourdgs[usd]")):
+        with pytest.raises(LibraryMissing, match=re.escape(f"pip install {package}`")):
+            write(made(), tmp_path / "a.file")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 // Pointer and wheel of a player. Keys: keys.mjs.
 
 import { axes, contains, fitted } from "../shared/areas.mjs";
+import { listenToCanvas } from "../shared/canvas_input.mjs";
 import { wheelTimes } from "../shared/wheel.mjs";
 import { onWipe } from "../shared/wipe.mjs";
 import { compared } from "./layers.mjs";
@@ -13,41 +14,25 @@ import { isWhole, panned, toPicture, WHOLE, zoomed } from "./zoom.mjs";
 const CLICK_PIXELS = 4;
 
 /** Listen until `signal` aborts. */
-export function listenToPointer(player, signal) {
-  const pointer = new Pointer(player);
-  const on = (name, handle, options) => player.canvas.addEventListener(name, handle, { signal, ...options });
-  on("pointerdown", (event) => pointer.down(event));
-  on("pointermove", (event) => pointer.move(event));
-  on("pointerup", (event) => pointer.up(event));
-  on("pointercancel", () => pointer.cancel());
-  on("lostpointercapture", () => pointer.cancel());
-  on("pointerenter", () => player.drawSoon()); // the page's zoom may have changed
-  on("dblclick", (event) => pointer.doubleClick(event));
-  player.element.addEventListener("contextmenu", (event) => menu(player, event), { signal });
-  // Wheel and middle button are the graph's all over the page, and with Vue nodes it takes them on their way down: ours come first.
-  const first = (name, handle) => window.addEventListener(name, (event) => event.target === player.canvas && handle(event), { signal, capture: true, passive: false });
-  first("wheel", (event) => pointer.wheel(event));
-  first("pointerdown", (event) => event.button === 1 && pointer.down(event));
-  first("pointermove", (event) => pointer.use?.kind === "pan" && pointer.move(event));
-  first("pointerup", (event) => pointer.use?.kind === "pan" && pointer.up(event));
-}
-
-/** The menu opens under the pointer; the keyboard's menu key opens it in the middle. */
-function menu(player, event) {
-  const onCanvas = event.target === player.canvas;
-  if (!player.grid || (!onCanvas && event.target !== player.element)) return;
-  event.preventDefault();
-  event.stopPropagation();
-  player.used();
-  const box = player.canvas.getBoundingClientRect();
-  openPlayerMenu(player, onCanvas ? { x: event.clientX, y: event.clientY } : { x: box.x + box.width / 2, y: box.y + box.height / 2 });
-}
+export const listenToPointer = (player, signal) => listenToCanvas(player, new Pointer(player), signal);
 
 /** One pointer at a time; what it does is decided where it goes down. */
 class Pointer {
   constructor(player) {
     this.player = player;
     this.use = null; // {id, kind, start, from, samples, ...} while pressed
+  }
+
+  get pans() {
+    return this.use?.kind === "pan";
+  }
+
+  menu(place) {
+    const { player } = this;
+    if (!player.grid) return false;
+    player.used();
+    openPlayerMenu(player, place);
+    return true;
   }
 
   down(event) {
@@ -125,8 +110,7 @@ class Pointer {
     player.setPart(zoomed(player.part, wheelTimes(event), { x: (point.x - area.x) / area.width, y: (point.y - area.y) / area.height }));
   }
 
-  doubleClick(event) {
-    event.stopPropagation();
+  doubleClick() {
     if (!isWhole(this.player.part)) this.player.setPart(WHOLE);
   }
 

@@ -18,13 +18,27 @@ export class Flight extends GridView {
     this.motion = null; // {kind: "play" | "go", since, ...}
   }
 
-  /** Fly in other splats, from the first view and time. With `stay` camera and time are kept: it is the same scene, fitted anew. */
-  enter(splats, stay) {
+  /** Fly in other splats, from the first view and time, or from where `standing` once was. With `stay` camera and time are kept: it is the same scene, fitted anew. */
+  enter(splats, stay, at = null) {
     this.splats = splats;
     this.up = upOf(splats.cameras);
-    this.time = stay ? Math.min(this.time, splats.times - 1) : 0;
     this.motion = null;
-    if (!stay) this.standAt(0);
+    if (stay) this.time = Math.min(this.time, splats.times - 1);
+    else this.standThere(at ?? { time: 0, view: 0 });
+  }
+
+  /** Where camera and time are, as settings keep it; null at the first view and time, where one begins. */
+  get standing() {
+    const { time, view, camera, pivot, distance } = this;
+    if (view !== null) return time || view ? { time, view } : null;
+    return { time, camera, pivot, distance };
+  }
+
+  standThere({ time, view, camera, pivot, distance }) {
+    const { times, cameras } = this.splats;
+    this.time = Math.min(Math.max(time, 0), times - 1);
+    this.standAt(Math.min(Math.max(view ?? 0, 0), cameras.length - 1));
+    if (camera) Object.assign(this, { view: null, camera, pivot, distance });
   }
 
   get playing() {

@@ -1,6 +1,7 @@
 // Pointer and wheel of a splat player. Keys: keys.mjs.
 
 import { contains } from "../shared/areas.mjs";
+import { listenToCanvas } from "../shared/canvas_input.mjs";
 import { openMenu } from "../shared/menu.mjs";
 import { wheelTimes } from "../shared/wheel.mjs";
 import { onWipe } from "../shared/wipe.mjs";
@@ -10,41 +11,7 @@ const CLICK_PIXELS = 4;
 const TURN = Math.PI; // radians for the width of the picture
 
 /** Listen until `signal` aborts. */
-export function listenToPointer(player, signal) {
-  const pointer = new Pointer(player);
-  const on = (name, handle, options) => player.canvas.addEventListener(name, handle, { signal, ...options });
-  on("pointerdown", (event) => pointer.down(event));
-  on("pointermove", (event) => pointer.move(event));
-  on("pointerup", (event) => pointer.up(event));
-  on("pointercancel", (event) => pointer.end(event));
-  on("lostpointercapture", (event) => pointer.end(event));
-  on("pointerenter", () => player.drawSoon()); // the page's zoom may have changed
-  on("dblclick", (event) => (event.stopPropagation(), player.goTo(null)));
-  player.element.addEventListener("contextmenu", (event) => menu(player, event), { signal });
-  // Wheel and middle button are the graph's all over the page, and with Vue nodes it takes them on their way down: ours come first.
-  const first = (name, handle) => window.addEventListener(name, (event) => event.target === player.canvas && handle(event), { signal, capture: true, passive: false });
-  first("wheel", (event) => pointer.wheel(event));
-  first("pointerdown", (event) => event.button === 1 && pointer.down(event));
-  first("pointermove", (event) => pointer.use?.kind === "pull" && pointer.move(event));
-  first("pointerup", (event) => pointer.use?.kind === "pull" && pointer.up(event));
-}
-
-/** The menu opens under the pointer; the keyboard's menu key opens it in the middle. */
-function menu(player, event) {
-  const onCanvas = event.target === player.canvas;
-  if (!player.splats || (!onCanvas && event.target !== player.element)) return;
-  event.preventDefault();
-  event.stopPropagation();
-  player.used();
-  const box = player.canvas.getBoundingClientRect();
-  openMenu(player.element, onCanvas ? { x: event.clientX, y: event.clientY } : { x: box.x + box.width / 2, y: box.y + box.height / 2 }, [
-    { label: "Save frame (PNG)", run: () => player.saving.saveFrame() },
-    { label: "Copy frame", run: () => player.saving.copyFrame() },
-    null,
-    { label: "Snap to the nearest view", key: "R", run: () => player.goTo(null) },
-    { label: player.settings.cameras ? "Hide cameras" : "Show cameras", key: "C", run: () => player.set("cameras") },
-  ]);
-}
+export const listenToPointer = (player, signal) => listenToCanvas(player, new Pointer(player), signal);
 
 /** One pointer turns or pulls; two fingers pull and zoom. What a pointer does is decided where it goes down. */
 class Pointer {
@@ -52,6 +19,28 @@ class Pointer {
     this.player = player;
     this.use = null; // {id, kind, start, at} of the first pointer that is down
     this.second = null; // {id, at} of another finger
+  }
+
+  get pans() {
+    return this.use?.kind === "pull";
+  }
+
+  menu(place) {
+    const { player } = this;
+    if (!player.splats) return false;
+    player.used();
+    openMenu(player.element, place, [
+      { label: "Save frame (PNG)", run: () => player.saving.saveFrame() },
+      { label: "Copy frame", run: () => player.saving.copyFrame() },
+      null,
+      { label: "Snap to the nearest view", key: "R", run: () => player.goTo(null) },
+      { label: player.settings.cameras ? "Hide cameras" : "Show cameras", key: "C", run: () => player.set("cameras") },
+    ]);
+    return true;
+  }
+
+  doubleClick() {
+    this.player.goTo(null);
   }
 
   down(event) {
@@ -144,14 +133,14 @@ class Pointer {
 
   up(event) {
     const { use } = this;
-    if (event.pointerId !== use?.id) return this.end(event);
+    if (event.pointerId !== use?.id) return this.cancel(event);
     if (use.kind === "pull") event.stopPropagation();
     const view = use.kind === "turn" && use.at === use.start ? this.viewAt(use.start) : null;
-    this.end(event);
+    this.cancel(event);
     if (view !== null) this.player.goTo(view);
   }
 
-  end(event) {
+  cancel(event) {
     if (event.pointerId === this.second?.id) this.second = null;
     if (event.pointerId !== this.use?.id) return;
     this.use = this.second = null;

@@ -82,10 +82,11 @@ export class SplatView extends Flight {
 
   take(splats) {
     const stay = this.splats?.cameras.length === splats.cameras.length && this.splats.times === splats.times;
+    const at = this.splats ? null : this.settings.at; // saved with the workflow
     this.forget();
     this.scene = theRenderer().add(splats, () => this.drawSoon());
     this.order = new SceneOrder(this.scene, { onSorted: () => this.drawSoon(), onProblem: (text) => this.tell(text) });
-    this.enter(splats, stay);
+    this.enter(splats, stay, at);
     this.tell("");
     this.rested();
   }
@@ -119,7 +120,16 @@ export class SplatView extends Flight {
   /** Saved settings have arrived. */
   restore() {
     this.settings = parseSettings(this.host.readSettings());
+    if (this.splats) this.standThere(this.settings.at ?? { time: 0, view: 0 });
     this.drawSoon();
+  }
+
+  /** Where camera and time have come to rest is saved with the workflow. */
+  settled() {
+    super.settled();
+    if (!this.splats || this.motion || JSON.stringify(this.standing) === JSON.stringify(this.settings.at)) return;
+    this.settings = { ...this.settings, at: this.standing };
+    this.host.writeSettings(this.settings);
   }
 
   tell(text) {

@@ -12,7 +12,11 @@ const TOLERANCE = { mean: 1.5, most: 6 }; // of 255, of block means: a picture o
 const SMALL = [330, 330]; // the machine that tests has no graphics card
 
 let editor;
-before(async () => (editor = await openEditor()));
+const elsewhere = []; // addresses that the page asked for while there were players
+before(async () => {
+  editor = await openEditor();
+  editor.page.on("request", (request) => /^https?:/.test(request.url()) && !request.url().startsWith(process.env.FOURREAL_HOST) && elsewhere.push(request.url()));
+});
 after(() => editor?.close());
 
 /** Load, run, and wait for the picture. */
@@ -22,6 +26,12 @@ async function shown(options = {}) {
   const player = new SplatPlayer(editor);
   await player.waitShown();
   return player;
+}
+
+/** What the node keeps, once the player has come to rest. */
+async function keptSettings() {
+  await editor.page.waitForTimeout(300);
+  return (await editor.saved()).nodes.find(({ id }) => id === 2).properties.fourreal_splat_player;
 }
 
 /** How far two pictures of blocks are apart: {mean, most}. */
@@ -112,63 +122,92 @@ for (const [renderer, vueNodes] of [["classic", false], ["Vue nodes", true]]) {
     const free = await player.picture(SCENE, SCENE.count);
     assert.ok(apart(free, negative).mean > 20, "the cell is still there beside its camera");
   });
-}
 
-test("playing runs through the times and stops at the end", async () => {
-  const player = await shown();
-  await player.choose("loop", "once");
-  await player.choose("speed", 0.25);
-  const seen = await player.inElement(async (element) => {
-    const times = new Set();
-    element.focus();
-    element.dispatchEvent(new KeyboardEvent("keydown", { key: " ", bubbles: true }));
-    const end = performance.now() + 30_000;
-    do {
-      await new Promise(requestAnimationFrame);
-      times.add(element.dataset.time);
-    } while (performance.now() < end && element.dataset.state !== "rest");
-    return { times: [...times].map(Number), state: element.dataset.state };
+  test(`${renderer}: playing runs through the times and stops at the end, or goes on`, async () => {
+    const player = await shown();
+    await player.choose("loop", "once");
+    await player.choose("speed", 0.25);
+    const seen = await player.inElement(async (element) => {
+      const times = new Set();
+      element.focus();
+      element.dispatchEvent(new KeyboardEvent("keydown", { key: " ", bubbles: true }));
+      const end = performance.now() + 30_000;
+      do {
+        await new Promise(requestAnimationFrame);
+        times.add(element.dataset.time);
+      } while (performance.now() < end && element.dataset.state !== "rest");
+      return { times: [...times].map(Number), state: element.dataset.state };
+    });
+    assert.ok(seen.state === "rest" && seen.times.length > 2 && seen.times.every((time, index) => index === 0 || time >= seen.times[index - 1]), JSON.stringify(seen));
+    assert.equal((await player.at()).time, SCENE.times - 1);
+    await player.choose("loop", "loop");
+    await player.choose("speed", 2);
+    const [times, states] = await player.inElement(async (element) => {
+      const seen = [[], new Set()];
+      element.focus();
+      element.dispatchEvent(new KeyboardEvent("keydown", { key: " ", bubbles: true }));
+      for (const end = performance.now() + 3000; performance.now() < end; await new Promise(requestAnimationFrame)) seen[0].push(Number(element.dataset.time)), seen[1].add(element.dataset.state);
+      element.dispatchEvent(new KeyboardEvent("keydown", { key: "k", bubbles: true }));
+      return [seen[0], [...seen[1]]];
+    });
+    assert.ok(states.includes("play") && times.some((time, index) => index && time < times[index - 1] - 1), `never started over: ${times}`);
   });
-  assert.ok(seen.state === "rest" && seen.times.length > 2 && seen.times.every((time, index) => index === 0 || time >= seen.times[index - 1]), JSON.stringify(seen));
-  assert.equal((await player.at()).time, SCENE.times - 1);
-});
 
-test("a camera on the map leads to its view", async () => {
-  const player = await shown({ properties: {} });
-  const place = await player.place(SCENE);
-  const { mapArea, onMap } = await import("../../../web/splat_player/camera_path.mjs");
-  const { ahead, middleDepth, upOf } = await import("../../../web/splat_player/camera.mjs");
-  const { parseSplats } = await import("../../../web/splat_player/splat_file.mjs");
-  const splats = parseSplats(new Uint8Array(readFileSync(SCENE.path)).buffer);
-  const size = await player.inElement((element) => element.querySelector("canvas").clientWidth);
-  const picture = { x: 0, y: 0, width: size, height: (size * SCENE.height) / SCENE.width };
-  const camera = splats.cameras[0];
-  const { cameras } = onMap(splats.cameras, upOf(splats.cameras), camera, ahead(camera, middleDepth(splats, camera)), mapArea(picture));
-  await player.click(...place(cameras.at(-1).x / picture.width, cameras.at(-1).y / picture.height));
-  await player.waitShown();
-  assert.deepEqual(await player.at(), { view: SCENE.views - 1, time: 0 });
-});
+  test(`${renderer}: a camera on the map leads to its view`, async () => {
+    const player = await shown({ properties: {} });
+    const place = await player.place(SCENE);
+    const { mapArea, onMap } = await import("../../../web/splat_player/camera_path.mjs");
+    const { ahead, middleDepth, upOf } = await import("../../../web/splat_player/camera.mjs");
+    const { parseSplats } = await import("../../../web/splat_player/splat_file.mjs");
+    const splats = parseSplats(new Uint8Array(readFileSync(SCENE.path)).buffer);
+    const size = await player.inElement((element) => element.querySelector("canvas").clientWidth);
+    const picture = { x: 0, y: 0, width: size, height: (size * SCENE.height) / SCENE.width };
+    const camera = splats.cameras[0];
+    const { cameras } = onMap(splats.cameras, upOf(splats.cameras), camera, ahead(camera, middleDepth(splats, camera)), mapArea(picture));
+    await player.click(...place(cameras.at(-1).x / picture.width, cameras.at(-1).y / picture.height));
+    await player.waitShown();
+    assert.deepEqual(await player.at(), { view: SCENE.views - 1, time: 0 });
+  });
 
-test("a saved frame is what is shown, without anything over it", async () => {
-  const player = await shown({ properties: {} });
-  const [download] = await Promise.all([editor.page.waitForEvent("download"), player.button("saveFrame")]);
-  assert.equal(download.suggestedFilename(), "4real_splats_view1_time1.png");
-  const base64 = readFileSync(await download.path()).toString("base64");
-  const found = await editor.page.evaluate(
-    async ([data, [across, down]]) => {
-      const picture = await createImageBitmap(await (await fetch(`data:image/png;base64,${data}`)).blob());
-      const canvas = new OffscreenCanvas(across, down);
-      const ctx = canvas.getContext("2d");
-      ctx.imageSmoothingQuality = "high";
-      ctx.drawImage(picture, 0, 0, across, down);
-      const { data: pixels } = ctx.getImageData(0, 0, across, down);
-      return { width: picture.width, blocks: Array.from({ length: across * down }, (_, index) => [...pixels.slice(4 * index, 4 * index + 3)]) };
-    },
-    [base64, SCENE.count],
-  );
-  assert.ok(found.width >= SCENE.width);
-  assert.ok(apart(found.blocks, SCENE.blocks["0 0"]).mean < 3 * TOLERANCE.mean);
-});
+  test(`${renderer}: a saved frame is what is shown, without anything over it`, async () => {
+    const player = await shown({ properties: {} });
+    const [download] = await Promise.all([editor.page.waitForEvent("download"), player.button("saveFrame")]);
+    assert.equal(download.suggestedFilename(), "4real_splats_view1_time1.png");
+    const base64 = readFileSync(await download.path()).toString("base64");
+    const found = await editor.page.evaluate(
+      async ([data, [across, down]]) => {
+        const picture = await createImageBitmap(await (await fetch(`data:image/png;base64,${data}`)).blob());
+        const canvas = new OffscreenCanvas(across, down);
+        const ctx = canvas.getContext("2d");
+        ctx.imageSmoothingQuality = "high";
+        ctx.drawImage(picture, 0, 0, across, down);
+        const { data: pixels } = ctx.getImageData(0, 0, across, down);
+        return { width: picture.width, blocks: Array.from({ length: across * down }, (_, index) => [...pixels.slice(4 * index, 4 * index + 3)]) };
+      },
+      [base64, SCENE.count],
+    );
+    assert.ok(found.width >= SCENE.width);
+    assert.ok(apart(found.blocks, SCENE.blocks["0 0"]).mean < 3 * TOLERANCE.mean);
+  });
+
+  test(`${renderer}: camera and time come back with the workflow, whether the camera is free or between views`, async () => {
+    const player = await shown();
+    await player.drag([0.5, 0.5], [0.65, 0.45]);
+    await player.slide(2.25);
+    await player.waitShown();
+    const [before, camera] = [await player.picture(SCENE, SCENE.count), await player.camera()];
+    const kept = await keptSettings();
+    assert.deepEqual([kept.at.time, kept.at.camera], [2.25, camera]);
+    await editor.load(JSON.parse(JSON.stringify(await editor.saved())));
+    await editor.run();
+    await player.waitShown();
+    assert.deepEqual([await player.at(), await player.camera()], [{ view: null, time: 2.25 }, camera]);
+    assert.ok(apart(await player.picture(SCENE, SCENE.count), before).mean < 0.5, "another picture came back");
+    await player.press("PageUp", "Home");
+    await player.waitShown();
+    assert.equal((await keptSettings()).at, null, "the beginning needs no place");
+  });
+}
 
 test("the graphics card may forget everything: the picture comes back", async () => {
   const player = await shown();
@@ -224,6 +263,7 @@ test("two players share one context; when the last is gone it is freed, and so a
   assert.deepEqual(await editor.page.evaluate((before) => [window.stopped - before, [...window.contexts].every((context) => context.isContextLost())], stopped), [2, true]);
 });
 
-test("nothing went wrong on the page in all this", () => {
+test("nothing went wrong on the page in all this, and nothing was asked of another server", () => {
   assert.deepEqual(editor.problems, []);
+  assert.deepEqual(elsewhere, []);
 });

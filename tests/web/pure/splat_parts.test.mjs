@@ -124,6 +124,14 @@ test("a slow card draws coarser, a fast one in full, and a rest is no slow frame
 });
 
 test("settings that are not understood get their defaults", () => {
-  assert.deepEqual(parseSettings({ play: "x", speed: 0.25, wipe: 7, cameras: "yes" }), { play: "time", speed: 0.25, loop: "pingPong", compare: "a", cameras: true, wipe: 1 });
+  assert.deepEqual(parseSettings({ play: "x", speed: 0.25, wipe: 7, cameras: "yes" }), { play: "time", speed: 0.25, loop: "pingPong", compare: "a", cameras: true, wipe: 1, at: null });
   assert.deepEqual(parseSettings(undefined), parseSettings({}));
+});
+
+test("a place is kept whole or not at all", () => {
+  const camera = { rotation: [1, 0, 0, 0, 1, 0, 0, 0, 1], shift: [0, 0, 2], lens: { fx: 9, fy: 9, skew: 0, cx: 4, cy: 3 } };
+  const free = { time: 1.5, camera, pivot: [0, 0, 2], distance: 2 };
+  for (const at of [free, { time: 0, view: 2.5 }]) assert.deepEqual(parseSettings({ at }).at, at);
+  const damaged = [null, "x", 7, { view: 1 }, { time: NaN, view: 0 }, { ...free, pivot: [0, 0] }, { ...free, distance: 0 }, { ...free, camera: null }, { ...free, camera: { ...camera, rotation: "123456789" } }, { ...free, camera: { ...camera, lens: { fx: 9 } } }];
+  for (const at of damaged) assert.equal(parseSettings({ at }).at, null, JSON.stringify(at));
 });
