@@ -19,6 +19,7 @@ TARGET = PACK / "web" / "docs" / "pictures"
 SCRIPT = PACK / "tests" / "web" / "node_pictures.mjs"
 QUALITY = 78
 VIEWS, TIMES, HEIGHT, WIDTH = 8, 8, 144, 256
+SPLAT_STEPS = 300
 
 
 def main() -> int:
@@ -58,12 +59,15 @@ def example_grid():
 
 
 def provide_inputs(base: Path) -> None:
-    """A filled grid of the example videos, the same grid as the folder of a camera rig, and the name of trained layers."""
+    """A filled grid of the example videos, the same grid as the folder of a camera rig and as splats, and the name of trained layers."""
     grid = example_grid()
     from fourreal_core.files.video import write_video
     from fourreal_core.grid_file import save_grid
+    from fourreal_core.splats.fit import fit_splats
+    from fourreal_core.splats.splat_file import save_splats
 
     save_grid(grid, base / "input" / "example.grid.safetensors")
+    save_splats(fit_splats(grid, steps=SPLAT_STEPS).splats, base / "input" / "example.splats.safetensors")
     (base / "input" / "example_rig").mkdir(exist_ok=True)
     for view in range(VIEWS):
         write_video(base / "input" / "example_rig" / f"camera_{view}.mp4", grid.frames[view], grid.fps)

@@ -34,7 +34,16 @@ from .points import MOST_POINTS, starting_points
 from .rasterizer import render
 from .report import Score, describe, psnr_of
 from .trainable import RATES, Trainable
-from .world import Cells, World, cameras_at, single_camera, usable_cells, within, world_of
+from .world import (
+    Cells,
+    World,
+    cameras_at,
+    expect_pinholes,
+    single_camera,
+    usable_cells,
+    within,
+    world_of,
+)
 
 COARSE = 160  # pixels of the longer side while most is decided
 FLOW_SIDE = 192
@@ -158,11 +167,9 @@ def _cameras_for(grid: FrameGrid, cameras: Cameras | None, notes: list[str], tel
     if cameras is not None:
         if len(cameras.world_to_camera) != grid.views:
             raise ValueError(f"expected one camera per view ({grid.views}), got {len(cameras.world_to_camera)}.")
+        expect_pinholes(cameras)
         return Cameras(cameras.world_to_camera.clone(), cameras.intrinsics.clone())
     if grid.views == 1:
-        notes.append(
-            "a single view shows no depth: the scene was fitted on a plane, and looks right from that view alone"
-        )
         return single_camera(grid.height, grid.width)
     _, estimate = estimate_grid_cameras(grid, on_progress=lambda done, total: tell("cameras", done / total))
     notes.append(f"cameras estimated from the views, reprojection error {estimate.error:.2f} pixels")
@@ -200,10 +207,11 @@ def _depth(task: _Task, views: list[int], notes: list[str]) -> Tensor:
     grid, size = task.cells.grid, task.size
     flat = torch.full((grid.views, *size), 1 / FLAT_DEPTH)
     if len(views) < 2:
-        if grid.views > 1:
-            notes.append(
-                "only one view is known at the time of rest: its depth cannot be told, the scene was fitted on a plane"
-            )
+        notes.append(
+            "a single view shows no depth: the scene was fitted on a plane, and looks right from that view alone"
+            if grid.views == 1
+            else "only one view is known at the time of rest: its depth cannot be told, the scene was fitted on a plane"
+        )
         return flat
     small = working_size(grid.height, grid.width)
     frames = torch.stack([task.cells.picture(view, task.rest, small) for view in views])

@@ -17,6 +17,7 @@ from ..grid import Cameras, FrameGrid
 FIELD = 50.0  # degrees across, of the camera that a single view is given
 FILLED = 0.6  # weight of a cell that was filled and comes with no confidence
 LEAST_WEIGHT = 0.05
+RIGID_ERROR = 1e-2  # of a rotation matrix times its transpose
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,18 @@ def world_of(cameras: Cameras, base: int) -> World:
     unit = farthest if farthest > 1e-9 else 1.0
     poses[:, :3, 3] /= unit
     return World(Cameras(poses.float(), cameras.intrinsics), to_given, unit)
+
+
+def expect_pinholes(cameras: Cameras) -> None:
+    """Raises ValueError where a camera does not turn the world rigidly, or has a focal length of 0 or less."""
+    turns_V33 = cameras.world_to_camera[:, :3, :3]
+    bent = (turns_V33 @ turns_V33.transpose(1, 2) - torch.eye(3)).abs().amax((1, 2)) > RIGID_ERROR
+    wrong = bent | (torch.linalg.det(turns_V33) < 0) | (cameras.intrinsics[:, [0, 1], [0, 1]] <= 0).any(1)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"the camera of view {int(wrong.nonzero()[0, 0]) + 1} is none: expected a rotation without scale or mirroring, and focal "
+            "lengths above 0. Check where the cameras come from."
+        )
 
 
 def single_camera(height: int, width: int) -> Cameras:

@@ -3,6 +3,7 @@
 
 export const GRID_FILE = "example.grid.safetensors [input]";
 export const RIG_FOLDER = "example_rig [input]";
+export const SPLATS_FILE = "example.splats.safetensors [input]";
 export const SYNC_FILE = "my_sync.safetensors";
 
 /** Nodes that feed the others and are in no picture: name -> {type, set: {widget: value}, from: {input: [name, output]}}. */
@@ -15,7 +16,7 @@ export const SOURCES = {
   view0: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 0 }, from: { grid: ["filled", "grid"] } },
   view3: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 3 }, from: { grid: ["filled", "grid"] } },
   view6: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 6 }, from: { grid: ["filled", "grid"] } },
-  fitted: { type: "FourRealFitSplats", set: { steps: 100, longest: 160 }, from: { grid: ["filled", "grid"] } },
+  fitted: { type: "FourRealLoadSplats", set: { file: SPLATS_FILE } },
   batch: { type: "FourRealGridToImages", from: { grid: ["filled", "grid"] } },
   conditioned: { type: "FourRealGridConditioning", from: { model: ["model", 0], grid: ["known", "grid"] } },
   sampled: {
@@ -63,8 +64,9 @@ export const EXHIBITS = {
   FourRealPath: { from: FILLED },
   FourRealMeasureGrid: { from: FILLED, shows: ["sheet", "images"], high: 300, size: [380, 240] },
   FourRealCompareGrids: { set: { names: "one, same" }, from: { "fills.grid0": ["filled", "grid"], "fills.grid1": ["filled", "grid"] }, shows: ["picture", "images"], high: 180, size: [420, 170] },
-  FourRealFitSplats: { set: { steps: 60, longest: 128 }, from: FILLED, shows: ["grid", "grid"], apart: true, size: [380, 420] }, // its pictures stay
+  FourRealFitSplats: { set: { steps: 200, longest: 160 }, from: FILLED, shows: ["grid", "grid"], apart: true, size: [380, 420] }, // its pictures stay
   FourRealRenderSplats: { from: SPLATS, shows: ["images", "images"] },
   FourRealSplatsToSplat: { from: SPLATS },
   FourRealSaveSplats: { from: SPLATS },
+  FourRealLoadSplats: { set: { file: SPLATS_FILE } },
 };

@@ -95,9 +95,9 @@ function build({ sources, exhibits, width, gap }) {
   return groups;
 }
 
-/** In the page: whether the previews among these nodes have all their pictures. */
+/** In the page: whether the previews among these nodes, and nodes that show pictures of their own, have all of them. */
 function picturesArrived(ids) {
-  const previews = ids.map((id) => window.app.graph.getNodeById(id)).filter(({ type }) => type === "PreviewImage");
+  const previews = ids.map((id) => window.app.graph.getNodeById(id)).filter(({ id, type }) => type === "PreviewImage" || window.app.nodeOutputs[id]?.images);
   return previews.every(({ imgs }) => imgs?.length && imgs.every(({ complete }) => complete));
 }
 
