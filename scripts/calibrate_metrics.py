@@ -2,6 +2,7 @@
 """Damages whole grids on purpose and measures which metric sees which fault; writes the table of docs/metrics.md.
 
     python scripts/calibrate_metrics.py data/test --count 6 --write docs/metrics.md
+    python scripts/calibrate_metrics.py data/test --count 2 --splats --results output/splats.json --part "damaged grids, splats"
     python scripts/calibrate_metrics.py --table
 
 The folder holds grids (*.grid.safetensors) or shards of rendered grids (scripts/render.py). Results are saved as they come: stop at any time and
@@ -17,9 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import cv2
 import torch
 
+from fourreal_core.evaluation.agreement.looks import sharpness
+from fourreal_core.evaluation.agreement.measure import measure_agreement
+from fourreal_core.evaluation.agreement.splat_fit import splat_fit
 from fourreal_core.evaluation.calibration import Calibration, blind_spots, damage_table
 from fourreal_core.evaluation.collection import find_grids
+from fourreal_core.evaluation.damage import DAMAGES
+from fourreal_core.evaluation.measured import Measured
 from fourreal_core.files.marked_part import write_part
+from fourreal_core.grid import FrameGrid
 
 PART = "damaged grids"
 
@@ -37,7 +44,10 @@ def main() -> None:
 def calibrate(arguments: argparse.Namespace) -> None:
     results = Calibration(arguments.results)
     if arguments.folder:
-        for name, damage in results.run(dict(find_grids(arguments.folder, arguments.count))):
+        grids = dict(find_grids(arguments.folder, arguments.count))
+        for name, damage in results.run(
+            grids, arguments.damages, fit_of_splats if arguments.splats else measure_agreement
+        ):
             print(f"{name}: {damage}", flush=True)
     if not results.values:
         raise ValueError(f"nothing was measured in {arguments.results}: name a folder of grids.")
@@ -45,7 +55,12 @@ def calibrate(arguments: argparse.Namespace) -> None:
     text = f"{damage_table(results.values)}\n\nMedians over {', '.join(results.values)}. Seen by no metric: {unseen}."
     print(text)
     if arguments.write:
-        write_part(arguments.write, PART, text)
+        write_part(arguments.write, arguments.part, text)
+
+
+def fit_of_splats(grid: FrameGrid) -> dict[str, Measured]:
+    """The held-out score, and the sharpness beside which it must be read."""
+    return {"splat_fit": splat_fit(grid), "sharpness": sharpness(grid)["sharpness"]}
 
 
 def parse() -> argparse.Namespace:
@@ -59,6 +74,11 @@ def parse() -> argparse.Namespace:
         help="file that keeps the results (default: %(default)s)",
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="document whose table is replaced")
+    parser.add_argument("--part", default=PART, help="name of the table in that document (default: %(default)s)")
+    parser.add_argument("--damages", nargs="+", choices=DAMAGES, metavar="DAMAGE", help="only these")
+    parser.add_argument(
+        "--splats", action="store_true", help="the held-out score of a fit of splats instead: half a minute per damage"
+    )
     parser.add_argument("--table", action="store_true", help="only print the table of what has been measured")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 
 from ..evaluation.agreement.measure import measure_agreement
 from ..evaluation.agreement.splat_fit import splat_fit
-from ..evaluation.collection import find_grids
+from ..evaluation.collection import SUFFIX, find_grids
 from ..evaluation.heat import heat, heat_plot, heat_sheet
+from ..evaluation.kept import EVALUATED, KeptStudy, digest_of
 from ..evaluation.learned.frechet import set_distance
 from ..evaluation.learned.i3d import grid_features, load_i3d
 from ..evaluation.learned.videoscore import load_videoscore, video_score
 from ..evaluation.learned.walks import ORDERS
 from ..evaluation.measure import hide
 from ..evaluation.measured import Measured
-from ..evaluation.page import published_part, tables, write_study
+from ..evaluation.page import published_part, tables, write_page
 from ..evaluation.reference import measure_reference
 from ..evaluation.study import TRUTH, Study, grids_by_way
-from ..evaluation.ways import shipped_fills
+from ..evaluation.ways import STEPS, Fill, ShippedWays
 from ..files.marked_part import write_part
+from ..geometry.scene import SceneUnknown
 from ..grid import FrameGrid
-from ..grid_file import save_grid
+from ..grid_file import load_grid, save_grid
 from ..model.weights import load_model
 
 SHEET_SIDE = 1000  # pixels
@@ -40,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="folder of grids (*.grid.safetensors), or of folders of them, one per way to make them",
     )
-    parser.add_argument("--truths", type=Path, help="folder of the true grids, under the same names")
+    parser.add_argument(
+        "--truths",
+        type=Path,
+        help="folder of the true grids, under the same names; with --fill also of grids with unknown cells, which have no truth",
+    )
     parser.add_argument(
         "--fill",
         nargs="*",
@@ -48,10 +56,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fill the truths with every fill and synchronization that ships, or with these, and measure that",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("evaluation"), help="folder of the results (default: %(default)s)"
+        "--steps",
+        type=int,
+        nargs="+",
+        default=list(STEPS),
+        help="with --fill: how many steps the model takes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("evaluation"),
+        help="folder of the results (default: %(default)s); what it holds already is neither filled nor measured again",
     )
     parser.add_argument("--count", type=int, help="only the first N truths")
     parser.add_argument("--write", type=Path, metavar="FILE", help="document whose tables are replaced")
+    parser.add_argument("--part", default=PART, help="name of our part of that document (default: %(default)s)")
     parser.add_argument(
         "--splats", action="store_true", help="also fit splats and score held-out cells: minutes per grid"
     )
@@ -80,53 +99,82 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("expected --truths, a folder of whole grids, beside --fill.")
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
-    extras = _extras(arguments)
+    extras, kept, study = _extras(arguments), KeptStudy(arguments.output), Study()
     features = None if arguments.i3d is None else load_i3d(arguments.i3d)
     truths = {} if arguments.truths is None else dict(find_grids(arguments.truths, arguments.count))
-    study, pictures, by_way = Study(), {}, {}
-    for way, name, grid in _grids(arguments, truths, study.unfilled):
-        numbers = _numbers(way, grid, truths.get(name), extras)
-        found = heat(grid, numbers)
-        pictures[name, way] = heat_sheet(grid, found, SHEET_SIDE), heat_plot(numbers)
-        study.add(name, way, numbers)
+    wholes = {name: truth for name, truth in truths.items() if truth.known.all()}
+    by_way: dict[str, list[np.ndarray]] = {}
+    for way, name, grid in _grids(arguments, truths, study):
+        study.add(name, way, _kept_or_measured(kept, way, name, grid, wholes.get(name), extras, _words(arguments)))
         if features is not None:
             by_way.setdefault(way, []).append(grid_features([grid], features, arguments.order))
         print(f"{name}: {way}", flush=True)
-        write_study(arguments.output, study, pictures)
     if features is not None:
-        study.sets = _distances(by_way, list(truths.values()), features, arguments.order)
-    page = write_study(arguments.output, study, pictures)
+        study.sets = _distances(by_way, list(wholes.values()), features, arguments.order)
+    kept.write(sets=study.sets, weights=study.weights)
+    page = write_page(kept, study)
     if arguments.write:
-        write_part(arguments.write, PART, tables(study))
-        write_part(arguments.write, THEIRS, published_part())
+        write_part(arguments.write, arguments.part, tables(study))
+        if arguments.part == PART:
+            write_part(arguments.write, THEIRS, published_part())
     print(f"\n{tables(study)}\n{page}")
 
 
+def _words(arguments: argparse.Namespace) -> str:
+    """What else decides what is measured in a grid."""
+    flip = importlib.util.find_spec("flip_evaluator") is not None
+    return f"{flip} {arguments.splats} {arguments.videoscore} {arguments.prompt} {arguments.order}"
+
+
+def _kept_or_measured(kept: KeptStudy, way: str, name: str, grid: FrameGrid, truth: FrameGrid | None, extras, words):
+    """The grid's numbers, measured and kept with its pictures unless they are at hand."""
+    digest = digest_of(grid, truth, words)
+    numbers = kept.numbers(name, way, digest)
+    if numbers is None:
+        numbers = _numbers(way, grid, truth, extras)
+        kept.keep_pictures(name, way, heat_sheet(grid, heat(grid, numbers), SHEET_SIDE), heat_plot(numbers))
+        kept.keep(name, way, digest, numbers)
+    return numbers
+
+
 def _grids(
-    arguments: argparse.Namespace, truths: dict[str, FrameGrid], unfilled: list[str]
+    arguments: argparse.Namespace, truths: dict[str, FrameGrid], study: Study
 ) -> Iterator[tuple[str, str, FrameGrid]]:
     """(way, name, grid): the truths themselves, grids from files, and those that are filled here, which are kept as files as well."""
-    yield from ((TRUTH, name, truth) for name, truth in truths.items())
+    yield from ((TRUTH, name, truth) for name, truth in truths.items() if truth.known.all())
     if arguments.grids is not None:
         yield from grids_by_way(arguments.grids)
     if arguments.fill is None:
         return
-    fills = shipped_fills(load_model())
-    unknown = set(arguments.fill) - set(fills)
+    shipped = ShippedWays(load_model(), arguments.steps)
+    unknown = set(arguments.fill) - set(shipped.fills)
     if unknown:
-        raise ValueError(f"expected ways among {', '.join(fills)}, got {', '.join(sorted(unknown))}.")
-    for way in arguments.fill or fills:
-        for name, truth in truths.items():
-            folder = arguments.output / "grids" / way.replace(" ", "_")
-            folder.mkdir(parents=True, exist_ok=True)
+        raise ValueError(f"expected ways among {', '.join(shipped.fills)}, got {', '.join(sorted(unknown))}.")
+    study.weights = shipped.weights()
+    for name, truth in truths.items():
+        task = hide(truth) if truth.known.all() else truth
+        for way in arguments.fill or shipped.fills:
+            file = arguments.output / "grids" / way.replace(" ", "_") / f"{name}{SUFFIX}"
+            facts = {"way": way, "task": digest_of(task), "weights": study.weights}
             try:
-                filled = fills[way](hide(truth))
-            except ValueError as reason:  # such as cameras that cannot be found: the other ways go on
-                unfilled.append(f"{way} on {name}: {reason}")
-                print(unfilled[-1], flush=True)
-                continue
-            save_grid(filled, folder / f"{name}.grid.safetensors")
-            yield way, name, filled
+                yield way, name, _kept_or_filled(file, shipped.fills[way], task, facts)
+            except SceneUnknown as reason:  # such as cameras that cannot be found: the other ways go on
+                study.unfilled.append(f"{way} on {name}: {reason}")
+                print(study.unfilled[-1], flush=True)
+
+
+def _kept_or_filled(file: Path, fill: Fill, task: FrameGrid, facts: dict) -> FrameGrid:
+    """The grid in the file if it was filled from this task with these weights; else filled, in 8 bits, and kept."""
+    if file.is_file():
+        kept = load_grid(file)
+        if kept.provenance.get(EVALUATED) == facts:
+            return kept
+    filled = fill(task)
+    filled = filled.filled((filled.frames * 255).round() / 255)
+    filled = filled.replace(provenance={**filled.provenance, EVALUATED: facts})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_grid(filled, file)
+    return filled
 
 
 def _numbers(way: str, grid: FrameGrid, truth: FrameGrid | None, extras: list[Extra]) -> dict[str, Measured]:
@@ -156,8 +204,4 @@ def _distances(by_way: dict, truths: list[FrameGrid], features, order: str) -> d
     if not truths:
         raise ValueError("expected --truths beside --i3d: FVD compares two sets of grids.")
     true = grid_features(truths, features, order)
-    return {
-        way: str(set_distance(torch.cat([torch.from_numpy(each) for each in found]).numpy(), true))
-        for way, found in by_way.items()
-        if way != TRUTH
-    }
+    return {way: str(set_distance(np.concatenate(found), true)) for way, found in by_way.items() if way != TRUTH}

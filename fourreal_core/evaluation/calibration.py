@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from ..files.atomic import whole_file
 from ..grid import FrameGrid
 from .agreement.measure import measure_agreement
 from .agreement.metrics import METRICS
@@ -33,16 +34,22 @@ class Calibration:
         if self.path.exists():
             self.values = json.loads(self.path.read_text(encoding="utf-8"))
 
-    def run(self, truths: Mapping[str, FrameGrid], only: list[str] | None = None) -> Iterator[tuple[str, str]]:
-        """Measures what is missing and yields (grid, damage) after each."""
+    def run(
+        self,
+        truths: Mapping[str, FrameGrid],
+        only: Sequence[str] | None = None,
+        measure: Callable[[FrameGrid], Mapping[str, Measured]] = measure_agreement,
+    ) -> Iterator[tuple[str, str]]:
+        """Measures what is missing and yields (grid, damage) after each. only: damages (None: all)."""
         for name, truth in truths.items():
             for damage, apply in DAMAGES.items():
                 known = self.values.setdefault(name, {})
                 missing = damage not in known and (only is None or damage in only)
                 if missing:
-                    known[damage] = plain_values(measure_agreement(apply(truth)))
+                    known[damage] = plain_values(measure(apply(truth)))
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                    self.path.write_text(json.dumps(self.values, indent=1), encoding="utf-8")
+                    with whole_file(self.path) as part:
+                        part.write_text(json.dumps(self.values, indent=1), encoding="utf-8")
                     yield name, damage
 
 

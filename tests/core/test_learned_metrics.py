@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fourreal_core.evaluation.learned import frechet, i3d, scores, videoscore
 from fourreal_core.evaluation.learned.walks import FRAMES, ORDERS, walk_frames, walks
@@ -144,3 +145,93 @@ def test_missing_and_broken_files_say_where_to_get_them(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(ValueError, match="a model of type 'llama'"):
         videoscore.load_videoscore(tmp_path)
+
+
+SPECIAL = ("<unk>", "<s>", "</s>", "<image>", "<fake_token_around_image>", "<end_of_utterance>")
+WORDS = ("square", "wall", "red", "in", "front", "of", "a", ".", "video", "score", "visual", "quality")
+
+
+@pytest.fixture
+def videoscore_folder(tmp_path):
+    """(folder, network): an Idefics2 with random weights, small but with every part of the real one, saved as VideoScore is."""
+    tokenizers, transformers = pytest.importorskip("tokenizers"), pytest.importorskip("transformers")
+    from safetensors.torch import save_file
+
+    words = {word: place for place, word in enumerate((*SPECIAL, *WORDS))}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<unk>"
+    )
+    pictures = transformers.Idefics2ImageProcessor(
+        size={"shortest_edge": 28, "longest_edge": 56}, do_image_splitting=False
+    )
+    transformers.Idefics2Processor(pictures, tokenizer, image_seq_len=4).save_pretrained(tmp_path)
+    layers = {"num_hidden_layers": 2, "intermediate_size": 64}
+    config = transformers.Idefics2Config(
+        image_token_id=3,
+        vision_config=dict(hidden_size=32, num_attention_heads=2, image_size=56, patch_size=14, **layers),
+        perceiver_config={
+            "hidden_size": 48,
+            "resampler_n_latents": 4,
+            "resampler_depth": 2,
+            "resampler_n_heads": 2,
+            "num_key_value_heads": 1,
+        },
+        text_config=dict(
+            model_type="mistral", hidden_size=48, num_attention_heads=4, num_key_value_heads=2, vocab_size=64, **layers
+        ),
+    )
+    torch.manual_seed(0)
+    network = videoscore.VideoScore(transformers.Idefics2Model(config), 48).eval()
+    config.save_pretrained(tmp_path)
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    halves = [dict(itertools.islice(state.items(), start, None, 2)) for start in (0, 1)]
+    for number, half in enumerate(halves, start=1):
+        save_file(half, tmp_path / f"model-{number:05d}-of-00002.safetensors")
+    return tmp_path, network
+
+
+@pytest.mark.slow
+def test_videoscore_rates_what_its_network_says_of_the_last_token(videoscore_folder):
+    folder, network = videoscore_folder
+    loaded, processor = videoscore.load_videoscore(folder, torch.float32)
+    grid = FrameGrid(
+        torch.rand(2, 8, 24, 32, 3, generator=torch.Generator().manual_seed(1)), torch.ones(2, 8, dtype=torch.bool)
+    )
+    [cells] = walks(2, 8)
+    pictures = [Image.fromarray(frame) for frame in (walk_frames(grid, cells) * 255).round().byte().numpy()]
+    text = videoscore.QUESTION.format(prompt="a red square", images="<image> " * FRAMES)
+    inputs = processor(text=text, images=pictures, return_tensors="pt")
+    assert int((inputs["input_ids"] == 3).sum()) == FRAMES * 4  # each picture is 4 tokens
+    with torch.no_grad():
+        wanted = network.model(**inputs).last_hidden_state[0, -1] @ network.score.weight.T
+    found = videoscore.video_score(grid, loaded, processor, "a red square")
+    assert [number.value for number in found.values()] == pytest.approx(wanted.tolist(), abs=1e-5)
+    assert list(found) == [f"videoscore_{aspect}" for aspect in videoscore.ASPECTS]
+    assert set(found) <= scores.LEARNED.keys() and found["videoscore_visual"].details == {"walks": 1.0}
+    other = videoscore.video_score(grid, loaded, processor, "a wall")
+    assert other["videoscore_alignment"].value != pytest.approx(wanted[3].item(), abs=1e-4)
+    half = videoscore.video_score(
+        grid, *videoscore.load_videoscore(folder), "a red square"
+    )  # in bfloat16, as it is used
+    assert [number.value for number in half.values()] == pytest.approx(wanted.tolist(), abs=0.05)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"lacks \d+ weights, such as .*TIGER-Lab/VideoScore"):
+        videoscore.load_videoscore(folder)
+
+
+@pytest.mark.slow
+def test_videoscore_of_true_size_has_eight_billion_weights():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Idefics2Config(  # of HuggingFaceM4/idefics2-8b, on which VideoScore was trained
+        vision_config={"hidden_size": 1152, "image_size": 980, "intermediate_size": 4304, "num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14},
+        text_config={"model_type": "mistral", "vocab_size": 32003, "hidden_size": 4096},
+    )  # fmt: skip
+    with torch.device("meta"):
+        network = videoscore.VideoScore(transformers.Idefics2Model(config), 4096)
+    state = network.state_dict()
+    assert sum(value.numel() for value in state.values()) == pytest.approx(8.27e9, rel=0.01)
+    assert state["score.weight"].shape == (5, 4096)
+    assert state["model.connector.perceiver_resampler.latents"].shape == (64, 4096)
+    assert state["model.text_model.layers.31.mlp.gate_proj.weight"].shape == (14336, 4096)
