@@ -22,18 +22,16 @@ CELL = (160, 90)
 KNOWN, LINE, EDGE = (255, 184, 38), (92, 190, 255), (12, 12, 12)
 QUALITY = 85
 UNKNOWN = 0.4  # brightness of cells that are to be made, in the picture of an idea
-FILMS = {
-    "12_grid_to_4d_splats": 3
-}  # workflows whose picture is made of frames of a video of splats: how many across and down
+FILMS = {"05_grid_to_4d_splats": 3}  # whose picture shows frames of a video of splats: how many across and down
 # Workflows with downloads: what is given ("videos", "picture" or nothing), and what the picture says.
 IDEAS = {
-    "05_fill_refined_by_wan": ("videos", "Filled first,", "then refined by Wan"),
-    "06_two_videos_wan_vace": ("videos", "Two videos,", "completed by Wan VACE"),
-    "07_two_videos_ltxv": ("videos", "Two videos,", "completed by LTX-Video"),
-    "08_image_to_4d_wan22_14b": ("picture", "One picture", "to every view and time"),
-    "09_text_to_4d_wan22_5b": ("", "Two prompts, two videos,", "every view and time"),
-    "10_text_to_4d_in_one_pass_wan21": ("", "Two prompts, one pass,", "every view and time"),
-    "11_train_sync_layers_for_wan": ("videos", "Train layers for Wan", "on your own footage"),
+    "06_fill_refined_by_wan": ("videos", "Filled first,", "then refined by Wan"),
+    "07_two_videos_wan_vace": ("videos", "Two videos,", "completed by Wan VACE"),
+    "08_two_videos_ltxv": ("videos", "Two videos,", "completed by LTX-Video"),
+    "09_image_to_4d_wan22_14b": ("picture", "One picture", "to every view and time"),
+    "10_text_to_4d_wan22_5b": ("", "Two prompts, two videos,", "every view and time"),
+    "11_text_to_4d_in_one_pass_wan21": ("", "Two prompts, one pass,", "every view and time"),
+    "12_train_sync_layers_for_wan": ("videos", "Train layers for Wan", "on your own footage"),
 }
 
 

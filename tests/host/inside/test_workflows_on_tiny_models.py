@@ -1,6 +1,6 @@
 """The workflows for the host's own video models, from their loaders to the sliced video, on tiny models under the names that they ask for.
 
-Not here: 09_text_to_4d_wan22_5b, because the host fixes the size of Wan 2.2 5B's VAE in its code, at 700 million weights.
+Not here: 10_text_to_4d_wan22_5b, because the host fixes the size of Wan 2.2 5B's VAE in its code, at 700 million weights.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ def saved_by(prompt, outputs, class_type, base):
 
 def test_all_but_one_workflow_with_downloads_run_here():
     assert set(TINY) == {name for name, workflow in WORKFLOWS.items() if models_of(workflow)} - {
-        "09_text_to_4d_wan22_5b"
+        "10_text_to_4d_wan22_5b"
     }
 
 
