@@ -195,6 +195,23 @@ def test_the_error_is_that_of_the_velocity_where_it_counts(comfy_inside, parts, 
     assert torch.allclose(x, (1 - sigma) * x0 + sigma * draw.noise(x0.shape), atol=1e-5)
 
 
+def told_in_sampling(comfy_inside, model, vae, codec, text, grid):
+    """(conditioning, latent of 4Real Latent Grid Conditioning, what the network was called with while ComfyUI's KSampler sampled them)"""
+    condition = comfy_inside.pack_nodes("latent_condition")
+    before, condition.vae_codec = condition.vae_codec, lambda *args: codec
+    try:
+        given = {"encoding": "hold", "known_cells": "auto", "hold_back": 0.8, "vace_strength": 1.0, "tiled": False}
+        prompts = {"positive": text(1), "negative": text(2)}
+        positive, negative, latent = comfy_inside.call(
+            "FourRealLatentGridConditioning", model=model, vae=vae, grid=grid, **prompts, **given
+        )
+    finally:
+        condition.vae_codec = before
+    sampler, sampled = watched(model)
+    comfy_inside.call("KSampler", model=sampler, positive=positive, negative=negative, latent_image=latent, **KSAMPLER)
+    return positive, latent, sampled
+
+
 @pytest.mark.parametrize("weights", ["wan_i2v", "wan_vace", "wan 2.2 5B", "HunyuanVideo"])
 def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, trainee, vae, codec, request, weights):
     """Known cells, masks, timesteps per frame: against 4Real Latent Grid Conditioning and the host's KSampler, first step."""
@@ -219,26 +236,8 @@ def test_the_network_is_told_what_it_is_told_in_sampling(comfy_inside, parts, tr
     shown = comfy_inside.pack_host("known_cells").needed_condition(model) != "noise mask only"
     one = parts.sync_examples.Encoder("hold", codec, shown).example((frames * 255).to(torch.uint8), None, known)
 
-    condition = comfy_inside.pack_nodes("latent_condition")
     grid = comfy_inside.core("grid").FrameGrid(frames, known)
-    before, condition.vae_codec = condition.vae_codec, lambda *args: codec
-    try:
-        given = {"encoding": "hold", "known_cells": "auto", "hold_back": 0.8, "vace_strength": 1.0, "tiled": False}
-        positive, negative, latent = comfy_inside.call(
-            "FourRealLatentGridConditioning",
-            model=model,
-            vae=vae,
-            positive=text(1),
-            negative=text(2),
-            grid=grid,
-            **given,
-        )
-    finally:
-        condition.vae_codec = before
-    sampler, sampled = watched(model)
-    settings = KSAMPLER
-    comfy_inside.call("KSampler", model=sampler, positive=positive, negative=negative, latent_image=latent, **settings)
-
+    positive, latent, sampled = told_in_sampling(comfy_inside, model, vae, codec, text, grid)
     with parts.trainee.outside_inference(), torch.no_grad():
         trained, _ = trainee(model, text, codec=codec)
         told = trained.told(one)
