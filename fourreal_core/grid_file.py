@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .files.atomic import brief, checksum, write_tensors
+from .files.header import MOST_TEXT, FileKind, strict_json
 from .files.sound import MOST_CHANNELS, MOST_SECONDS, RATES, Sound
 from .files.video import MAX_SIDE
 from .grid import MAX_LENGTH, Cameras, FrameGrid
@@ -23,8 +24,6 @@ from .grid import MAX_LENGTH, Cameras, FrameGrid
 FORMAT = "fourreal.grid"
 VERSION = "1"
 MOST_SAMPLES = int(MOST_SECONDS * RATES[1])
-MAX_METADATA = 2**20  # characters of JSON
-MAX_HEADER = 2 * MAX_METADATA + 65536  # bytes; JSON inside JSON escapes its quotes
 REQUIRED = {"frames": ("U8", "F32"), "known": ("U8",)}
 CAMERAS = {"world_to_camera": ("F32",), "intrinsics": ("F32",)}
 SOUND = {"sound": ("F32",)}
@@ -33,6 +32,9 @@ OPTIONAL = CAMERAS | SOUND
 
 class GridFileError(ValueError):
     """A grid file that cannot be read or written; the message is one sentence for the user."""
+
+
+KIND = FileKind("grid", FORMAT, VERSION, GridFileError)
 
 
 def save_grid(grid: FrameGrid, file: str | Path) -> None:
@@ -63,9 +65,9 @@ def _description(grid: FrameGrid) -> str:
     if grid.sound is not None:
         said["sound_rate"] = grid.sound.rate
     described = json.dumps(said, allow_nan=False, sort_keys=True)
-    if len(described) > MAX_METADATA:
+    if len(described) > MOST_TEXT:
         raise GridFileError(
-            f"expected provenance of at most {MAX_METADATA} characters as JSON, got {len(described)}: store less of it."
+            f"expected provenance of at most {MOST_TEXT} characters as JSON, got {len(described)}: store less of it."
         )
     return described
 
@@ -80,7 +82,7 @@ def load_grid(file: str | Path) -> FrameGrid:
     if not file.is_file():
         raise GridFileError(f"there is no grid file at {file}: check the name.")
     try:
-        _check_header_length(file)
+        KIND.check_length(file)
         with safe_open(file, framework="pt", device="cpu") as opened:
             header = opened.metadata() or {}
             said = _read_description(header, file.name)
@@ -110,35 +112,16 @@ def _smallest_exact(frames: Tensor) -> Tensor:
     return frames_uint8
 
 
-def _check_header_length(file: Path) -> None:
-    with open(file, "rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-    if not 2 <= length <= min(MAX_HEADER, file.stat().st_size - 8):
-        raise GridFileError(
-            f"cannot read {file.name}: its header claims {length} bytes in a file of {file.stat().st_size}, "
-            "so it is damaged, incomplete, or not a grid file."
-        )
-
-
 def _read_description(metadata: dict[str, str], name: str) -> dict:
     """fps, provenance and perhaps sound_rate."""
-    if metadata.get("format") != FORMAT:
-        raise GridFileError(
-            f"expected a grid file, but {name} is a safetensors file of another kind (format "
-            f"{metadata.get('format', 'not given')!r:.60})."
-        )
-    if metadata.get("version") != VERSION:
-        raise GridFileError(
-            f"expected grid format version {VERSION}, but {name} has version {metadata.get('version')!r:.60}: "
-            "update the pack to open it."
-        )
+    KIND.check(metadata, name)
     described = metadata.get("grid", "")
-    if len(described) > MAX_METADATA:
+    if len(described) > MOST_TEXT:
         raise GridFileError(
-            f"expected a description of at most {MAX_METADATA} characters in {name}, got {len(described)}."
+            f"expected a description of at most {MOST_TEXT} characters in {name}, got {len(described)}."
         )
     try:
-        description = json.loads(described, parse_constant=_refuse_constant)
+        description = strict_json(described)
         fps, provenance = description["fps"], description["provenance"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise GridFileError(
@@ -150,10 +133,6 @@ def _read_description(metadata: dict[str, str], name: str) -> dict:
             f"{type(provenance).__name__}."
         )
     return description
-
-
-def _refuse_constant(constant: str):
-    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _check_tensors(opened, name: str) -> None:

@@ -3,13 +3,9 @@
 Letters: V views, T times, H W pixels.
 """
 
-import itertools
-import logging
 import time
-from collections.abc import Iterable
 
 import comfy.model_management
-import comfy.utils
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -17,7 +13,7 @@ from PIL import Image
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from .preview import PREVIEW_SIDE
-from .types import tell
+from .stage_bar import StageBar
 
 STAGES = {  # name: share of the whole bar, and what is said
     "flow": (10, "Optical flow with RAFT"),
@@ -29,42 +25,20 @@ STAGES = {  # name: share of the whole bar, and what is said
     "transport": (15, "Transport"),
     "cells": (25, "Filling cells"),
 }
-FINENESS = 10
 SECONDS = 1.0  # between two pictures
 CELL_SIDE = 160  # pixels of the longer side of a cell in the picture
-
-
-class StageBar:
-    """One bar over the named stages of a fill on the running node; moving it also stops the work when the user cancels."""
-
-    def __init__(self, names: Iterable[str]):
-        shares = {name: STAGES[name][0] for name in STAGES if name in set(names)}
-        self.ends = dict(zip(shares, itertools.accumulate(shares.values())))
-        self.total = FINENESS * sum(shares.values())
-        self.bar, self.done = comfy.utils.ProgressBar(self.total), 0
-
-    def move(self, name: str, share: float, picture=None) -> None:
-        """To where so much of a stage (0..1) is done. picture: what ComfyUI shows on the node meanwhile."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        reached = round(FINENESS * (self.ends[name] - (1 - share) * STAGES[name][0]))
-        self.done = max(self.done, reached)  # a bar that runs backwards frightens
-        self.bar.update_absolute(self.done, self.total, picture)
 
 
 class FillProgress:
     """`on_stage` and `on_cell` for `fill_grid` on a running node; both stop the work when the user cancels."""
 
     def __init__(self, node, grid: FrameGrid, method: str):
-        self.node, self.stage = node, None
-        self.bar = StageBar(["transport"] if method == "transport" else STAGES)
+        self.bar = StageBar(STAGES, ["transport"] if method == "transport" else None, node)
         self.known, self.cells, self.drawn_at = grid.known, _shrunk(grid.frames.flatten(0, 1)), 0.0
         self.cells = self.cells.unflatten(0, grid.known.shape)
 
     def on_stage(self, name: str, share: float) -> None:
-        if name != self.stage:
-            self.stage = name
-            tell(self.node, f"{STAGES[name][1]} ...", logging.DEBUG)
-        self.bar.move(name, share, self._picture())
+        self.bar.move(name, share, self._picture() if name == "cells" else None)
 
     def on_cell(self, view: int, moment: int, frame_HW3: torch.Tensor) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
@@ -73,7 +47,7 @@ class FillProgress:
     def _picture(self):
         """The cells so far as a JPEG, at most once a second; None in between."""
         now = time.monotonic()
-        if self.stage != "cells" or now - self.drawn_at < SECONDS:
+        if now - self.drawn_at < SECONDS:
             return None
         self.drawn_at = now
         sheet_HWC = contact_sheet(self.cells, self.known, max_side=PREVIEW_SIDE)

@@ -15,9 +15,10 @@ from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.condition import prepare, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
 from ..fourreal_core.transport import Predictions, transport
-from .fill_progress import STAGES, StageBar
+from .fill_progress import STAGES
 from .load import expect_grid_model
 from .model import CONDITION_KEY
+from .stage_bar import StageBar
 from .types import counting_progress, expect_grid
 from .vae import vae_codec
 
@@ -31,7 +32,7 @@ def sources_of(grid: FrameGrid) -> FillSources:
     """What the grid can be filled from. The latest are kept, because one grid is sampled with many seeds."""
     sources = _latest.get(grid)
     if sources is None:
-        sources = find_sources(grid, on_stage=StageBar(STAGES.keys() - {"cells"}).move)
+        sources = find_sources(grid, on_stage=StageBar(STAGES, STAGES.keys() - {"cells"}).move)
         remember_sources(grid, sources)
     return sources
 
@@ -50,7 +51,7 @@ def remember_sources(grid: FrameGrid, sources: FillSources) -> None:
 
 def chosen(grid: FrameGrid, sources: FillSources, drawn_VTHW3: torch.Tensor) -> FrameGrid:
     """The grid with each pixel of its unknown cells chosen from what a model drew and the other sources."""
-    whole = sources.fill(drawn_VTHW3, on_stage=StageBar(["cells"]).move).grid
+    whole = sources.fill(drawn_VTHW3, on_stage=StageBar(STAGES, ["cells"]).move).grid
     return grid.filled(whole.frames).replace(cameras=whole.cameras)
 
 

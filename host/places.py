@@ -67,6 +67,22 @@ def saved_files(suffix: str) -> list[str]:
     return output + _dated_files(folder_paths.get_input_directory(), "input", suffix)
 
 
+def file_problem(file, kind: str) -> str:
+    """Why this is no saved file to read, in one sentence; empty when it is one. kind: "grid" of files that 4Real Save Grid writes, and so on."""
+    if not isinstance(file, str) or not file:
+        saver = {"grid": "4Real Save Grid", "splat": "4Real Save Splats"}[kind]
+        return f"found no {kind} file: save one with {saver}, or put one into the input folder"
+    if not folder_paths.exists_annotated_filepath(file):
+        return f"found no {kind} file {file} in the input or output folder: refresh the list and choose again"
+    return ""
+
+
+def time_and_size(path: str | os.PathLike) -> tuple[int, int]:
+    """What tells that a file was written anew under the same name: when (nanoseconds), and its bytes. Raises OSError."""
+    status = os.stat(path)
+    return status.st_mtime_ns, status.st_size
+
+
 def rig_folders() -> list[str]:
     """Folders that may hold recordings, as the host names them: "rig/take 1 [input]"; input first, newest first."""
     return [name for kind in ROOTS for name in _folders(_root(kind), kind)]

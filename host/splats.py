@@ -4,14 +4,10 @@ ComfyUI's 3D world has y up, the splats' world has y down: (x, y, z) of one is (
 Letters: N Gaussians, T times, H W pixels.
 """
 
-import itertools
-import logging
 import math
 import time
 import weakref
 
-import comfy.model_management
-import comfy.utils
 import torch
 from comfy_api.v0_0_2 import Types, io
 from PIL import Image
@@ -22,7 +18,7 @@ from ..fourreal_core.splats.exports import HARMONIC
 from ..fourreal_core.splats.gaussians import Splats, rotation_matrices
 from ..fourreal_core.splats.views import Shot, camera_between
 from .preview import PREVIEW_SIDE
-from .types import tell
+from .stage_bar import StageBar
 
 MovingSplats = io.Custom("FOURREAL_SPLATS")
 STAGES = {  # name: share of the whole bar, and what is said
@@ -34,7 +30,6 @@ STAGES = {  # name: share of the whole bar, and what is said
     "fit": (65, "Fitting all cells"),
     "score": (3, "Scoring"),
 }
-FINENESS = 10
 SECONDS = 1.0  # between two pictures
 UPRIGHT = torch.tensor([1.0, -1.0, -1.0])
 SMALLEST_FIELD, LARGEST_FIELD = 1.0, 170.0
@@ -148,19 +143,10 @@ class FitProgress:
     """`on_stage` and `on_picture` for `fit_splats` on a running node; the first stops the work when the user cancels."""
 
     def __init__(self, node):
-        self.ends = dict(zip(STAGES, itertools.accumulate(share for share, _ in STAGES.values())))
-        self.total = FINENESS * sum(share for share, _ in STAGES.values())
-        self.node, self.bar, self.stage, self.done = node, comfy.utils.ProgressBar(self.total), None, 0
-        self.picture, self.drawn_at = None, 0.0
+        self.bar, self.picture, self.drawn_at = StageBar(STAGES, node=node), None, 0.0
 
     def on_stage(self, name: str, share: float) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        if name != self.stage:
-            self.stage = name
-            tell(self.node, f"{STAGES[name][1]} ...", logging.DEBUG)
-        reached = round(FINENESS * (self.ends[name] - (1 - share) * STAGES[name][0]))
-        self.done = max(self.done, reached)
-        self.bar.update_absolute(self.done, self.total, self._preview())
+        self.bar.move(name, share, self._preview())
 
     def on_picture(self, picture_HW3: torch.Tensor) -> None:
         self.picture = picture_HW3

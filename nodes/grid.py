@@ -15,7 +15,7 @@ from ..fourreal_core.grid_file import load_grid, save_grid
 from ..fourreal_core.pairing import SAME_FRAME, frame_differences, mismatch_message
 from ..host.clips import Clip, as_bytes, open_clip
 from ..host.memory import expect_room
-from ..host.places import GRID_SUFFIX, output_place, saved_grids
+from ..host.places import GRID_SUFFIX, file_problem, output_place, saved_grids, time_and_size
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 from .inputs import shape_inputs, video_or_images
 
@@ -194,16 +194,11 @@ class FourRealLoadGrid(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file):
-        if not isinstance(file, str) or not file:
-            return "found no grid file: save one with 4Real Save Grid, or put one into the input folder"
-        if not folder_paths.exists_annotated_filepath(file):
-            return f"found no grid file {file} in the input or output folder: refresh the list and choose again"
-        return True
+        return file_problem(file, "grid") or True
 
     @classmethod
     def fingerprint_inputs(cls, file):
-        status = os.stat(folder_paths.get_annotated_filepath(file))
-        return status.st_mtime_ns, status.st_size
+        return time_and_size(folder_paths.get_annotated_filepath(file))
 
     @classmethod
     def execute(cls, file) -> io.NodeOutput:

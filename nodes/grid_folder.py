@@ -10,7 +10,7 @@ from ..fourreal_core.exchange.folders import IMAGE_KINDS, write_images, write_ti
 from ..fourreal_core.exchange.nerfstudio import write_nerfstudio
 from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
 from ..host.choices import known_choice
-from ..host.places import folder_problem, output_place, rig_folders
+from ..host.places import folder_problem, output_place, rig_folders, time_and_size
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 from .inputs import fit_input, fps_input, side_inputs
 
@@ -92,7 +92,7 @@ class FourRealLoadGridFolder(io.ComfyNode):
     def fingerprint_inputs(cls, folder, **settings):
         path = folder_paths.get_annotated_filepath(folder)
         files = sorted(os.path.join(parent, name) for parent, _, names in os.walk(path) for name in names)
-        return [(file, os.stat(file).st_mtime_ns, os.stat(file).st_size) for file in files if os.path.isfile(file)]
+        return [(file, *time_and_size(file)) for file in files if os.path.isfile(file)]
 
     @classmethod
     def execute(cls, folder, views, times, first_frame, stride, width, height, fit, offsets, fps) -> io.NodeOutput:

@@ -1,11 +1,10 @@
 """4Real Load Model: the grid model as a MODEL."""
 
-import os
-
 import folder_paths
 from comfy_api.v0_0_2 import io
 
 from ..host.load import BUNDLED, MODEL_FOLDER, PRECISIONS, checkpoint_path, load_grid_model
+from ..host.places import time_and_size
 
 
 class FourRealLoadModel(io.ComfyNode):
@@ -37,8 +36,7 @@ class FourRealLoadModel(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, checkpoint, precision):
-        status = os.stat(checkpoint_path(checkpoint))  # training may have written a new file under the same name
-        return status.st_mtime_ns, status.st_size
+        return time_and_size(checkpoint_path(checkpoint))  # training may have written a new file under the same name
 
     @classmethod
     def execute(cls, checkpoint, precision) -> io.NodeOutput:

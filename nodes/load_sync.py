@@ -1,11 +1,10 @@
 """4Real Load Sync: trained synchronization layers from a file of their own, for *4Real Two-Stream*."""
 
-import os
-
 import folder_paths
 from comfy_api.v0_0_2 import io
 
 from ..host.load import SYNC_FOLDER, load_sync_patcher
+from ..host.places import time_and_size
 from ..host.types import Sync
 
 
@@ -41,8 +40,9 @@ class FourRealLoadSync(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file):
-        status = os.stat(folder_paths.get_full_path_or_raise(SYNC_FOLDER, file))  # training may have written it anew
-        return status.st_mtime_ns, status.st_size
+        return time_and_size(
+            folder_paths.get_full_path_or_raise(SYNC_FOLDER, file)
+        )  # training may have written it anew
 
     @classmethod
     def execute(cls, file) -> io.NodeOutput:

@@ -7,7 +7,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.splats.exports import write_4dgs, write_glb, write_ply, write_sequence, write_usd
 from ..fourreal_core.splats.splat_file import SUFFIX, load_splats, save_splats
-from ..host.places import output_place, saved_files
+from ..host.places import file_problem, output_place, saved_files, time_and_size
 from ..host.splats import MovingSplats, expect_splats
 from ..host.types import counting_progress
 from .inputs import SPLATS_CATEGORY, SPLATS_TOOLTIP
@@ -84,16 +84,11 @@ class FourRealLoadSplats(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file):
-        if not isinstance(file, str) or not file:
-            return "found no splat file: save one with 4Real Save Splats, or put one into the input folder"
-        if not folder_paths.exists_annotated_filepath(file):
-            return f"found no splat file {file} in the input or output folder: refresh the list and choose again"
-        return True
+        return file_problem(file, "splat") or True
 
     @classmethod
     def fingerprint_inputs(cls, file):
-        status = Path(folder_paths.get_annotated_filepath(file)).stat()
-        return status.st_mtime_ns, status.st_size
+        return time_and_size(folder_paths.get_annotated_filepath(file))
 
     @classmethod
     def execute(cls, file) -> io.NodeOutput:

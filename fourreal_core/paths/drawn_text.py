@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from numbers import Real
 
+from ..files.header import strict_json
 from ..grid import MAX_LENGTH
 from ..moved import renamed
 from .drawn import BETWEENS, EASES, LOOPS, MAX_FRAMES, MAX_POINTS, MAX_TEXT, ControlPoint, DrawnPath
@@ -26,7 +27,7 @@ def parse_drawn_path(text: str) -> DrawnPath:
     if len(text) > MAX_TEXT:
         raise ValueError(f"expected the path as JSON text of at most {MAX_TEXT} characters, got {len(text)}: {REMEDY}")
     try:
-        data = json.loads(text, parse_constant=_refuse)
+        data = strict_json(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"expected the path as JSON from the path editor, got text that is not valid JSON: {REMEDY}"
@@ -145,10 +146,6 @@ def _shown(value) -> str:
 
 def _is_number(value) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _refuse(constant: str):
-    raise ValueError(f"{constant} is not valid JSON")
 
 
 __getattr__ = renamed(__name__, {"parse_camera_path": "parse_drawn_path", "camera_path_text": "drawn_path_text"})

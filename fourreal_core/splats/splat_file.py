@@ -20,14 +20,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..files.atomic import brief, checksum, write_tensors
+from ..files.header import MOST_TEXT, FileKind, strict_json
 from ..grid import MAX_LENGTH, Cameras
 from .gaussians import MOST_DEGREE, MOST_GAUSSIANS, MOST_NEAR, MOST_NODES, Gaussians, NodePaths, Splats
 
 FORMAT = "fourreal.splats"
 VERSION = "1"
 SUFFIX = ".splats.safetensors"
-MOST_TEXT = 2**20  # characters of JSON
-MOST_HEADER = 2 * MOST_TEXT + 65536  # bytes; JSON inside JSON escapes its quotes
 KINDS = {"near": "I16"}  # all others are F32
 ARRAYS = {
     "positions": "N3",
@@ -56,6 +55,9 @@ LIMITS = {
 
 class SplatFileError(ValueError):
     """A splat file that cannot be read or written; the message is one sentence for the user."""
+
+
+KIND = FileKind("splat", FORMAT, VERSION, SplatFileError)
 
 
 def save_splats(splats: Splats, file: str | Path) -> None:
@@ -99,7 +101,7 @@ def load_splats(file: str | Path) -> Splats:
     if not file.is_file():
         raise SplatFileError(f"there is no splat file at {file}: check the name.")
     try:
-        _check_header_length(file)
+        KIND.check_length(file)
         with safe_open(file, framework="pt", device="cpu") as opened:
             header = opened.metadata() or {}
             said = _description(header, file.name)
@@ -156,39 +158,16 @@ def _splats(arrays: dict[str, Tensor], said: dict[str, Any]) -> Splats:
     )
 
 
-def _check_header_length(file: Path) -> None:
-    with open(file, "rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-    if not 2 <= length <= min(MOST_HEADER, file.stat().st_size - 8):
-        raise SplatFileError(
-            f"cannot read {file.name}: its header claims {length} bytes in a file of {file.stat().st_size}, "
-            "so it is damaged, incomplete, or not a splat file."
-        )
-
-
 def _description(header: dict[str, str], name: str) -> dict[str, Any]:
-    if header.get("format") != FORMAT:
-        raise SplatFileError(
-            f"expected a splat file, but {name} is a safetensors file of another kind (format "
-            f"{header.get('format', 'not given')!r:.60})."
-        )
-    if header.get("version") != VERSION:
-        raise SplatFileError(
-            f"expected version {VERSION} of splat files, but {name} has version {header.get('version')!r:.60}: "
-            "update the pack to open it."
-        )
+    KIND.check(header, name)
     text = header.get("splats", "")
     try:
-        said = json.loads(text if len(text) <= MOST_TEXT else "", parse_constant=_refuse_constant)
+        said = strict_json(text if len(text) <= MOST_TEXT else "")
     except (ValueError, RecursionError) as error:
         raise SplatFileError(f"expected a description as JSON in {name} ({str(error)[:80]}).") from error
     if not isinstance(said, dict):
         raise SplatFileError(f"expected the description in {name} to be an object, got {type(said).__name__}.")
     return said
-
-
-def _refuse_constant(constant: str):
-    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _check_arrays(opened, name: str) -> None:

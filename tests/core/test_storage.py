@@ -166,7 +166,7 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         (None, "another kind"),
         ({}, "another kind"),
         (METADATA | {"format": "pt"}, "another kind .*'pt'"),
-        (METADATA | {"version": "2"}, "version 1, but a has version '2'"),
+        (METADATA | {"version": "2"}, "version 1 of grid files, but a has version '2'"),
         (METADATA | {"grid": ""}, "to be JSON, got something else"),
         (METADATA | {"grid": "[]"}, "to be JSON, got something else"),
         (METADATA | {"grid": "{}"}, "to be JSON, got something else"),
