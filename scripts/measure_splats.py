@@ -29,10 +29,10 @@ from fourreal_core.files.recording import Measured, Recording  # noqa: E402
 from fourreal_core.geometry.fill import fill_grid  # noqa: E402
 from fourreal_core.grid import FrameGrid, task_known  # noqa: E402
 from fourreal_core.grid_file import load_grid  # noqa: E402
-from fourreal_core.splats.exports import LibraryMissing, write_4dgs, write_glb, write_ply  # noqa: E402
+from fourreal_core.splats.exports import LibraryMissing, write_4dgs, write_glb, write_ply, write_usd  # noqa: E402
 from fourreal_core.splats.fit import fit_splats  # noqa: E402
 from fourreal_core.splats.gaussians import Splats  # noqa: E402
-from fourreal_core.splats.splat_file import save_splats  # noqa: E402
+from fourreal_core.splats.splat_file import SUFFIX, save_splats  # noqa: E402
 from fourreal_core.splats.views import draw, orbit, shots_along  # noqa: E402
 
 FIRST_SEED = 900_000  # scenes that no network was trained on
@@ -57,17 +57,20 @@ def measured(
     start = time.process_time()
     fitted = fit_splats(grid, confidence=confidence, steps=arguments.steps, longest=arguments.longest)
     line = {"seconds": time.process_time() - start, **fitted.splats.facts["score"], "report": fitted.report}
-    line |= {name: fitted.splats.facts[name] for name in ("gaussians", "moving", "nodes")}
+    line |= {name: fitted.splats.facts[name] for name in ("gaussians", "moving", "nodes", "fitted_size")}
+    line |= {"cells": [grid.views, grid.times], "steps": arguments.steps}
     if truth is not None:
         drawn, moving = all_cells(fitted.splats, truth), moving_pixels(truth.frames)
         unknown = ~task_known(truth.views, truth.times)
         line["truth"] = psnr(drawn, truth.frames)
         line["truth_unknown"] = psnr(drawn[unknown], truth.frames[unknown])
         line["truth_moving"] = psnr(drawn[unknown], truth.frames[unknown], moving[unknown])
-        line["filled"] = psnr(grid.frames[unknown], truth.frames[unknown])
-        line["filled_moving"] = psnr(grid.frames[unknown], truth.frames[unknown], moving[unknown])
+        if grid is not truth:
+            line["filled"] = psnr(grid.frames[unknown], truth.frames[unknown])
+            line["filled_moving"] = psnr(grid.frames[unknown], truth.frames[unknown], moving[unknown])
     line |= sizes(fitted.splats)
     if picture is not None:
+        save_splats(fitted.splats, picture.with_suffix(SUFFIX))
         pixels = (sheet(fitted.splats, grid) * 255).round().to(torch.uint8).numpy()
         Image.fromarray(pixels).save(picture)
     return line
@@ -76,17 +79,16 @@ def measured(
 def sizes(splats: Splats) -> dict:
     """Bytes of each format; None where the library is missing."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        save_splats(splats, place / "a.splats.safetensors")
-        write_ply(splats.at(0), place / "a.ply")
-        found = {"own": (place / "a.splats.safetensors").stat().st_size}
-        found["ply"] = (place / "a.ply").stat().st_size * splats.times
-        try:
-            write_4dgs(splats, place / "a.4dgs")
-            write_glb(splats, 0, place / "a.glb")
-            found |= {"4dgs": (place / "a.4dgs").stat().st_size, "glb": (place / "a.glb").stat().st_size * splats.times}
-        except LibraryMissing:
-            found |= {"4dgs": None, "glb": None}
+        place, found = Path(folder), {}
+        once = {"own": save_splats, "4dgs": write_4dgs, "usd": write_usd}
+        per_time = {"ply": partial(write_ply, splats.at(0)), "glb": partial(write_glb, splats, 0)}
+        for kind, write in {**{kind: partial(write, splats) for kind, write in once.items()}, **per_time}.items():
+            file = place / f"a.{'usdc' if kind == 'usd' else kind}"
+            try:
+                write(file)
+                found[kind] = file.stat().st_size * (splats.times if kind in per_time else 1)
+            except LibraryMissing:
+                found[kind] = None
     return {"bytes": found}
 
 
@@ -145,32 +147,36 @@ def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Cas
 
 def tables(results: dict) -> str:
     lines = [
-        "| grid | from | own grid | kept out | truth, all cells | truth, unknown cells / moving | the fill itself | Gaussians (moving) | CPU s |"
+        "| grid | from | views x times, pixels, steps | own grid | kept out | truth, all cells | truth, unknown cells / moving | the fill itself | Gaussians (moving) | CPU s |"
     ]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for key, line in results.items():
         group, name = key.split("/", 1)
         held = "-" if line["held_out_db"] is None else f"{line['held_out_db']:.1f}"
         truth = ["-"] * 3
         if "truth" in line:
-            fill = f"{line['filled']:.1f} / {line['filled_moving']:.1f}" if group == "filled" else "-"
+            fill = f"{line['filled']:.1f} / {line['filled_moving']:.1f}" if "filled" in line else "-"
             truth = [f"{line['truth']:.1f}", f"{line['truth_unknown']:.1f} / {line['truth_moving']:.1f}", fill]
+        (views, times), (height, width) = line["cells"], line["fitted_size"]
+        shape = f"{views} x {times}, {width}x{height}, {line['steps']}"
         counts = f"{line['gaussians']} ({line['moving']})"
         lines.append(
             "| "
-            + " | ".join([name, group, f"{line['fitted_db']:.1f}", held, *truth, counts, f"{line['seconds']:.0f}"])
+            + " | ".join(
+                [name, group, shape, f"{line['fitted_db']:.1f}", held, *truth, counts, f"{line['seconds']:.0f}"]
+            )
             + " |"
         )
     lines += [
         "",
-        "| grid | from | .splats.safetensors | .4dgs | PLY, all times | GLB, all times |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| grid | from | .splats.safetensors | .4dgs | .usdc | PLY, all times | GLB, all times |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for key, line in results.items():
         group, name = key.split("/", 1)
         shown = [
-            "-" if line["bytes"][kind] is None else f"{line['bytes'][kind] / 1e6:.2f} MB"
-            for kind in ("own", "4dgs", "ply", "glb")
+            "-" if line["bytes"].get(kind) is None else f"{line['bytes'][kind] / 1e6:.2f} MB"
+            for kind in ("own", "4dgs", "usd", "ply", "glb")
         ]
         lines.append(f"| {name} | {group} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
@@ -188,13 +194,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--longest", type=int, default=512)
     parser.add_argument("--most", type=int, help="how many lines are measured in this run")
     parser.add_argument("--results", type=Path, default=Path("splats.json"))
-    parser.add_argument("--pictures", type=Path, help="folder for a picture of each fit")
+    parser.add_argument("--pictures", type=Path, help="folder for a picture and the splats of each fit")
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parse()
     results = json.loads(arguments.results.read_text()) if arguments.results.is_file() else {}
+    if arguments.pictures:
+        arguments.pictures.mkdir(parents=True, exist_ok=True)
     left = [(key, make) for key, make in cases(arguments) if key not in results]
     for key, make in left[: arguments.most]:
         picture = arguments.pictures / f"{key.replace('/', '_')}.png" if arguments.pictures else None

@@ -6,12 +6,12 @@ const PACK = "ComfyUI-4Real-Video"; // the folder that scripts/comfyui.py instal
 const WORKFLOWS = new URL("../../workflows/", import.meta.url);
 const RUN_MS = 300_000;
 
-/** [{name, nodes}] of the bundled workflows that run without downloads and end in a player. */
-export function workflowsToVisit() {
+/** [{name, nodes}] of the bundled workflows that run without downloads and end in a player of this kind. */
+export function workflowsToVisit(player = "FourRealGridPlayer") {
   const files = readdirSync(WORKFLOWS).filter((file) => file.endsWith(".json")).sort();
   const workflows = files.map((file) => ({ name: file.slice(0, -5), nodes: JSON.parse(readFileSync(new URL(file, WORKFLOWS))).nodes }));
   const has = (nodes, type) => nodes.some((node) => node.type === type);
-  return workflows.filter(({ nodes }) => has(nodes, "FourRealGridPlayer") && !nodes.some((node) => node.properties?.models?.length));
+  return workflows.filter(({ nodes }) => has(nodes, player) && !nodes.some((node) => node.properties?.models?.length));
 }
 
 /** Newer editors ask other servers about the models of their own default workflow, which the page's policy refuses: nothing of ours. */
@@ -65,8 +65,8 @@ export class Visit {
   }
 
   /** The id of the open workflow's player. */
-  player() {
-    return this.page.evaluate(() => window.app.graph.nodes.find((node) => node.comfyClass === "FourRealGridPlayer").id);
+  player(kind = "FourRealGridPlayer") {
+    return this.page.evaluate((type) => window.app.graph.nodes.find((node) => node.comfyClass === type).id, kind);
   }
 
   /** Set a widget of the first node of a kind, if there is one. */

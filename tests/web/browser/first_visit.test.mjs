@@ -1,4 +1,4 @@
-// A first visit: every bundled workflow that needs no download, from the Templates browser to scrubbing its grid, and the first one in Vue nodes as well.
+// A first visit: every bundled workflow that needs no download, from the Templates browser to scrubbing its grid, and the first one, and that of splats, in Vue nodes as well.
 // What the players showed goes to FOURREAL_SHOWN; tests/host/test_in_browser.py compares it with the grids, which are saved as first_visit/*.
 
 import assert from "node:assert/strict";
@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { Visit, workflowsToVisit } from "../first_visit.mjs";
 import { openEditor } from "../harness.mjs";
 import { Player } from "../players.mjs";
+import { SplatPlayer } from "../splat_players.mjs";
 
 const BLOCKS = [8, 6]; // of the picture, across and down
 const EDGE = 0.06; // of the picture, left out: frames and marks
@@ -74,6 +75,27 @@ for (const [renderer, vueNodes] of [["classic", false], ["vue", true]]) {
       await visit.saveGrid(id, `first_visit/${grid}`);
       await visit.deleteNode(id);
       assert.equal(await editor.page.evaluate(() => document.querySelectorAll(".fourreal-player").length), 0);
+    });
+  }
+}
+
+for (const [renderer, vueNodes] of [["classic", false], ["vue", true]]) {
+  for (const workflow of workflowsToVisit("FourRealSplatPlayer")) {
+    test(`${renderer}: ${workflow.name}, from the Templates browser to flying through the scene`, async () => {
+      await editor.set("Comfy.VueNodes.Enabled", vueNodes);
+      await visit.openTemplate(workflow);
+      await visit.change("FourRealBuildGrid", "width", 128);
+      await visit.change("FourRealFitSplats", "steps", 20); // the rest stays as it opened; in the second renderer it is in the cache
+      await visit.pressRun();
+      assert.equal(await visit.over(), "execution_success");
+      const player = new SplatPlayer(editor, await visit.player("FourRealSplatPlayer"));
+      await player.waitShown();
+      assert.deepEqual(await player.at(), { view: 0, time: 0 });
+      const before = await player.camera();
+      await player.press("End", "Shift+ArrowRight");
+      await player.waitShown();
+      assert.deepEqual(await player.at(), { view: null, time: 7 });
+      assert.notDeepEqual(await player.camera(), before);
     });
   }
 }
