@@ -61,6 +61,33 @@ def test_a_grid_becomes_splats_and_stays_as_it_was(comfy_inside, made):
         comfy_inside.call("FourRealFitSplats", grid=grid, steps=2, longest=64, gaussians=0, confidence=confidence[:3])
 
 
+def test_a_cancelled_fit_goes_on_where_it_was(comfy_inside, made, monkeypatch, caplog):
+    import comfy.model_management as management
+
+    grid, _ = made
+    nodes = comfy_inside.pack_nodes("splats")
+    keep = nodes.keep_unfinished
+
+    def keep_and_cancel(grid, settings, splats):
+        keep(grid, settings, splats)
+        if splats is not None and splats.facts["steps_done"] == 4:
+            management.interrupt_current_processing(True)
+
+    monkeypatch.setattr(comfy_inside.core("splats.fit"), "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(nodes, "keep_unfinished", keep_and_cancel)
+    settings = {"grid": grid, "steps": 8, "longest": 64, "gaussians": 300}
+    with pytest.raises(management.InterruptProcessingException):
+        comfy_inside.call("FourRealFitSplats", **settings)
+    monkeypatch.setattr(nodes, "keep_unfinished", keep)
+    said = []
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            comfy_inside.call("FourRealFitSplats", **settings)
+        said.append("Going on at step 5 of 8" in caplog.text)
+    assert said == [True, False]
+
+
 def test_paths_orbits_and_cameras_are_filmed(comfy_inside, made):
     grid, splats = made
     settings = {"fps": 0.0, "seconds": 0.0, "back": False, "width": 0, "height": 0}
@@ -124,11 +151,19 @@ def test_comfyuis_own_node_renders_the_batch(comfy_inside, made):
 
 @pytest.mark.parametrize(
     ("form", "ending", "files"),
-    [("splats", ".splats.safetensors", 1), ("ply", ".ply", T), ("4dgs", ".4dgs", 1), ("glb", ".glb", T)],
+    [
+        ("splats", ".splats.safetensors", 1),
+        ("ply", ".ply", T),
+        ("4dgs", ".4dgs", 1),
+        ("glb", ".glb", T),
+        ("usd", ".usdc", 1),
+    ],
 )
 def test_splats_are_saved_and_loaded(comfy_inside, made, form, ending, files):
-    if form in ("4dgs", "glb"):
+    if form in ("4dgs", "glb", "usd"):
         pytest.importorskip("fourdgs")
+    if form == "usd":
+        pytest.importorskip("pxr")
     import os
 
     import folder_paths
