@@ -41,6 +41,9 @@ try:
     clip = Measured(Recording.at({path!r}))
     height, width = clip.size
     _, remarks = clip.read(clip.pick(min({cells}, clip.length)), {size!r})
+    sound = clip.sound(clip.length / clip.fps)
+    if sound is not None:
+        remarks.append(f"with {{len(sound.samples)}} channels of sound")
     said = f"{{clip.length}}|{{width}}x{{height}}", "; ".join(remarks)
 except ValueError as error:
     said = "|", f"refused: {{error}}"
@@ -86,6 +89,36 @@ def encode(
                 shift = int(turn * count * unit / base)
                 packet.pts, packet.dts, packet.time_base = pts + shift, dts + shift, base
                 container.mux(packet)
+
+
+def add_sound(path: Path, layout: str, channels: int, seconds: float, codec: str):
+    """The video at `path` with a sound of so many channels, each a tone of its own."""
+    import av
+    import numpy as np
+
+    silent, rate = path.with_name(f"silent{path.suffix}"), 48000
+    path.rename(silent)
+    with av.open(str(silent)) as source, av.open(str(path), "w") as container:
+        picture = container.add_stream_from_template(source.streams.video[0])
+        track = container.add_stream(codec, rate=rate, layout=layout)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = picture
+                container.mux(packet)
+        times_N = np.arange(int(seconds * rate)) / rate
+        samples_CN = 0.1 * np.sin(2 * np.pi * 110 * np.arange(1, channels + 1)[:, None] * times_N)
+        for start in range(0, samples_CN.shape[1], rate):
+            part_NC = samples_CN[:, start : start + rate].T.astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(part_NC.reshape(1, -1), format="flt", layout=layout)
+            frame.rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+            container.mux(track.encode(frame))
+        container.mux(track.encode())
+    silent.unlink()
+
+
+def with_sound_around(path: Path):
+    encode(path, *X264, HD, 30, 30, repeat=10, **FAST)
+    add_sound(path, "7.1", 8, 10.0, "pcm_f32le")
 
 
 def animation(path: Path, size: tuple[int, int], count: int):
@@ -141,6 +174,11 @@ INPUTS: dict[str, tuple[str, Callable[[Path], None]]] = {
         ),
     ),
     "AVI (MPEG-4), 480p, 10 s": ("a.avi", lambda path: encode(path, "mpeg4", "yuv420p", (480, 640), 300)),
+    "AVI (H.264 with frames out of order), 480p, 10 s": (
+        "a.avi",
+        lambda path: encode(path, *X264, (480, 640), 300, **{**FAST, "bf": "2"}),
+    ),
+    "1080p with 7.1 sound, 10 s": ("a.mkv", with_sound_around),
     "GIF, 640x360, 4 s": ("a.gif", lambda path: encode(path, "gif", "rgb8", (360, 640), 100, 25)),
     "animated WebP, 640x360, 4 s": ("a.webp", lambda path: animation(path, (360, 640), 100)),
     "animated PNG, 640x360, 2 s": ("a.png", lambda path: animation(path, (360, 640), 50)),

@@ -118,7 +118,6 @@ class Measured:
         if size is not None:
             check_memory(len(wanted), *size, self.name)
         numbers = [self.order[tick] for tick in wanted]
-        numbers = [self.order[tick] for tick in wanted]
         distinct = sorted(set(numbers))
         remarks, cells, shape = [self.remark] if self.remark else [], None, None
         for number, picture in zip(distinct, self.source.frames(distinct, max(size or (0, 0)), report)):

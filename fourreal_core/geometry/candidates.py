@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .projection import pixel_centres, project, transfer, unproject
+from .projection import pixel_centres, project, transfer
 from .scene import MOVES, SceneGeometry
-from .splatting import Splat, fill_holes, read_cubic, splat_surface
+from .splatting import Splat, fill_holes, pixels_around, read_cubic, splat_surface
 
 SURE_COVER = 0.6  # least cover with which background from elsewhere is taken
 BEHIND = 0.03  # share of inverse depth by which surfaces may disagree and still be the same
@@ -70,7 +70,7 @@ def still_layer(scene: SceneGeometry, view: int, on_step: Callable[[], None] = l
         on_step()
         arrived = _carried(scene, inverse, still, source, view, wanted_HW=~seen)
         fresh = ~seen & (arrived.cover_HW > SURE_COVER)
-        colour[fresh] = read_cubic(frame, arrived.values_HWC)[fresh]
+        colour[fresh] = read_cubic(frame, arrived.values_HWC[fresh][None])[0]
         depth[fresh] = arrived.inverse_depth_HW[fresh]
         seen = seen | fresh
     known = seen.float()
@@ -113,12 +113,13 @@ def _carried(
 ) -> Splat:
     """Chosen pixels of a view in another one; carries their positions and what else is given. wanted: the only pixels that matter there."""
     height, width = scene.size
-    centres = pixel_centres(height, width)
-    positions, depth = transfer(centres, inverse_HW, *scene.cameras[source], *scene.cameras[view])
+    around = pixels_around(chosen_HW)
+    centres, chosen_HW = pixel_centres(height, width)[around], chosen_HW[around]
+    positions, depth = transfer(centres, inverse_HW[around], *scene.cameras[source], *scene.cameras[view])
     if wanted_HW is not None:
         column, row = (positions[..., axis].clamp(0, side - 1).long() for axis, side in ((0, width), (1, height)))
         chosen_HW = chosen_HW & _grown(wanted_HW, 9)[row, column]
-    values = torch.stack([*centres.unbind(-1), *extra_HW], -1)
+    values = torch.stack([*centres.unbind(-1), *(more_HW[around] for more_HW in extra_HW)], -1)
     return splat_surface(positions, depth, values, chosen_HW, height, width)
 
 
@@ -156,32 +157,28 @@ def _layer_from_time(scene: SceneGeometry, view: int, time: int) -> Layer:
     """What moves in x[0, t], carried to the view by its depth at that time."""
     moving_HW = scene.time_mover_THW[time] > MOVES
     arrived = _carried(scene, scene.time_depth_THW[time], moving_HW, scene.base[0], view, scene.time_doubt_THW[time])
-    return Layer(
-        read_cubic(scene.fixed_THW3[time], arrived.values_HWC[..., :2]),
-        arrived.inverse_depth_HW,
-        arrived.cover_HW,
-        arrived.density_HW,
-        arrived.values_HWC[..., 2],
-    )
+    return _layer(arrived, scene.fixed_THW3[time])
+
+
+def _layer(arrived: Splat, frame_HW3: Tensor) -> Layer:
+    """What arrived of a frame, as positions in it and a doubt; colours are read where something arrived, which is a small part of most cells."""
+    places_HW2, there = arrived.values_HWC[..., :2], arrived.cover_HW > 0
+    nothing_3 = read_cubic(frame_HW3, torch.zeros(1, 1, 2))[0, 0]
+    colour_HW3 = nothing_3.expand(*there.shape, 3).clone()
+    colour_HW3[there] = read_cubic(frame_HW3, places_HW2[there][None])[0]
+    doubt_HW = arrived.values_HWC[..., 2]
+    return Layer(colour_HW3, arrived.inverse_depth_HW, arrived.cover_HW, arrived.density_HW, doubt_HW)
 
 
 def layer_from_views(scene: SceneGeometry, sources: list[int], view: int, time: int) -> Layer:
     """What moves in x[v', 0] of one or two views, moved to the time; where two arrive, the nearer surface."""
-    height, width = scene.size
-    centres = pixel_centres(height, width)
     parts = []
     for source in sources:
-        moving_HW = (scene.view_mover_VHW[source] > MOVES) & (scene.view_depth_VHW[source] > 1e-6)
-        points = unproject(centres[moving_HW], scene.view_depth_VHW[source][moving_HW], *scene.cameras[source])
-        seen = project(scene.moved(points, time), *scene.cameras[view])
-        positions, depth = torch.zeros(height, width, 2), torch.zeros(height, width)
-        positions[moving_HW], depth[moving_HW] = seen
-        values = torch.cat([centres, 1 - scene.view_sure_VHW[source][..., None]], -1)
-        arrived = splat_surface(positions, depth, values, moving_HW, height, width)
-        colour = read_cubic(scene.freeze_VHW3[source], arrived.values_HWC[..., :2])
-        parts.append(
-            Layer(colour, arrived.inverse_depth_HW, arrived.cover_HW, arrived.density_HW, arrived.values_HWC[..., 2])
-        )
+        movers = scene.movers_V[source]
+        seen = project(movers.at(scene.node_motion_T[time], scene.nodes_M3), *scene.cameras[view])
+        positions_hw2, depth_hw = movers.spread(seen[0]), movers.spread(seen[1])
+        arrived = splat_surface(positions_hw2, depth_hw, movers.values_hwC, movers.moving_hw, *scene.size)
+        parts.append(_layer(arrived, scene.freeze_VHW3[source]))
     shown = parts[0]
     for other in parts[1:]:
         shown = _nearer(shown, other)

@@ -67,9 +67,11 @@ def near_nodes(points_N3: Tensor, nodes_M3: Tensor) -> tuple[Tensor, Tensor]:
     return index, weights / weights.sum(1, keepdim=True)
 
 
-def moved_by(motion: NodeMotion, points_N3: Tensor, nodes_M3: Tensor) -> Tensor:
-    """[N, 3]: points moved with the nodes near them, the nearer the more."""
-    index_NK, weights_NK = near_nodes(points_N3, nodes_M3)
+def moved_by(
+    motion: NodeMotion, points_N3: Tensor, nodes_M3: Tensor, near: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """[N, 3]: points moved with the nodes near them, the nearer the more. near: `near_nodes` of them, where it is at hand."""
+    index_NK, weights_NK = near_nodes(points_N3, nodes_M3) if near is None else near
     away = points_N3[:, None] - nodes_M3[index_NK]
     turned = torch.einsum("nkij,nkj->nki", motion.rotation_M33[index_NK], away)
     return ((turned + nodes_M3[index_NK] + motion.shift_M3[index_NK]) * weights_NK[..., None]).sum(1)

@@ -7,17 +7,40 @@ Shape suffixes: V views, T times, H W pixels of the frames, M nodes, P points.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
-from .deformation import NodeMotion, moved_by
-from .projection import Camera
+from .deformation import NodeMotion, moved_by, near_nodes
+from .projection import Camera, pixel_centres, unproject
+from .splatting import pixels_around
 
 MOVES = 0.5  # probability from which a pixel belongs to what moves
 
 
 class SceneUnknown(ValueError):
     """The videos do not tell the scene's geometry; the message says why, in words for the artist."""
+
+
+@dataclass(frozen=True)
+class ViewMovers:
+    """What moves in one view at the base time, in the part of its picture, of h w pixels, that holds all of it."""
+
+    moving_hw: Tensor  # bool; P of them are True
+    values_hwC: Tensor  # (x, y) in the whole picture, and doubt of the depth, 0..1
+    points_P3: Tensor  # in the world
+    near: tuple[Tensor, Tensor] | None  # indices and weights [P, K] of the nodes that they follow; None: they stay
+
+    def at(self, motion: NodeMotion, nodes_M3: Tensor) -> Tensor:
+        """[P, 3]: where the points are once the nodes have moved."""
+        return self.points_P3 if self.near is None else moved_by(motion, self.points_P3, nodes_M3, self.near)
+
+    def spread(self, values_P: Tensor) -> Tensor:
+        """[h, w, ...]: what is known of the points [P, ...], where they are seen; 0 elsewhere."""
+        spread_hw = torch.zeros(*self.moving_hw.shape, *values_P.shape[1:])
+        spread_hw[self.moving_hw] = values_P
+        return spread_hw
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,20 @@ class SceneGeometry:
     @property
     def size(self) -> tuple[int, int]:
         return self.fixed_THW3.shape[1], self.fixed_THW3.shape[2]
+
+    @cached_property
+    def movers_V(self) -> list[ViewMovers]:
+        """What moves in each view; found once, because every cell asks for it."""
+        return [self._movers(view) for view in range(len(self.cameras))]
+
+    def _movers(self, view: int) -> ViewMovers:
+        depth_HW = self.view_depth_VHW[view]
+        moving_HW = (self.view_mover_VHW[view] > MOVES) & (depth_HW > 1e-6)
+        around = pixels_around(moving_HW)
+        centres_HW2, doubt_HW1 = pixel_centres(*self.size), 1 - self.view_sure_VHW[view][..., None]
+        points_P3 = unproject(centres_HW2[moving_HW], depth_HW[moving_HW], *self.cameras[view])
+        near = near_nodes(points_P3, self.nodes_M3) if len(self.nodes_M3) else None
+        return ViewMovers(moving_HW[around], torch.cat([centres_HW2, doubt_HW1], -1)[around], points_P3, near)
 
     def moved(self, points_P3: Tensor, time: int) -> Tensor:
         """[P, 3]: where moving points of the base time are at another time."""

@@ -24,6 +24,7 @@ TORN = 0.93  # ratio of inverse depths of neighbours below which a surface is to
 FAR = 0.02  # of the common inverse depth: by that much neighbours may always differ, so that the sky is one surface
 FARTHEST = 6.0  # pixels that neighbours may come apart
 SAME_DEPTH = 0.02  # share of the inverse depth within which hits on one pixel belong to one surface
+MOST_KEPT = 2**21  # points whose pixels are kept from the first pass to the second; those of more are found again
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Splat:
         return self.cover_HW > COVERED
 
 
-Points = tuple[Tensor, Tensor, Tensor]  # positions [N, 2] in pixels, inverse depths [N], values [N, C]
+Piece = tuple[Tensor, Tensor, Tensor]  # indices [4 N] of pixels around N points, bilinear shares [4 N], and what the points tell [K, N]
 
 
 def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, height: int, width: int) -> Splat:
@@ -49,39 +50,46 @@ def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, heig
 
     Where the target sees things larger, gaps open between the points, and cover and density, here the same, fall together.
     """
-    return _splat(lambda: iter([(positions_N2, inverse_depth_N, values_NC)]), values_NC.shape[1], height, width)
+    points_KN = torch.cat([positions_N2.T, inverse_depth_N[None], values_NC.T])
+    return _splat(lambda: iter([points_KN]), values_NC.shape[1], height, width)
 
 
-def _splat(parts: Callable[[], Iterator[Points]], channels: int, height: int, width: int) -> Splat:
-    """parts() gives the points piece by piece, twice: first the nearest surface is found, then what lies on it is added up."""
+def _splat(parts: Callable[[], Iterator[Tensor]], channels: int, height: int, width: int) -> Splat:
+    """parts() gives points [3 + C, N] piece by piece: x, y, inverse depth, values. First the nearest surface is found, then what lies on it is added up."""
     front = torch.full((height * width,), -1.0)
-    for positions_N2, depth_N, _ in parts():
-        for index, share, depth in _on_pixels(positions_N2, depth_N[:, None], height, width):
-            front.scatter_reduce_(0, index, torch.where(share > 0.15, depth[:, 0], -1.0), "amax")
-    total = torch.zeros(height * width, channels + 2)
-    for positions_N2, depth_N, values_NC in parts():
-        told_NC = torch.cat([depth_N[:, None], values_NC, torch.ones_like(depth_N[:, None])], 1)
-        for index, share, told in _on_pixels(positions_N2, told_NC, height, width):
-            share = share * (told[:, 0] >= front[index] * (1 - SAME_DEPTH) - 1e-6)
-            total.index_add_(0, index, told * share[:, None])
-    mean = (total[:, :-1] / total[:, -1:].clamp_min(1e-6)).view(height, width, -1)
-    cover = total[:, -1].view(height, width)
-    return Splat(mean[..., 1:], mean[..., 0], cover, cover)
+    kept: list[Piece] = []
+    count = 0
+    for piece in _on_pixels(parts(), height, width):
+        index, share, told_KN = piece
+        front.scatter_reduce_(0, index, torch.where(share > 0.15, told_KN[0].repeat(4), -1.0), "amax")
+        count += told_KN.shape[1]
+        if count <= MOST_KEPT:
+            kept.append(piece)
+    least = front * (1 - SAME_DEPTH) - 1e-6
+    total = torch.zeros(channels + 2, height * width)
+    for index, share, told_KN in kept if count <= MOST_KEPT else _on_pixels(parts(), height, width):
+        share_4N = (share * (told_KN[0].repeat(4) >= least[index])).view(4, -1)
+        for line, told_N in zip(total, told_KN):
+            line.index_add_(0, index, (told_N * share_4N).view(-1))
+        total[-1].index_add_(0, index, share_4N.view(-1))
+    mean = (total[:-1] / total[-1].clamp_min(1e-6)).view(-1, height, width)
+    cover = total[-1].view(height, width)
+    return Splat(mean[1:].movedim(0, -1), mean[0], cover, cover)
 
 
-def _on_pixels(
-    positions_N2: Tensor, told_NC: Tensor, height: int, width: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For each of the four pixels around a point: its index, the bilinear share, and what the point tells, inverse depth first."""
-    x_N, y_N = (positions_N2 - 0.5).unbind(-1)
-    kept = (told_NC[:, 0] >= 0) & (x_N > -1) & (y_N > -1) & (x_N < width) & (y_N < height)
-    if not bool(kept.all()):
-        x_N, y_N, told_NC = x_N[kept], y_N[kept], told_NC[kept]
-    left, top = x_N.floor(), y_N.floor()
-    across = [_on_line(x_N, left + dx, width) for dx in (0, 1)]
-    for y, share_y in [_on_line(y_N, top + dy, height) for dy in (0, 1)]:
-        for x, share_x in across:
-            yield y * width + x, share_x * share_y, told_NC
+def _on_pixels(parts: Iterator[Tensor], height: int, width: int) -> Iterator[Piece]:
+    """Of each piece of points, the four pixels around each: their indices, the bilinear shares, and what the points tell, inverse depth first."""
+    for points_KN in parts:
+        x_N, y_N = points_KN[0] - 0.5, points_KN[1] - 0.5
+        told_KN = points_KN[2:]
+        kept = (told_KN[0] >= 0) & (x_N > -1) & (y_N > -1) & (x_N < width) & (y_N < height)
+        if not bool(kept.all()):
+            x_N, y_N, told_KN = x_N[kept], y_N[kept], told_KN[:, kept]
+        left, top = x_N.floor(), y_N.floor()
+        across = [_on_line(x_N, left + dx, width) for dx in (0, 1)]
+        down = [_on_line(y_N, top + dy, height) for dy in (0, 1)]
+        index = torch.cat([y * width + x for y, _ in down for x, _ in across])
+        yield index, torch.cat([share_x * share_y for _, share_y in down for _, share_x in across]), told_KN
 
 
 def _on_line(place_N: Tensor, pixel_N: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -98,57 +106,83 @@ def splat_surface(
     Between four neighbours that belong together it is closed, so that no holes open where the target sees it larger; at jumps of depth it is torn.
     Cover then says how much of a pixel the surface covers, at most 1, and density how finely the source saw it.
     """
-    told_HWK = torch.cat([positions_HW2, inverse_depth_HW[..., None], values_HWC], -1)
-    around = _around(chosen_HW)
-    told_HWK, chosen_HW = told_HWK[around], chosen_HW[around]
-    corners_4HWK = torch.stack([told_HWK[:-1, :-1], told_HWK[:-1, 1:], told_HWK[1:, :-1], told_HWK[1:, 1:]])
-    kept = chosen_HW[:-1, :-1] & chosen_HW[:-1, 1:] & chosen_HW[1:, :-1] & chosen_HW[1:, 1:]
-    depth_4HW, place_4HW2 = corners_4HWK[..., 2], corners_4HWK[..., :2]
-    nearest, farthest = depth_4HW.amax(0), depth_4HW.amin(0)
-    far = FAR * depth_unit(told_HWK[..., 2][chosen_HW]) if bool(chosen_HW.any()) else 0.0
-    together = (farthest >= TORN * nearest - far) & (farthest >= 0)
-    reach_HW = (place_4HW2.amax(0) - place_4HW2.amin(0)).amax(-1)
-    closed_HW = kept & together & (reach_HW < FARTHEST)
-    small_HW = reach_HW < STRETCHED
-    quads = [(corners_4HWK[:, closed_HW & small_HW], 1), (corners_4HWK[:, closed_HW & ~small_HW], FINER)]
-    own_NK = told_HWK[chosen_HW]
-    own_counts_N2 = torch.tensor([OWN, EDGE]).expand(len(own_NK), 2)
+    around = pixels_around(chosen_HW)
+    chosen_HW = chosen_HW[around]
+    told_KHW = torch.cat(
+        [
+            positions_HW2[around].movedim(-1, 0),
+            inverse_depth_HW[around][None],
+            values_HWC[around].movedim(-1, 0),
+        ]
+    )
+    told_KN, own_N = told_KHW.flatten(1), chosen_HW.flatten().nonzero()[:, 0]
+    own_KN = told_KN[:, own_N]
+    own_counts_2N = torch.tensor([OWN, EDGE])[:, None].expand(2, len(own_N))
+    quads = [
+        (_corners(told_KN, told_KHW.shape[2], quads_HW), finer) for quads_HW, finer in _quads(told_KHW, chosen_HW)
+    ]
 
-    def parts() -> Iterator[Points]:
-        yield own_NK[:, :2], own_NK[:, 2], torch.cat([own_NK[:, 3:], own_counts_N2], 1)
-        for corners_4NK, finer in quads:
-            if corners_4NK.shape[1]:
-                yield from _between(corners_4NK, finer)
+    def parts() -> Iterator[Tensor]:
+        yield torch.cat([own_KN, own_counts_2N])
+        for corners_4KN, finer in quads:
+            if corners_4KN.shape[-1]:
+                yield from _between(corners_4KN, finer)
 
     arrived = _splat(parts, values_HWC.shape[-1] + 2, height, width)
     density, cover = (arrived.values_HWC[..., -2:] * arrived.cover_HW[..., None]).unbind(-1)
     return Splat(arrived.values_HWC[..., :-2], arrived.inverse_depth_HW, cover.clamp_max(1), density)
 
 
-def _around(chosen_HW: Tensor) -> tuple[slice, slice]:
+def pixels_around(chosen_HW: Tensor) -> tuple[slice, slice]:
     """The rows and columns that hold all chosen pixels: what moves is often a small part of a picture."""
     rows, columns = (chosen_HW.any(1 - axis).nonzero().flatten().tolist() or [0] for axis in (0, 1))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
-def _between(corners_4NK: Tensor, finer: int) -> Iterator[Points]:
+def _quads(told_KHW: Tensor, chosen_HW: Tensor) -> list[tuple[Tensor, int]]:
+    """Masks [H-1, W-1] of the upper left pixels of four that belong together, and how many points between them they need to each side."""
+
+    def over_corners(values_HW: Tensor, better: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        pairs_HW = better(values_HW[:, :-1], values_HW[:, 1:])
+        return better(pairs_HW[:-1], pairs_HW[1:])
+
+    x_HW, y_HW, depth_HW = told_KHW[:3]
+    kept = over_corners(chosen_HW, torch.logical_and)
+    nearest, farthest = over_corners(depth_HW, torch.maximum), over_corners(depth_HW, torch.minimum)
+    far = FAR * depth_unit(depth_HW[chosen_HW]) if bool(chosen_HW.any()) else 0.0
+    together = (farthest >= TORN * nearest - far) & (farthest >= 0)
+    reach_HW = torch.maximum(
+        *(over_corners(place, torch.maximum) - over_corners(place, torch.minimum) for place in (x_HW, y_HW))
+    )
+    closed_HW = kept & together & (reach_HW < FARTHEST)
+    small_HW = reach_HW < STRETCHED
+    return [(closed_HW & small_HW, 1), (closed_HW & ~small_HW, FINER)]
+
+
+def _corners(told_KN: Tensor, width: int, quads_HW: Tensor) -> Tensor:
+    """[4, K, N]: what the pixels at the corners of quadrilaterals tell: upper left, upper right, lower left, lower right."""
+    row_N, column_N = quads_HW.nonzero(as_tuple=True)
+    first_N = row_N * width + column_N
+    return torch.stack([told_KN[:, first_N + away] for away in (0, 1, width, width + 1)])
+
+
+def _between(corners_4KN: Tensor, finer: int) -> Iterator[Tensor]:
     """finer^2 points inside each quadrilateral, which share its pixel of the source, but for OWN, and its area."""
-    area_N = _areas(corners_4NK[..., :2])
-    counts_N2 = torch.stack([torch.full_like(area_N, 1 - OWN), area_N], 1) / finer**2
+    area_N = _areas(corners_4KN[:, :2])
+    counts_2N = torch.stack([torch.full_like(area_N, 1 - OWN), area_N]) / finer**2
     shares = [(number + 0.5) / finer for number in range(finer)]
     for down in shares:
         for along in shares:
             weights = [(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along]
-            inner_NK = torch.einsum("c,cnk->nk", torch.tensor(weights), corners_4NK)
-            yield inner_NK[:, :2], inner_NK[:, 2], torch.cat([inner_NK[:, 3:], counts_N2], 1)
+            yield torch.cat([torch.einsum("c,ckn->kn", torch.tensor(weights), corners_4KN), counts_2N])
 
 
-def _areas(corners_4N2: Tensor) -> Tensor:
+def _areas(corners_42N: Tensor) -> Tensor:
     """[N]: of quadrilaterals, in the order of their corners: upper left, upper right, lower left, lower right."""
-    right, down, across = (corner - corners_4N2[0] for corner in corners_4N2[1:])
+    right, down, across = (corner - corners_42N[0] for corner in corners_42N[1:])
 
-    def half(one_N2: Tensor, other_N2: Tensor) -> Tensor:
-        return (one_N2[:, 0] * other_N2[:, 1] - one_N2[:, 1] * other_N2[:, 0]).abs() / 2
+    def half(one_2N: Tensor, other_2N: Tensor) -> Tensor:
+        return (one_2N[0] * other_2N[1] - one_2N[1] * other_2N[0]).abs() / 2
 
     return half(right, across) + half(across, down)
 
