@@ -137,11 +137,17 @@ def outputs_of(history: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running_host(
-    environment: Environment, *, cpu: bool = True, folder: str = FOLDER, frontend: Path | None = None
+    environment: Environment,
+    *,
+    cpu: bool = True,
+    folder: str = FOLDER,
+    frontend: Path | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Host]:
     """Start ComfyUI with this pack as its only one, under the given folder name, and stop it with all it started at the end.
 
-    `frontend`: a folder with another editor than the one that this ComfyUI pins (see frontend.py).
+    `frontend`: a folder with another editor than the one that this ComfyUI pins (see frontend.py). `meanwhile` is called while it
+    starts; what it raises ends the start and is raised again.
     Raises HostProblem when it does not answer within five minutes.
     """
     with tempfile.TemporaryDirectory(prefix="fourreal-host-", ignore_cleanup_errors=True) as temporary:
@@ -170,6 +176,7 @@ def running_host(
                 start_new_session=True,  # its own process group, so that nothing it starts outlives it
             )
         try:
+            meanwhile()
             wait_until_ready(host, process)
             yield host
         finally:

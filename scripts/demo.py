@@ -73,7 +73,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended cleans up as Ctrl-C does
     try:
         environment = enter()
-        import demo_run  # needs the environment's packages
+        import demo_run  # needs the environment's packages, as comfyui does
         from comfyui import HostProblem, RunProblem
 
         try:

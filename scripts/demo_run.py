@@ -1,11 +1,12 @@
-"""What demo.py does once its environment stands: check the videos, run the workflow in ComfyUI, collect the results."""
+"""What demo.py does once its environment stands: start ComfyUI and look at the videos meanwhile, run the workflow, collect the results.
+
+PyTorch takes seconds to load, so nothing here loads it before ComfyUI is starting; what needs it is in demo_files.py.
+"""
 
 import argparse
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -13,19 +14,8 @@ from comfyui import Event, Host, RunProblem, running_host
 from environment import PACK, Environment
 from workflow_prompt import Prompt, WorkflowProblem, set_inputs, workflow_to_prompt
 
-sys.path.insert(0, str(PACK))
-
-import torch
-
-from fourreal_core.files.recording import Measured, Recording
-from fourreal_core.files.video import write_video
-from fourreal_core.grid_file import load_grid
-from fourreal_core.paths.presets import fixed_view, slice_grid
-from fourreal_core.paths.sound import sound_along
-
 WORKFLOW = PACK / "workflows" / "01_two_videos_to_bullet_time.json"
-LARGEST = 1920  # pixels on the longer side of images that become a video
-RESULTS = {".png": "contact_sheet.png", ".mp4": "bullet_time.mp4", ".safetensors": "grid.grid.safetensors"}
+GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, within Windows
 
 
 class InputProblem(ValueError):
@@ -37,38 +27,36 @@ def run(arguments: argparse.Namespace, environment: Environment) -> list[Path]:
 
     Raises InputProblem, or what starting the host and running the prompt raise (see comfyui.py).
     """
-    try:
-        videos = {
-            "4real_fixed_view.mp4": Measured(Recording.at(arguments.fixed_view)),
-            "4real_freeze_time.mp4": Measured(Recording.at(arguments.freeze_time)),
-        }
-        for video in videos.values():
-            video.read(range(1), (8, 8))
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except (ValueError, OSError) as problem:
-        raise InputProblem(problem) from problem
+    lay_out: list = []
+
+    def look() -> None:
+        try:
+            import demo_files
+
+            lay_out.append(demo_files.checked(arguments.fixed_view, arguments.freeze_time))
+            arguments.output.mkdir(parents=True, exist_ok=True)
+        except (ValueError, OSError) as problem:
+            raise InputProblem(problem) from problem
+
     print("Starting ComfyUI ...", flush=True)
-    with running_host(environment, cpu=not torch.cuda.is_available()) as host:
-        for (name, video), path in zip(videos.items(), (arguments.fixed_view, arguments.freeze_time)):
-            lay_out(path, video, host.base / "input" / name)
+    with running_host(environment, cpu=not has_gpu(), meanwhile=look) as host:
+        import demo_files
+
+        lay_out[0](host.base / "input")
         prompt = prompt_for(arguments, host)
         outputs = host.run(prompt, Progress(prompt))
         for remark in remarks(prompt, outputs):
             print(f"Note: {remark}", file=sys.stderr)
-        return collect(host.files(outputs), arguments.output)
+        return demo_files.collect(host.files(outputs), arguments.output)
 
 
-def lay_out(path: Path, video: Measured, target: Path) -> None:
-    """Put a video where ComfyUI finds it; what it is, its bytes say. A folder of images becomes one without loss, at a moderate size."""
-    if not path.is_dir():
-        shutil.copyfile(path, target)
-        return
-    height, width = video.size
-    scale = min(1.0, LARGEST / max(height, width))
-    frames, _ = video.read(range(video.length), (max(1, round(height * scale)), max(1, round(width * scale))))
-    lossless = target.with_suffix(".mkv")
-    write_video(lossless, frames, video.fps, lossless=True)
-    os.replace(lossless, target)
+def has_gpu() -> bool:
+    """Whether PyTorch can use a GPU. Without a driver it cannot, and need not be asked."""
+    if sys.platform == "linux" and not any(os.path.exists(driver) for driver in GPU_DRIVERS):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def remarks(prompt: Prompt, outputs: dict) -> list[str]:
@@ -119,31 +107,3 @@ class Progress:
         if self.node is not None and (self.live or end):
             start = "\r" if self.live else ""
             print(f"{start}{self.titles[self.node]:40} {state:12}", end=end, flush=True)
-
-
-def collect(files: list[Path], output: Path) -> list[Path]:
-    """Put the workflow's results and one video per view into the output folder, each file whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=output) as temporary:
-        part = Path(temporary)
-        for file in files:
-            if file.suffix in RESULTS:
-                shutil.copyfile(file, part / RESULTS[file.suffix])
-        missing = [name for name in RESULTS.values() if not (part / name).is_file()]
-        if missing:
-            raise RunProblem(f"The workflow left no {', '.join(missing)}.")
-        grid = load_grid(part / RESULTS[".safetensors"])
-        for view in range(grid.views):
-            path = fixed_view((grid.views, grid.times), view)
-            sound = sound_along(grid, path, grid.fps)
-            write_video(part / f"view_{view:02}.mp4", even(slice_grid(grid, path)), grid.fps, sound=sound)
-        done = sorted(part.iterdir())
-        for stale in output.glob("view_[0-9][0-9].mp4"):  # of an earlier run with more views
-            stale.unlink()
-        for file in done:
-            os.replace(file, output / file.name)
-    return [output / file.name for file in done]
-
-
-def even(frames_THWC: torch.Tensor) -> torch.Tensor:
-    """H.264 wants an even width and height: cut one pixel where needed."""
-    return frames_THWC[:, : frames_THWC.shape[1] // 2 * 2, : frames_THWC.shape[2] // 2 * 2]

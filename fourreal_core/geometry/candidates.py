@@ -143,11 +143,19 @@ def _grown(mask_HW: Tensor, size: int) -> Tensor:
     return mask_HW
 
 
-def cell_candidates(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> CellCandidates:
-    """Everything for the cell of a view and time, counted from 0; `still` is the view's still layer."""
-    layers = [_layer_from_time(scene, view, time), layer_from_views(scene, [view], view, time)]
-    beside = [other for other in (view - 1, view + 1) if 0 <= other < len(scene.cameras)]
-    layers.append(layer_from_views(scene, beside, view, time))
+def cell_candidates(
+    scene: SceneGeometry, still: StillLayer, view: int, time: int, on_step: Callable[[], None] = lambda: None
+) -> CellCandidates:
+    """Everything for the cell of a view and time, counted from 0; `still` is the view's still layer.
+
+    on_step() is called before each source; raising inside cancels.
+    """
+    on_step()
+    layers = [_layer_from_time(scene, view, time)]
+    for sources in ([view], [other for other in (view - 1, view + 1) if 0 <= other < len(scene.cameras)]):
+        on_step()
+        layers.append(layer_from_views(scene, sources, view, time))
+    on_step()
     shaded = _shaded(scene, still, time)
     composed, cover = compose(still, shaded, layers)
     return CellCandidates(still, shaded, layers, composed, cover)

@@ -1,7 +1,9 @@
 """Fill a grid by what its two videos say about the scene; Transport where they say too little. The main path of this folder.
 
     cameras -> depth of every view -> motion and depth of view 0 at every time -> labels and hidden motion    (scene.py)
-    -> each cell as every source would show it (candidates.py) -> a choice per pixel (fusion.py)
+    -> each cell as every source would show it (candidates.py) -> a choice per pixel (fusion.py)                (cells.py)
+
+Transport runs beside the first line.
 
 Shape suffixes: V views, T times, H W pixels.
 """
@@ -14,22 +16,13 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..grid import Cameras, FrameGrid
+from ..side_by_side import Ask, beside
 from ..transport import Predictions, transport
-from ..transport.confidence import TYPICAL_ERROR
-from .candidates import (
-    SHOWN,
-    CellCandidates,
-    StillLayer,
-    carried_picture,
-    cell_candidates,
-    layer_from_views,
-    still_layer,
-)
-from .estimate import SceneSockets, estimate_scene, working_size
-from .fusion import fusion_inputs
+from .candidates import SHOWN, StillLayer, carried_picture, layer_from_views
+from .cells import Cells, OnCell
+from .estimate import SceneSockets, estimate_scene
 from .networks import GeometryNetworks, load_networks
 from .scene import MOVES, SceneGeometry, SceneUnknown
 
@@ -39,7 +32,6 @@ FOLLOWED = 0.95  # share of the change of what moves that is left at most where 
 UNCHANGED = 0.01  # mean change of colour, 0..1, below which there is no motion to be checked
 METHODS = ("auto", "scene", "transport")
 Stage = Callable[[str, float], None]
-OnCell = Callable[[int, int, Tensor], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +52,7 @@ class FillSources:
     scene: SceneGeometry | None  # None: Transport alone
     predictions: Predictions  # Transport's
     report: str
-    networks: GeometryNetworks | None = None
+    networks: GeometryNetworks | None = None  # None only without the scene
     still_layers: dict[int, StillLayer] = field(
         default_factory=dict
     )  # of views, once they are found: every fill needs them
@@ -78,16 +70,9 @@ class FillSources:
             frames = self.predictions.blend if drawn is None else drawn
             return Filled(self.grid.filled(frames), self.predictions.confidence, self.report, "transport")
         tell = on_stage or (lambda name, share: None)
-        frames, sure = fill_cells(
-            self.networks,
-            self.scene,
-            self.grid.known,
-            self.predictions,
-            drawn,
-            partial(tell, "cells"),
-            on_cell,
-            self.still_layers,
-        )
+        assert self.networks is not None
+        cells = Cells(self.networks, self.scene, self.predictions, self.still_layers)
+        frames, sure = cells.fill(self.grid.known, drawn, partial(tell, "cells"), on_cell)
         sure = torch.where(self.grid.known[..., None, None], torch.ones_like(sure), sure)
         return Filled(self.grid.filled(frames), sure, self.report, "scene")
 
@@ -150,26 +135,33 @@ def find_sources(
     sockets.check(grid.views, grid.times)
     if cameras is not None and len(cameras.world_to_camera) != grid.views:
         raise ValueError(f"expected one camera for each of the {grid.views} views, got {len(cameras.world_to_camera)}.")
-    if bool(grid.known.all()):
-        return _by_transport(grid, tell, "All cells were already known.")
-    if method == "transport":
-        return _by_transport(grid, tell, "Filled by Transport, as requested.")
-    try:
-        return _by_scene(grid, cameras, sockets, networks or load_networks(), tell, check=method == "auto")
-    except SceneUnknown as reason:
-        if method == "scene":
-            raise
-        return _by_transport(
-            grid, tell, f"Filled by Transport, because the scene's geometry could not be estimated: {reason}"
-        )
+    done = [0.0]
 
+    def carried(ask: Ask) -> Predictions:
+        def on_cell(number: int, total: int) -> None:
+            done[0] = number / total
+            ask()
 
-def _by_transport(grid: FrameGrid, tell: Stage, report: str) -> FillSources:
-    predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
-    own = grid.replace(
-        cameras=grid.cameras
-    )  # not the grid itself: whoever keeps sources per grid shall not keep the grid
-    return FillSources(own, None, predictions, report)
+        return transport(grid, on_cell=on_cell)
+
+    scene, using = None, grid.replace(cameras=grid.cameras)  # not the grid itself: see below
+    with beside(carried) as predictions:  # which are needed in any case
+        if bool(grid.known.all()):
+            report = "All cells were already known."
+        elif method == "transport":
+            report = "Filled by Transport, as requested."
+        else:
+            networks = networks or load_networks()
+            try:
+                using, scene, report = _by_scene(grid, cameras, sockets, networks, tell, check=method == "auto")
+            except SceneUnknown as reason:
+                if method == "scene":
+                    raise
+                report = f"Filled by Transport, because the scene's geometry could not be estimated: {reason}"
+        found = predictions(lambda: tell("transport", done[0]))
+    tell("transport", 1.0)
+    # The sources never hold the grid itself: whoever keeps sources per grid shall not keep the grid.
+    return FillSources(using, scene, found, report, networks)
 
 
 def _by_scene(
@@ -180,18 +172,17 @@ def _by_scene(
     tell: Stage,
     *,
     check: bool,
-) -> FillSources:
+) -> tuple[FrameGrid, SceneGeometry, str]:
+    """The grid with the cameras that were used, its scene, and what was done, in sentences. Raises SceneUnknown."""
     base = base_cell(grid)
     cameras, words = _cameras(grid, base, cameras, tell)
     freeze, fixed = grid.frames[:, base[1]], grid.frames[base[0]]
     scene = estimate_scene(networks, fixed, freeze, cameras, base=base, sockets=sockets, on_stage=tell)
     if check:
         words += " " + self_check(scene, lambda share: tell("following", 1.0))
-    predictions = transport(grid, on_cell=lambda done, total: tell("transport", done / total))
     given = [name for name in ("depth", "flow", "moving") if getattr(sockets, name) is not None]
     words += f" Given: {', '.join(given)}." if given else ""
-    report = f"Filled by the scene's geometry. {words}"
-    return FillSources(grid.replace(cameras=cameras), scene, predictions, report, networks)
+    return grid.replace(cameras=cameras), scene, f"Filled by the scene's geometry. {words}"
 
 
 def base_cell(grid: FrameGrid) -> tuple[int, int]:
@@ -235,73 +226,6 @@ def _usable(cameras: Cameras) -> Cameras:
             "cameras come from."
         )
     return cameras
-
-
-@torch.no_grad()
-def fill_cells(
-    networks: GeometryNetworks | None,
-    scene: SceneGeometry,
-    known_VT: Tensor,
-    predictions: Predictions,
-    drawn: Tensor | None = None,
-    on_share: Callable[[float], None] | None = None,
-    on_cell: OnCell | None = None,
-    still_layers: dict[int, StillLayer] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Frames [V, T, H, W, 3] and confidences [V, T, H, W] of the unknown cells; known ones stay 0.
-
-    networks None: the composition without a choosing network, its confidence from how far the sources agree. drawn: see `FillSources`.
-    still_layers: those of the scene that are at hand, by view; the others are added.
-    """
-    views, times = known_VT.shape
-    frames = torch.zeros(views, times, *scene.size, 3)
-    sure = torch.zeros(views, times, *scene.size)
-    todo = [(view, time) for view in range(views) for time in range(times) if not known_VT[view, time]]
-    tell = on_share or (lambda share: None)
-    layers = {} if still_layers is None else still_layers
-    for done, (view, time) in enumerate(todo, start=1):
-        if view not in layers:
-            layers[view] = still_layer(scene, view, partial(tell, (done - 1) / len(todo)))
-        cell = cell_candidates(scene, layers[view], view, time)
-        if networks is None:
-            frames[view, time], error = cell.composed_HW3, disagreement(cell)
-        else:
-            place = (abs(view - scene.base[0]) / max(views - 1, 1), abs(time - scene.base[1]) / max(times - 1, 1))
-            frames[view, time], error = _chosen(
-                networks, cell, predictions, (view, time), place, None if drawn is None else drawn[view, time]
-            )
-        sure[view, time] = 1 / (1 + (error / TYPICAL_ERROR) ** 2)
-        if on_cell is not None:
-            on_cell(view, time, frames[view, time])
-        tell(done / len(todo))
-    return frames, sure
-
-
-def _chosen(
-    networks: GeometryNetworks,
-    cell: CellCandidates,
-    predictions: Predictions,
-    at: tuple[int, int],
-    place: tuple[float, float],
-    drawn_HW3: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    pictures, told = fusion_inputs(cell, predictions, at, place, drawn_HW3)
-    size = tuple(told.shape[-2:])
-    small = working_size(*size)
-    if small == size:
-        choice = networks.fusion(pictures[None], told[None])
-    else:  # the choice is made where the network is at home, and carried out at the size of the frames
-        shrink = partial(functional.interpolate, size=small, mode="bilinear", align_corners=False, antialias=True)
-        choice = networks.fusion(shrink(pictures)[None], shrink(told[None])).resized(size)
-    return choice.carried_out(pictures[None])[0].movedim(0, -1), choice.log_error_BHW[0].exp()
-
-
-def disagreement(cell: CellCandidates) -> Tensor:
-    """[H, W] colour difference between the composition and the sources that claim to show the same place, 0..1."""
-    errors = [(layer.colour_HW3 - cell.composed_HW3).abs().mean(-1) * (layer.cover_HW > 0.5) for layer in cell.layers]
-    return (
-        torch.stack([*errors, 0.5 * (cell.shaded_HW3 - cell.still.colour_HW3).abs().mean(-1)]).amax(0).clamp_min(0.01)
-    )
 
 
 def self_check(scene: SceneGeometry, on_share: Callable[[float], None] = lambda share: None) -> str:

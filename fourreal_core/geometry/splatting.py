@@ -42,7 +42,9 @@ class Splat:
         return self.cover_HW > COVERED
 
 
-Piece = tuple[Tensor, Tensor, Tensor]  # indices [4 N] of pixels around N points, bilinear shares [4 N], and what the points tell [K, N]
+Piece = tuple[
+    Tensor, Tensor, Tensor
+]  # indices [4 N] of pixels around N points, bilinear shares [4 N], and what the points tell [K, N]
 
 
 def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, height: int, width: int) -> Splat:
@@ -118,9 +120,7 @@ def splat_surface(
     told_KN, own_N = told_KHW.flatten(1), chosen_HW.flatten().nonzero()[:, 0]
     own_KN = told_KN[:, own_N]
     own_counts_2N = torch.tensor([OWN, EDGE])[:, None].expand(2, len(own_N))
-    quads = [
-        (_corners(told_KN, told_KHW.shape[2], quads_HW), finer) for quads_HW, finer in _quads(told_KHW, chosen_HW)
-    ]
+    quads = [(_corners(told_KN, told_KHW.shape[2], quads_HW), finer) for quads_HW, finer in _quads(told_KHW, chosen_HW)]
 
     def parts() -> Iterator[Tensor]:
         yield torch.cat([own_KN, own_counts_2N])

@@ -5,8 +5,10 @@ Shape suffixes: V views, T times, N positions on the path, H W pixels, h w worki
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,11 +16,14 @@ import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
+from ..side_by_side import Ask, side_by_side
 from ..transport.carry import invert_displacement, sample_frame
 from ..transport.correspondence import TRIP_DOUBT, Cell, CellFlows, FlowSettings
 from .presets import MAX_POSITIONS, OnFrame, Positions, check_video
 
 SETTINGS = FlowSettings(longest_side=384, enlargement=1, kept_bytes=1 << 28)
+MOST_WORKERS = 8  # that draw frames at once
+LEAST_FRAMES = 4  # for each of them
 LEAST_WEIGHT = 1e-3  # of a picture that reaches a pixel from nowhere
 
 
@@ -51,28 +56,55 @@ def moved_slice(grid: FrameGrid, path: Sequence[tuple[float, float]], on_frame: 
 
     A whole position gives its cell exactly. A fractional one: both cells are carried towards each other along the optical flow
     between them (forward splatting, as in `carry`), and each counts by its nearness and by how much of it arrives there; between four cells
-    first along time, then along views. on_frame(done, total): progress; what it raises ends the work. ValueError as `slice_grid`.
+    first along time, then along views. Places that the path meets again are drawn once, and several parts of it at a time; how many changes
+    nothing. on_frame(done, total): progress; what it raises ends the work. ValueError as `slice_grid`.
     """
     positions = check_video(grid, path)
-    pictures = _Between(grid)
     video_NHWC = torch.empty(len(positions), *grid.frames.shape[2:])
-    for done, (position, frame_HWC) in enumerate(zip(positions, video_NHWC), start=1):
-        frame_HWC.copy_(torch.from_numpy(pictures.at(*position)))
+    first = {}  # the frame of each place that the path meets, which it may meet again on its way back
+    for number, place in enumerate(positions):
+        first.setdefault(_rounded(place), number)
+    numbers, made = list(first.values()), itertools.count(1)
+    done = [0]
+
+    def draw(part: Sequence[int], ask: Ask) -> None:
+        pictures = _Between(grid, workers)
+        for number in part:
+            video_NHWC[number] = torch.from_numpy(pictures.at(*positions[number]))
+            done[0] = next(made)
+            ask()
+
+    def told() -> None:
         if on_frame is not None:
-            on_frame(done, len(positions))
+            on_frame(done[0] * len(positions) // len(numbers), len(positions))
+
+    workers = max(1, min(torch.get_num_threads(), MOST_WORKERS, len(numbers) // LEAST_FRAMES))
+    shares = [round(part * len(numbers) / workers) for part in range(workers + 1)]
+    parts = [numbers[start:end] for start, end in itertools.pairwise(shares)]
+    side_by_side(parts, draw, workers, on_result=lambda *_: None, waiting=told)
+    for number, place in enumerate(positions):
+        if first[_rounded(place)] != number:
+            video_NHWC[number] = video_NHWC[first[_rounded(place)]]
+    if on_frame is not None:
+        on_frame(len(positions), len(positions))
     return video_NHWC
 
 
-class _Between:
-    """Pictures of a grid at any position. Flows between neighbouring cells are kept."""
+def _rounded(place: tuple[float, float]) -> tuple[float, float]:
+    return round(place[0], 9), round(place[1], 9)
 
-    def __init__(self, grid: FrameGrid):
+
+class _Between:
+    """Pictures of a grid at any position. Flows between neighbouring cells are kept; of several that work at once, each keeps its share."""
+
+    def __init__(self, grid: FrameGrid, workers: int):
+        self.settings = replace(SETTINGS, kept_bytes=SETTINGS.kept_bytes // workers)
         self.frames_VTHW3 = grid.frames.numpy()
         self.size = grid.height, grid.width
         self.flows = self._flows(self.frames_VTHW3.__getitem__)
 
     def _flows(self, frame: Callable[[Cell], np.ndarray]) -> CellFlows:
-        return CellFlows(frame, self.size, np.zeros(self.frames_VTHW3.shape[:2], bool), SETTINGS)
+        return CellFlows(frame, self.size, np.zeros(self.frames_VTHW3.shape[:2], bool), self.settings)
 
     def at(self, view: float, time: float) -> np.ndarray:
         """[H, W, 3] float32, 0..1."""

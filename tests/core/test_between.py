@@ -46,6 +46,20 @@ def test_whole_positions_are_the_cells_bit_for_bit_and_nothing_is_written_to(gri
     assert torch.equal(grid.frames, before)
 
 
+def test_the_video_is_the_same_with_any_number_of_threads_and_on_its_way_back(grid):
+    path = paced([*there_and_back(bullet_time((V, T))), (0, 0)], 25)
+    before, videos = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            videos.append(moved_slice(grid, path))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(videos[0], videos[1]) and torch.equal(videos[0], videos[0].flip(0))
+    alone = torch.cat([moved_slice(grid, [place]) for place in path])
+    assert torch.allclose(videos[0], alone, atol=1e-6)
+
+
 def test_a_still_scene_stays_still():
     frames = torch.from_numpy(picture(30, 20)).expand(V, T, H, W, 3).contiguous()
     moved = moved_slice(FrameGrid(frames, torch.ones(V, T, dtype=torch.bool)), [(0.3, 1.7)])

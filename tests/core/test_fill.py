@@ -99,6 +99,21 @@ def test_the_same_input_gives_the_same_grid_and_each_cell_is_shown_as_it_is_fill
     assert all(torch.equal(frame, filled.grid.frames[cell]) for cell, frame in seen.items())
 
 
+def test_a_fill_is_the_same_with_any_number_of_threads(scene, networks):
+    sources = find_sources(scene.grid(), method="scene", networks=networks)
+    before, fills = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            fills.append(replace(sources, still_layers={}).fill())
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for fill in fills[1:]:
+        assert torch.equal(fill.grid.frames, fills[0].grid.frames)
+        assert torch.equal(fill.confidence, fills[0].confidence)
+
+
 def test_inputs_are_not_written_to(scene, networks):
     grid = scene.grid()
     given = {"depth": scene.depth(), "flow": scene.flow(), "moving": scene.moving()}

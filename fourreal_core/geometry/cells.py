@@ -1,0 +1,92 @@
+"""The unknown cells of a scene, several side by side: candidates.py says what each could show, fusion.py chooses per pixel.
+
+Shape suffixes: V views, T times, H W pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..side_by_side import Ask, side_by_side
+from ..transport import Predictions
+from ..transport.confidence import TYPICAL_ERROR
+from .candidates import StillLayer, cell_candidates, still_layer
+from .estimate import working_size
+from .fusion import fusion_inputs
+from .networks import GeometryNetworks
+from .scene import SceneGeometry
+
+PIXEL_BYTES = 700  # of memory while a cell is made, for each of its pixels
+WORKING_BYTES = 2**31  # for all cells that are made at once
+OnCell = Callable[[int, int, Tensor], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What cells are made from."""
+
+    networks: GeometryNetworks
+    scene: SceneGeometry
+    predictions: Predictions
+    still_layers: dict[int, StillLayer]  # of views, those that are at hand; the others are added
+
+    @torch.no_grad()
+    def fill(
+        self, known_VT: Tensor, drawn: Tensor | None, on_share: Callable[[float], None], on_cell: OnCell | None
+    ) -> tuple[Tensor, Tensor]:
+        """Frames [V, T, H, W, 3] and confidences [V, T, H, W] of the unknown cells; known ones stay 0.
+
+        drawn: see `FillSources`. As many cells are made at once as torch has threads and `WORKING_BYTES` allow; each is the same however
+        many they are. on_share and on_cell are called by this thread; what they raise ends the work.
+        """
+        frames, sure = (torch.zeros(*known_VT.shape, *self.scene.size, *last) for last in ((3,), ()))
+        todo = [(view, time) for view, time in (~known_VT).nonzero().tolist()]
+        missing = sorted({view for view, _ in todo} - self.still_layers.keys())
+        share, done, parts = [0.0], itertools.count(1), len(todo) + len(missing)
+
+        def waiting() -> None:
+            on_share(share[0])
+
+        def layered(view: int, layer: StillLayer) -> None:
+            self.still_layers[view] = layer
+            share[0] = next(done) / parts
+
+        def filled(at: tuple[int, int], cell: tuple[Tensor, Tensor]) -> None:
+            frames[at], sure[at] = cell
+            if on_cell is not None:
+                on_cell(*at, frames[at])
+            share[0] = next(done) / parts
+
+        _ = self.scene.movers_V  # found before threads ask for them
+        workers = max(1, min(torch.get_num_threads(), WORKING_BYTES // (PIXEL_BYTES * sure[0, 0].numel())))
+        side_by_side(missing, partial(still_layer, self.scene), workers, on_result=layered, waiting=waiting)
+        side_by_side(todo, partial(self._cell, drawn), workers, on_result=filled, waiting=waiting)
+        on_share(1.0)
+        return frames, sure
+
+    def _cell(self, drawn: Tensor | None, at: tuple[int, int], ask: Ask) -> tuple[Tensor, Tensor]:
+        """One cell [H, W, 3] and its confidence [H, W]."""
+        cell = cell_candidates(self.scene, self.still_layers[at[0]], *at, ask)
+        starts, sizes = self.scene.base, self.predictions.time.confidence.shape[:2]
+        place = tuple(abs(here - start) / max(size - 1, 1) for here, start, size in zip(at, starts, sizes))
+        pictures, told = fusion_inputs(cell, self.predictions, at, place, None if drawn is None else drawn[at])
+        frame_HW3, error_HW = self._chosen(pictures, told)
+        return frame_HW3, 1 / (1 + (error_HW / TYPICAL_ERROR) ** 2)
+
+    def _chosen(self, pictures: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """The pixels chosen [H, W, 3], and the error expected of them [H, W]."""
+        size = tuple(told.shape[-2:])
+        small = working_size(*size)
+        if small == size:
+            choice = self.networks.fusion(pictures[None], told[None])
+        else:  # the choice is made where the network is at home, and carried out at the size of the frames
+            shrink = partial(functional.interpolate, size=small, mode="bilinear", align_corners=False, antialias=True)
+            choice = self.networks.fusion(shrink(pictures)[None], shrink(told[None])).resized(size)
+        return choice.carried_out(pictures[None])[0].movedim(0, -1), choice.log_error_BHW[0].exp()
