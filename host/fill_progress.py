@@ -23,8 +23,10 @@ STAGES = {  # name: share of the whole bar, and what is said
     "labels": (2, "Finding what moves in each view"),
     "following": (3, "Motion of hidden parts"),
     "transport": (15, "Transport"),
+    "steps": (40, "Sampling"),
     "cells": (25, "Filling cells"),
 }
+OF_SOURCES = [name for name in STAGES if name not in ("steps", "cells")]  # what find_sources tells of
 SECONDS = 1.0  # between two pictures
 CELL_SIDE = 160  # pixels of the longer side of a cell in the picture
 
@@ -33,7 +35,7 @@ class FillProgress:
     """`on_stage` and `on_cell` for `fill_grid` on a running node; both stop the work when the user cancels."""
 
     def __init__(self, node, grid: FrameGrid, method: str):
-        self.bar = StageBar(STAGES, ["transport"] if method == "transport" else None, node)
+        self.bar = StageBar(STAGES, ["transport"] if method == "transport" else [*OF_SOURCES, "cells"], node)
         self.known, self.cells, self.drawn_at = grid.known, _shrunk(grid.frames.flatten(0, 1)), 0.0
         self.cells = self.cells.unflatten(0, grid.known.shape)
 

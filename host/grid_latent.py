@@ -15,7 +15,7 @@ from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.condition import prepare, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
 from ..fourreal_core.transport import Predictions, transport
-from .fill_progress import STAGES
+from .fill_progress import OF_SOURCES, STAGES
 from .load import expect_grid_model
 from .model import CONDITION_KEY
 from .stage_bar import StageBar
@@ -28,19 +28,28 @@ AS_CONDITIONED = "as conditioned"
 _latest: WeakKeyDictionary[FrameGrid, FillSources] = WeakKeyDictionary()
 
 
-def sources_of(grid: FrameGrid) -> FillSources:
+def stages_of(grid: FrameGrid, guess: FrameGrid | None) -> list[str]:
+    """The stages that sampling this grid goes through: what is at hand already is not among them."""
+    if guess is not None:
+        return ["steps"] if grid in _latest else ["transport", "steps"]
+    return ["steps", "cells"] if grid in _latest else [*OF_SOURCES, "steps", "cells"]
+
+
+def sources_of(grid: FrameGrid, bar: StageBar | None = None) -> FillSources:
     """What the grid can be filled from. The latest are kept, because one grid is sampled with many seeds."""
     sources = _latest.get(grid)
     if sources is None:
-        sources = find_sources(grid, on_stage=StageBar(STAGES, STAGES.keys() - {"cells"}).move)
+        sources = find_sources(grid, on_stage=(bar or StageBar(STAGES, OF_SOURCES)).move)
         remember_sources(grid, sources)
     return sources
 
 
-def predictions_of(grid: FrameGrid) -> Predictions:
+def predictions_of(grid: FrameGrid, bar: StageBar | None = None) -> Predictions:
     """Transport's predictions alone, for whoever starts from a guess: the scene is not estimated for them."""
-    sources = _latest.get(grid)
-    return sources.predictions if sources else transport(grid, on_cell=counting_progress())
+    sources, bar = _latest.get(grid), bar or StageBar(STAGES, ["transport"])
+    if sources:
+        return sources.predictions
+    return transport(grid, on_cell=lambda done, total: bar.move("transport", done / total))
 
 
 def remember_sources(grid: FrameGrid, sources: FillSources) -> None:
@@ -49,9 +58,11 @@ def remember_sources(grid: FrameGrid, sources: FillSources) -> None:
     _latest[grid] = sources
 
 
-def chosen(grid: FrameGrid, sources: FillSources, drawn_VTHW3: torch.Tensor) -> FrameGrid:
+def chosen(grid: FrameGrid, sources: FillSources, drawn_VTHW3: torch.Tensor, bar: StageBar | None = None) -> FrameGrid:
     """The grid with each pixel of its unknown cells chosen from what a model drew and the other sources."""
-    whole = sources.fill(drawn_VTHW3, on_stage=StageBar(STAGES, ["cells"]).move).grid
+    bar = bar or StageBar(STAGES, ["cells"])
+    whole = sources.fill(drawn_VTHW3, on_stage=bar.move).grid
+    bar.move("cells", 1.0)  # also where there was nothing to choose from
     return grid.filled(whole.frames).replace(cameras=whole.cameras)
 
 
@@ -61,11 +72,12 @@ def condition_grid(
     guess: FrameGrid | None = None,
     denoise: float = 1.0,
     predictions: Predictions | None = None,
+    bar: StageBar | None = None,
 ):
     """Grid -> (positive, negative, latent) for a grid model. Negative is the same without the known cells.
 
     denoise: how far the sampler will go from `guess`; below 1 the model is told to expect the guess as well.
-    predictions: of this grid, where they are at hand.
+    predictions: of this grid, where they are at hand. bar: the node's, which has the stages before "steps"; None: one of its own.
     """
     grid_model = expect_grid_model(model)
     guess = None if guess is None else expect_grid(guess, "guess")
@@ -75,7 +87,7 @@ def condition_grid(
         guess,
         denoise,
         predict=lambda asked: (
-            predictions or (sources_of(asked).predictions if guess is None else predictions_of(asked))
+            predictions or (sources_of(asked, bar).predictions if guess is None else predictions_of(asked, bar))
         ),
     )
     latent = {
@@ -88,8 +100,8 @@ def condition_grid(
     return _conditioning(condition_VCTHW), _conditioning(unconditional(condition_VCTHW)), latent
 
 
-def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
-    """Sampled latent -> grid with the known cells exactly as they came in.
+def decode_grid(latent: dict, grid: FrameGrid | None = None, bar: StageBar | None = None) -> FrameGrid:
+    """Sampled latent -> grid with the known cells exactly as they came in. bar: the node's, which has "cells"; None: one of its own.
 
     Per pixel what the model drew is chosen, or what another source of the cell shows, unless the latent was made with a guess of one's own.
     """
@@ -107,7 +119,7 @@ def decode_grid(latent: dict, grid: FrameGrid | None = None) -> FrameGrid:
     drawn_VTHWC = from_model(samples.to("cpu", torch.float32))
     if not latent.get(SOURCES_KEY) or latent[LATENT_KEY]["grid"] is not grid:
         return grid.filled(drawn_VTHWC)
-    return chosen(grid, sources_of(grid), drawn_VTHWC)
+    return chosen(grid, sources_of(grid), drawn_VTHWC, bar)
 
 
 def decode_latent_grid(

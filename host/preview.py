@@ -1,5 +1,7 @@
 """Live preview: at every sampling step the whole grid appears on the sampling node as one contact sheet."""
 
+from collections.abc import Callable
+
 import comfy.model_management
 import comfy.utils
 import torch
@@ -11,6 +13,16 @@ from ..fourreal_core.show.contact_sheet import contact_sheet
 
 PREVIEW_KEY = "fourreal_preview"
 PREVIEW_SIDE = 1024  # pixels of the longer side sent to the browser at each step
+
+
+class OnBar:
+    """A sampler's callback that has its steps shown on a bar which is there already. move(share of the steps, picture)."""
+
+    def __init__(self, move: Callable[[float, object], None]):
+        self.move = move
+
+    def __call__(self, step, denoised, x, total_steps):
+        """Nothing: the preview moves the bar."""
 
 
 def attach_grid_preview(patcher):
@@ -40,8 +52,12 @@ def _sheet_callback(host_callback, known_VT):
         comfy.model_management.throw_exception_if_processing_interrupted()
         if host_callback is not None:
             host_callback(step, denoised, x, total_steps)
+        picture = "JPEG", sheet_image(denoised, known_VT), PREVIEW_SIDE
+        if isinstance(host_callback, OnBar):
+            host_callback.move((step + 1) / total_steps, picture)
+            return
         bar = bar or comfy.utils.ProgressBar(total_steps)
-        bar.update_absolute(step + 1, total_steps, ("JPEG", sheet_image(denoised, known_VT), PREVIEW_SIDE))
+        bar.update_absolute(step + 1, total_steps, picture)
 
     return callback
 

@@ -4,6 +4,7 @@ Cells much larger than the bundled model knows are filled through a small copy, 
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import comfy.sample
 import comfy.utils
@@ -15,8 +16,11 @@ from ..fourreal_core.sampling.budget import GridSize
 from ..fourreal_core.sampling.lifted import HOME, home_size, lifted
 from ..fourreal_core.sampling.tiles import Tile, fill_in_tiles
 from ..fourreal_core.transport import Predictions
-from .grid_latent import chosen, condition_grid, decode_grid, predictions_of, sources_of
+from .fill_progress import STAGES
+from .grid_latent import chosen, condition_grid, decode_grid, predictions_of, sources_of, stages_of
 from .load import expect_grid_model
+from .preview import OnBar
+from .stage_bar import StageBar
 
 SEEDS = 2**64
 
@@ -44,11 +48,14 @@ def filled_by_host(
     through_copy = not full_size and at_home(model, grid) != (grid.height, grid.width)
     fill_one = _through_small_copy if through_copy else _sampled
     if tile == 0:
-        return fill_one(model, grid, sampling, guess)
+        return fill_one(model, grid, sampling, guess, StageBar(STAGES, stages_of(grid, guess)))
+    bar = None
 
     def fill(task: FrameGrid, place: Tile) -> FrameGrid:
+        nonlocal bar
         own_seed = replace(sampling, seed=(sampling.seed + place.number) % SEEDS)
-        return fill_one(model, task, own_seed, guess and place.of(guess))
+        bar = StageBar(STAGES, stages_of(task, guess), part=place.number, parts=place.count, before=bar)
+        return fill_one(model, task, own_seed, guess and place.of(guess), bar)
 
     return fill_in_tiles(grid, fill, tile=(tile, tile))
 
@@ -68,20 +75,27 @@ def size_remark(model, grid: FrameGrid, then: str) -> str:
     return f"the bundled model was trained on cells of {known}, this grid has {given}: {then.format(size=f'{width}x{height}')}"
 
 
-def _through_small_copy(model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None) -> FrameGrid:
+def _through_small_copy(
+    model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None, bar: StageBar
+) -> FrameGrid:
     def fill_small(small: FrameGrid, predictions: Predictions, small_guess: FrameGrid | None) -> FrameGrid:
-        return _sampled(model, small, sampling, small_guess, predictions)
+        return _sampled(model, small, sampling, small_guess, bar, predictions)
 
     if guess is not None:
-        return lifted(grid, predictions_of(grid), guess, fill_small)
-    sources = sources_of(grid)
-    return chosen(grid, sources, lifted(grid, sources.predictions, None, fill_small).frames)
+        return lifted(grid, predictions_of(grid, bar), guess, fill_small)
+    sources = sources_of(grid, bar)
+    return chosen(grid, sources, lifted(grid, sources.predictions, None, fill_small).frames, bar)
 
 
 def _sampled(
-    model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None, predictions: Predictions | None = None
+    model,
+    grid: FrameGrid,
+    sampling: HostSampling,
+    guess: FrameGrid | None,
+    bar: StageBar,
+    predictions: Predictions | None = None,
 ) -> FrameGrid:
-    positive, negative, latent = condition_grid(model, grid, guess, sampling.denoise, predictions)
+    positive, negative, latent = condition_grid(model, grid, guess, sampling.denoise, predictions, bar)
     noise = cell_noise(sampling.seed, grid.views, grid.times, grid.height, grid.width)
     samples = comfy.sample.sample(
         model,
@@ -95,7 +109,8 @@ def _sampled(
         latent["samples"],
         denoise=sampling.denoise,
         noise_mask=latent["noise_mask"],
+        callback=OnBar(partial(bar.move, "steps")),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=sampling.seed,
     )
-    return decode_grid({**latent, "samples": samples}, grid)
+    return decode_grid({**latent, "samples": samples}, grid, bar)

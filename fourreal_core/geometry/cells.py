@@ -54,21 +54,24 @@ class Cells:
         def waiting() -> None:
             on_share(share[0])
 
+        def told() -> None:
+            share[0] = next(done) / parts
+            on_share(share[0])
+
         def layered(view: int, layer: StillLayer) -> None:
             self.still_layers[view] = layer
-            share[0] = next(done) / parts
+            told()
 
         def filled(at: tuple[int, int], cell: tuple[Tensor, Tensor]) -> None:
             frames[at], sure[at] = cell
             if on_cell is not None:
                 on_cell(*at, frames[at])
-            share[0] = next(done) / parts
+            told()
 
         _ = self.scene.movers_V  # found before threads ask for them
         workers = max(1, min(torch.get_num_threads(), WORKING_BYTES // (PIXEL_BYTES * sure[0, 0].numel())))
         side_by_side(missing, partial(still_layer, self.scene), workers, on_result=layered, waiting=waiting)
         side_by_side(todo, partial(self._cell, drawn), workers, on_result=filled, waiting=waiting)
-        on_share(1.0)
         return frames, sure
 
     def _cell(self, drawn: Tensor | None, at: tuple[int, int], ask: Ask) -> tuple[Tensor, Tensor]:

@@ -122,14 +122,14 @@ def test_a_run_interrupted_while_sampling_leaves_nothing_and_the_next_one_works(
     seen: list[int] = []
 
     def interrupt_after_two_steps(event: Event) -> None:
-        if event["type"] == "progress" and event["data"]["node"] == "sample" and event["data"]["max"] == 1000:
-            seen.append(event["data"]["value"])
-            if event["data"]["value"] >= 2:
+        if event["type"] == "progress" and event["data"]["node"] == "sample":
+            seen.append(event["data"]["value"] / event["data"]["max"])
+            if seen[-1] > 0.56:  # of a bar over everything, on which the steps are from 0.54 or less to 0.61 or more
                 host.interrupt()
 
     with pytest.raises(RunInterrupted):
         host.run(sample_prompt(steps=1000, name="interrupted"), interrupt_after_two_steps)
-    assert seen and seen[-1] < 900
+    assert seen and seen[-1] < 0.9
     assert saved_files(host, "interrupted") == []
     only_grid(host, host.run(sample_prompt(steps=2, seed=11, name="interrupted")))
     assert len(saved_files(host, "interrupted")) == 1
