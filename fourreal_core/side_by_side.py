@@ -16,7 +16,8 @@ import torch
 
 WAKES_S = 0.1  # seconds between two reports while threads work
 
-Job, Result = TypeVar("Job"), TypeVar("Result")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 Ask = Callable[[], None]  # for long work to call in between: raises Stopped once nobody waits for it
 
 

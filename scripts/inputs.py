@@ -24,7 +24,7 @@ HEAD = """# Inputs
 
 What can be read, with the time and the memory that it takes to make {cells} cells of {width}x{height} of it, above what Python with PyTorch
 needs anyway. Frames are picked and shrunk while they are decoded, so that memory grows with the cells and with the size of one frame, not
-with the length of the file. Made by `python scripts/inputs.py`, which makes every input itself; this run had two busy CPU cores.
+with the length of the file. Made by `python scripts/inputs.py`, which makes every input itself; this run had one CPU core, busy with other work as well.
 
 | input | frames | size | seconds | peak memory | remark |
 |---|---|---|---|---|---|

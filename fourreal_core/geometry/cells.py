@@ -47,7 +47,7 @@ class Cells:
         many they are. on_share and on_cell are called by this thread; what they raise ends the work.
         """
         frames, sure = (torch.zeros(*known_VT.shape, *self.scene.size, *last) for last in ((3,), ()))
-        todo = [(view, time) for view, time in (~known_VT).nonzero().tolist()]
+        todo: list[tuple[int, int]] = [(view, time) for view, time in (~known_VT).nonzero().tolist()]
         missing = sorted({view for view, _ in todo} - self.still_layers.keys())
         share, done, parts = [0.0], itertools.count(1), len(todo) + len(missing)
 
@@ -77,8 +77,9 @@ class Cells:
     def _cell(self, drawn: Tensor | None, at: tuple[int, int], ask: Ask) -> tuple[Tensor, Tensor]:
         """One cell [H, W, 3] and its confidence [H, W]."""
         cell = cell_candidates(self.scene, self.still_layers[at[0]], *at, ask)
-        starts, sizes = self.scene.base, self.predictions.time.confidence.shape[:2]
-        place = tuple(abs(here - start) / max(size - 1, 1) for here, start, size in zip(at, starts, sizes))
+        (view, time), (base, start) = at, self.scene.base
+        views, times = self.predictions.time.confidence.shape[:2]
+        place = abs(view - base) / max(views - 1, 1), abs(time - start) / max(times - 1, 1)
         pictures, told = fusion_inputs(cell, self.predictions, at, place, None if drawn is None else drawn[at])
         frame_HW3, error_HW = self._chosen(pictures, told)
         return frame_HW3, 1 / (1 + (error_HW / TYPICAL_ERROR) ** 2)
