@@ -54,7 +54,7 @@ def found_again(seed: int) -> CameraEstimate:
     return estimate_cameras(invented(seed)[0])
 
 
-@pytest.mark.parametrize("seed", [0, 4, 8])
+@pytest.mark.parametrize("seed", [0, 4, pytest.param(8, marks=pytest.mark.slow)])
 def test_an_arc_is_found_again(seed):
     needs_pycolmap()
     _, true, lenses = invented(seed)

@@ -25,9 +25,7 @@ from fourreal_core.training.geometry.movers import MoverTask, _mirrored
 NAMES = ("depth", "motion", "movers", "fusion")
 TRIED = [
     "depth",
-    "movers",
-    pytest.param("motion", marks=pytest.mark.slow),
-    pytest.param("fusion", marks=pytest.mark.slow),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("movers", "motion", "fusion")),
 ]  # the others go the same way
 
 
