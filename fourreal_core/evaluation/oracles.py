@@ -44,6 +44,8 @@ class ExactDepth(DepthNetwork):
 class ExactMovers(MoverNetwork):
     """Labels of what moves in every known cell."""
 
+    may_err = False
+
     def __init__(self, exact: ExactScene):
         nn.Module.__init__(self)
         self.frames_N3HW = torch.cat([exact.freeze_VHW3, exact.fixed_THW3]).float().movedim(-1, 1) / 255

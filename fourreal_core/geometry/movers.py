@@ -2,7 +2,7 @@
 
 The motion network (motion.py) labels each time of the base view by itself. Here the labels of all times meet at the base time, go to the
 other views by depth, are voted on between the views (what moves must be seen as moving by all that see it, as in shape from silhouettes),
-and go back along the flow to every time. The same network makes every one of these steps. Next to read: deformation.py.
+and go back along the flow to every time. The same network makes every one of these steps. What the pictures prove to be still is then left out (stillness.py). Next to read: deformation.py.
 Shape suffixes: V views, T times, N maps, K channels, P points, H W pixels.
 """
 
@@ -19,6 +19,7 @@ from .motion import MotionState, warp
 from .projection import Camera, depth_unit, pixel_centres, project, transfer, unproject
 from .scene import MOVES
 from .splatting import splat
+from .stillness import keeps_moving
 from .unet import UNet
 
 CHANNELS = 16
@@ -29,6 +30,8 @@ HULL_SHARE = 0.8  # of the views that see a point, those in whose silhouette it 
 
 class MoverNetwork(nn.Module):
     """Logit of being part of something that moves, from what is known of a picture; works on 2x2 pixels at once."""
+
+    may_err = True  # what the pictures prove to be still overrules it
 
     def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96)):
         super().__init__()
@@ -196,9 +199,15 @@ def label_movers(
     scene: KnownCells,
     motion_label_THW: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Probabilities [V, H, W] at the base time and [T, H, W] in the base view; a painted mask stays as it is in the base view."""
+    """Probabilities [V, H, W] at the base time and [T, H, W] in the base view, 0 where the pictures prove that nothing moves.
+
+    A painted mask stays as it is in the base view, and nothing is proved against it.
+    """
     labels = mover_labels(network, scene, motion_label_THW)
     views, times = labels.views_VHW.sigmoid(), labels.times_THW.sigmoid()
     if motion_label_THW is not None:
         views[scene.base[0]], times = motion_label_THW[scene.base[1]], motion_label_THW
-    return views, times
+    if motion_label_THW is not None or not network.may_err:
+        return views, times
+    moves_VHW = keeps_moving(scene.fixed_THW3, scene.depth_VHW, scene.cameras, scene.base)
+    return views * moves_VHW, times * moves_VHW[scene.base[0]]

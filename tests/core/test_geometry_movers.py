@@ -69,9 +69,22 @@ def test_other_times_tell_what_moves_where_the_base_time_does_not():
 def test_a_painted_mask_stays_as_it_is():
     scene = sliding_square()
     painted = scene.geometry.mover_THW.float() * 0.9
+    painted[:, :4] = 0.6  # on the still wall: whoever paints knows better
     views, times = label_movers(untrained(), known_cells(scene, torch.zeros_like(scene.geometry.mover_THW)), painted)
     assert torch.equal(times, painted) and torch.equal(views[0], painted[0])
-    assert intersection_over_union(views > 0.5, scene.geometry.view_mover_VHW) > 0.8
+    assert intersection_over_union(views[:, 5:] > 0.5, scene.geometry.view_mover_VHW[:, 5:]) > 0.8
+
+
+def test_a_network_that_takes_everything_for_a_mover_is_corrected_in_every_view():
+    scene = sliding_square()
+    everything = torch.ones_like(scene.geometry.mover_THW)
+    known = known_cells(scene, everything)
+    views, times = label_movers(untrained(), known)
+    mover = scene.geometry.view_mover_VHW
+    assert float((views > 0.5)[mover].float().mean()) > 0.9
+    for view in range(len(mover)):
+        assert float((views[view] > 0.5)[~mover[view]].float().mean()) < 0.35
+    assert float((times > 0.5)[scene.geometry.mover_THW].float().mean()) > 0.95
 
 
 def test_points_with_a_wrong_depth_lie_outside_the_silhouettes():
