@@ -123,9 +123,10 @@ def from_fill(truth: FrameGrid) -> Case:
 
 
 def recorded(path: Path, most: int) -> Case:
-    """What lies at a path as a grid; of more views or times than `most`, so many at even distances."""
+    """What lies at a path as a grid; of more views than `most`, so many at even distances."""
     if path.is_dir():
-        return read_rig(plan_rig(path, RigPick())), None, None
+        plan = plan_rig(path)
+        return read_rig(plan if len(plan.recordings) <= most else plan_rig(path, RigPick(views=most))), None, None
     if path.name.endswith(".grid.safetensors"):
         return load_grid(path), None, None
     video = Measured(Recording.at(path))
@@ -189,7 +190,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--grids", type=int, default=6, help="how many grids are rendered")
     parser.add_argument("--size", type=int, nargs=2, default=(72, 128), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--grid", action="append", default=[], metavar="NAME=PATH", help="a recording")
-    parser.add_argument("--views", type=int, default=32, help="frames of a video that become views")
+    parser.add_argument("--views", type=int, default=32, help="most views of a recording")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--longest", type=int, default=512)
     parser.add_argument("--most", type=int, help="how many lines are measured in this run")

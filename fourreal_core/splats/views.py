@@ -20,6 +20,7 @@ from .graphics_card import drawing_device
 from .rasterizer import render
 
 MOST_FRAMES = 100_000
+MEAN_UP = 3e-4  # how much the mean of what is up in the views counts, beside what is to their right
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,17 @@ def pivot_of(splats: Splats) -> Tensor:
 
 
 def up_of(splats: Splats) -> Tensor:
-    """[3], of length 1: away from the ground, as the mean of what is up in the views."""
-    up = -splats.cameras.world_to_camera[:, 1, :3].mean(0)
-    return up / up.norm().clamp_min(1e-6)
+    """[3], of length 1: away from the ground, if the cameras are held without roll, however far they look up or down.
+
+    What is to the right in the views lies in the ground's plane then; where it hardly tells, as on a short arc, the mean of what is up in the views decides.
+    """
+    turns_V33 = splats.cameras.world_to_camera[:, :3, :3].double()
+    mean = -turns_V33[:, 1].mean(0)
+    mean = mean / mean.norm().clamp_min(1e-6)
+    right_V3 = turns_V33[:, 0]
+    across = torch.eye(3, dtype=torch.float64) - torch.outer(mean, mean)
+    up = torch.linalg.eigh(right_V3.T @ right_V3 / len(right_V3) + MEAN_UP * across).eigenvectors[:, 0]
+    return (up * torch.where(up @ mean < 0, -1.0, 1.0)).float()
 
 
 def turn_about(axis_3: Tensor, angle: float) -> Tensor:

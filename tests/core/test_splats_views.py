@@ -69,6 +69,28 @@ def test_an_orbit_goes_through_the_views_and_beyond():
     assert float((place - pivot_of(splats)).norm()) == pytest.approx(2, abs=0.1)
 
 
+def pitched(splats, degrees: float, down: float):
+    """The cameras of `arc`, looking down on the point that they circle."""
+    level = arc(splats, degrees).cameras
+    angle = math.radians(down)
+    look = torch.tensor([[1.0, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]])
+    turns = look @ level.world_to_camera[:, :3, :3]
+    eyes = torch.tensor([0, 0, 4.0]) - turns[:, 2] * 4
+    poses = level.world_to_camera.clone()
+    poses[:, :3, :3], poses[:, :3, 3] = turns, -torch.einsum("vij,vj->vi", turns, eyes)
+    return replace(splats, cameras=Cameras(poses, level.intrinsics))
+
+
+@pytest.mark.parametrize("degrees", [6.0, 30.0])
+def test_cameras_that_look_down_on_an_arc_tell_what_is_up_and_an_orbit_keeps_the_horizon_level(degrees):
+    splats = pitched(made(), degrees, 35)
+    assert float(up_of(splats) @ torch.tensor([0, -1.0, 0])) > math.cos(math.radians(1.5))
+    for shot in orbit(splats, 0, [-90, 45, 160], [0, 1, 2]):
+        assert abs(float(shot.pose_44[0, 1])) < 0.04  # what is to the right is level
+    alone = replace(splats, cameras=Cameras(splats.cameras.world_to_camera[:1], splats.cameras.intrinsics[:1]))
+    assert torch.allclose(up_of(alone), -alone.cameras.world_to_camera[0, 1, :3], atol=1e-5)
+
+
 def test_frames_of_another_size_show_all_of_a_cell():
     splats = arc(made())
     splats = replace(

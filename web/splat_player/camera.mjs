@@ -6,6 +6,8 @@
 import { rotationOf } from "./node_motion.mjs";
 
 const STEEPEST = 1.5; // radians that a camera may look up or down: beyond, left would become right
+const MEAN_UP = 3e-4; // how much the mean of what is up in the pictures counts, beside what is to the right
+const UP_STEPS = 10_000;
 const TURN_TO_COUNT = 2; // a turn by one radian counts as much as this many pivot distances, when the nearest view is looked for
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -42,11 +44,20 @@ export function ahead(camera, distance) {
   return plus(centreOf(camera), forward(camera), distance);
 }
 
-/** What is up in the world, if the cameras were held level on the whole. */
+/**
+ * What is up in the world, if the cameras were held without roll, however far they look up or down: what is to their right lies in the ground's plane then. Where it hardly tells, as on
+ * a short arc, the mean of what is up in their pictures decides. As up_of() in fourreal_core/splats/views.py; the smallest axis of the same matrix, by steps downhill.
+ */
 export function upOf(cameras) {
+  const unit = (v) => v.map((value) => value / length(v));
   const sum = cameras.reduce((total, { rotation }) => minus(total, row(rotation, 1)), [0, 0, 0]);
-  const up = length(sum) > 0.1 * cameras.length ? sum : row(cameras[0].rotation, 1).map((value) => -value);
-  return up.map((value) => value / length(up));
+  const mean = unit(length(sum) > 0.1 * cameras.length ? sum : row(cameras[0].rotation, 1).map((value) => -value));
+  const rights = cameras.map(({ rotation }) => row(rotation, 0));
+  const entry = (i, j) => rights.reduce((total, right) => total + (right[i] * right[j]) / rights.length, 0) + MEAN_UP * ((i === j) - mean[i] * mean[j]);
+  const matrix = [0, 1, 2].flatMap((i) => [0, 1, 2].map((j) => entry(i, j)));
+  let up = mean;
+  for (let step = 0; step < UP_STEPS; step += 1) up = unit(minus(up, apply(matrix, up)));
+  return up;
 }
 
 function placed(camera, rotation, centre) {

@@ -20,6 +20,12 @@ test("a level camera: where it is, what it sees, what is up", () => {
   near(camera.ahead(LEVEL, 4), ORIGIN);
 });
 
+test("cameras that look down on an arc tell what is up", () => {
+  const high = [-20, -10, 0, 10, 20].map((degrees) => camera.orbited(camera.orbited(LEVEL, ORIGIN, UP, 0, 0.6), ORIGIN, UP, (degrees * Math.PI) / 180, 0));
+  near(camera.upOf(high), UP, 0.03);
+  near(camera.upOf([high[2]]), high[2].rotation.slice(3, 6).map((value) => -value), 1e-6); // one camera alone: up in its picture
+});
+
 test("turning to the right by a quarter brings the camera to the right, still looking at the pivot", () => {
   const turned = camera.orbited(LEVEL, ORIGIN, UP, Math.PI / 2, 0);
   near(camera.centreOf(turned), [4, 0, 0]);
