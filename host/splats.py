@@ -156,6 +156,13 @@ class FitProgress:
         now = time.monotonic()
         if self.picture is None or now - self.drawn_at < SECONDS:
             return None
-        self.drawn_at = now
-        pixels, self.picture = (self.picture * 255).round().to(torch.uint8).numpy(), None
-        return "JPEG", Image.fromarray(pixels), PREVIEW_SIDE
+        self.drawn_at, picture, self.picture = now, self.picture, None
+        return _jpeg(picture)
+
+    def show(self, picture_HW3: torch.Tensor) -> None:
+        """The editor shows the last preview of a node before the pictures that it gives: what is to stay is sent as one."""
+        self.bar.update_absolute(self.total, self.total, _jpeg(picture_HW3))
+
+
+def _jpeg(picture_HW3: torch.Tensor):
+    return "JPEG", Image.fromarray((picture_HW3 * 255).round().to(torch.uint8).numpy()), PREVIEW_SIDE

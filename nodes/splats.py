@@ -111,6 +111,7 @@ class FourRealFitSplats(io.ComfyNode):
         side_by_side = torch.cat(
             [torch.cat([grid.frames[int(v), int(t)] for v, t in steps_VT], 1), torch.cat(list(shown), 1)]
         )
+        progress.show(side_by_side)
         with_cameras = grid.replace(cameras=fitted.splats.cameras)
         return io.NodeOutput(
             fitted.splats, with_cameras, fitted.report, ui=ui.PreviewImage(side_by_side[None], cls=cls)

@@ -64,7 +64,7 @@ export const EXHIBITS = {
   FourRealPath: { from: FILLED },
   FourRealMeasureGrid: { from: FILLED, shows: ["sheet", "images"], high: 300, size: [380, 240] },
   FourRealCompareGrids: { set: { names: "one, same" }, from: { "fills.grid0": ["filled", "grid"], "fills.grid1": ["filled", "grid"] }, shows: ["picture", "images"], high: 180, size: [420, 170] },
-  FourRealFitSplats: { set: { steps: 200, longest: 160 }, from: FILLED, shows: ["grid", "grid"], apart: true, size: [380, 420] }, // its pictures stay
+  FourRealFitSplats: { set: { steps: 100, longest: 128 }, from: FILLED, shows: ["grid", "grid"], apart: true, size: [380, 420] }, // its pictures stay
   FourRealRenderSplats: { from: SPLATS, shows: ["images", "images"] },
   FourRealSplatsToSplat: { from: SPLATS },
   FourRealSaveSplats: { from: SPLATS },
