@@ -161,7 +161,7 @@ class FitProgress:
 
     def show(self, picture_HW3: torch.Tensor) -> None:
         """The editor shows the last preview of a node before the pictures that it gives: what is to stay is sent as one."""
-        self.bar.update_absolute(self.total, self.total, _jpeg(picture_HW3))
+        self.bar.move("score", 1.0, _jpeg(picture_HW3))
 
 
 def _jpeg(picture_HW3: torch.Tensor):
