@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parse()
     try:
         measure_and_show(arguments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"ablation.py: {error}")
 
 

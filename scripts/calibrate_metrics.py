@@ -25,6 +25,7 @@ from fourreal_core.evaluation.calibration import Calibration, blind_spots, damag
 from fourreal_core.evaluation.collection import find_grids
 from fourreal_core.evaluation.damage import DAMAGES
 from fourreal_core.evaluation.measured import Measured
+from fourreal_core.files.lock import held_alone
 from fourreal_core.files.marked_part import write_part
 from fourreal_core.grid import FrameGrid
 
@@ -37,11 +38,18 @@ def main() -> None:
     cv2.setNumThreads(arguments.threads)
     try:
         calibrate(arguments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"calibrate_metrics.py: {error}")
 
 
 def calibrate(arguments: argparse.Namespace) -> None:
+    lock = arguments.results.with_name(f".{arguments.results.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with held_alone(lock, f"another run is writing {arguments.results}: wait for it, or choose other --results"):
+        _calibrate(arguments)
+
+
+def _calibrate(arguments: argparse.Namespace) -> None:
     results = Calibration(arguments.results)
     if arguments.folder:
         grids = dict(find_grids(arguments.folder, arguments.count))

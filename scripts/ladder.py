@@ -37,7 +37,7 @@ def main() -> None:
         scenes = ((file.stem, load_exact(file)) for file in islice(files, arguments.count))
         options = {"with_fusion": not arguments.composed, "estimate": estimate if arguments.cameras else None}
         print(table(measure_all(load_networks(arguments.networks), scenes, arguments.results, tell, **options)), end="")
-    except (ValueError, PycolmapMissing) as error:
+    except (ValueError, OSError, PycolmapMissing) as error:
         sys.exit(f"ladder.py: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command to continue")

@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parse()
     try:
         arguments.command(arguments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"train.py: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command to continue")

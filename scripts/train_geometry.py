@@ -42,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(1)
     try:
         arguments.command(arguments)
-    except (ValueError, RendererUnavailable) as error:
+    except (ValueError, OSError, RendererUnavailable) as error:
         sys.exit(f"train_geometry.py: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; run the same command to continue")

@@ -26,6 +26,7 @@ from ..evaluation.page import published_part, tables, write_page
 from ..evaluation.reference import measure_reference
 from ..evaluation.study import TRUTH, Study, grids_by_way
 from ..evaluation.ways import STEPS, Fill, ShippedWays
+from ..files.lock import held_alone
 from ..files.marked_part import write_part
 from ..geometry.scene import SceneUnknown
 from ..grid import FrameGrid
@@ -99,6 +100,13 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError("expected --truths, a folder of whole grids, beside --fill.")
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    taken = f"another evaluation is writing to {arguments.output}: wait for it, or choose another --output"
+    with held_alone(arguments.output / ".lock", taken):
+        _evaluate(arguments)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
     extras, kept, study = _extras(arguments), KeptStudy(arguments.output), Study()
     features = None if arguments.i3d is None else load_i3d(arguments.i3d)
     truths = {} if arguments.truths is None else dict(find_grids(arguments.truths, arguments.count))

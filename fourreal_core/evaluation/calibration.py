@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from ..files.atomic import whole_file
+from ..files.atomic import write_text
 from ..grid import FrameGrid
 from .agreement.measure import measure_agreement
 from .agreement.metrics import METRICS
@@ -48,8 +48,7 @@ class Calibration:
                 if missing:
                     known[damage] = plain_values(measure(apply(truth)))
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                    with whole_file(self.path) as part:
-                        part.write_text(json.dumps(self.values, indent=1), encoding="utf-8")
+                    write_text(self.path, json.dumps(self.values, indent=1))
                     yield name, damage
 
 

@@ -7,7 +7,6 @@ Legend: V views, T times, D token width.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..files.records import add_record, read_records
 from ..flow import add_noise, cell_noise, to_model
 from ..grid import FrameGrid, task_known
 from ..model.condition import grid_condition
@@ -56,23 +56,17 @@ class Trial:
 
 
 class Results:
-    """A JSON-lines file of records and what is in it. A line that was cut by a killed run is dropped."""
+    """A JSON-lines file of records and what is in it."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        whole, _, cut = text.rpartition("\n")
-        self.records: list[Record] = [json.loads(line) for line in whole.splitlines()]
-        if cut:
-            self.path.write_text(whole + "\n" if whole else "", encoding="utf-8")
+        self.records: list[Record] = read_records(self.path)
 
     def __contains__(self, key: Record) -> bool:
         return any(all(record[name] == key[name] for name in KEY) for record in self.records)
 
     def add(self, record: Record) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        add_record(self.path, record)
         self.records.append(record)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ..files.atomic import checksum, whole_file
+from ..files.atomic import checksum, save_picture, write_text
 from ..grid import FrameGrid
 from .contest import as_json
 from .heat import KNOWN_METRICS
@@ -48,8 +48,7 @@ class KeptStudy:
         """numbers.json, all or nothing. more: further entries of it."""
         self.plain |= more
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.folder / NUMBERS) as part:
-            part.write_text(json.dumps(self.plain, indent=1), encoding="utf-8")
+        write_text(self.folder / NUMBERS, json.dumps(self.plain, indent=1))
 
     def pictures(self, name: str, way: str) -> tuple[Path, Path]:
         """Where the sheet and the plot of a grid lie."""
@@ -60,8 +59,8 @@ class KeptStudy:
         paths = self.pictures(name, way)
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(paths[0], quality=QUALITY)
-        plot.save(paths[1])
+        save_picture(sheet, paths[0], quality=QUALITY)
+        save_picture(plot, paths[1])
 
 
 def measured_of(plain: Mapping) -> Measured:

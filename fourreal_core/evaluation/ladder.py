@@ -6,18 +6,19 @@ hidden points, visibility, choice. Read `climb`. Shape suffixes: V views, T time
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..data.rendered.exact import ExactScene
+from ..files.records import add_record, read_records
 from ..geometry.candidates import cell_candidates, still_layer
 from ..geometry.deformation import NodeMotion
 from ..geometry.depth import nearest_inverse_depth
@@ -332,16 +333,12 @@ def measure_all(
 
 
 def _read(results: Path) -> dict[str, Rise]:
-    lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
-    entries = [json.loads(line) for line in lines]
+    entries: list[Any] = read_records(results)
     return {entry.pop("key"): Rise(**entry | {"swapped": frozenset(entry["swapped"])}) for entry in entries}
 
 
 def _add(results: Path, key: str, rise: Rise) -> None:
-    results.parent.mkdir(parents=True, exist_ok=True)
-    entry = {"key": key, **vars(rise), "swapped": sorted(rise.swapped)}
-    with results.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+    add_record(results, {"key": key, **vars(rise), "swapped": sorted(rise.swapped)})
 
 
 def table(rises: Sequence[Rise]) -> str:

@@ -6,6 +6,7 @@ import base64
 import html
 from pathlib import Path
 
+from ..files.atomic import write_text
 from .contest import contest_table
 from .kept import KeptStudy
 from .published import APART, SOURCE, published_table
@@ -22,9 +23,9 @@ th { background: #f4f4f6 } td:first-child, th:first-child { text-align: left } f
 def write_page(kept: KeptStudy, study: Study) -> Path:
     """Writes table.md and index.html beside the study's pictures, and returns the page's path."""
     kept.folder.mkdir(parents=True, exist_ok=True)
-    (kept.folder / "table.md").write_text(tables(study), encoding="utf-8")
+    write_text(kept.folder / "table.md", tables(study))
     page = kept.folder / "index.html"
-    page.write_text(_page(kept, study), encoding="utf-8")
+    write_text(page, _page(kept, study))
     return page
 
 

@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 
 from PIL import Image
 
+from ..files.atomic import save_picture
 from ..grid import FrameGrid
 from ..model.two_stream import GridModel
 from ..sampling.sample import sample_grid
@@ -162,15 +163,15 @@ def write_figures(folder: Path, model: GridModel, truths: Sequence[FrameGrid], r
     curves = steps_curves(records, "moving")
     if any(curves.values()):
         plot = line_plot(curves, title="PSNR of moving pixels by sampling steps, dB", x_label="steps", size=(720, 420))
-        plot.save(folder / "quality_by_steps.png")
+        save_picture(plot, folder / "quality_by_steps.png")
     gains = gain_curves(distance_curves([record for record in records if record["condition"] == LARGE]))
     if gains:
         plot = line_plot(gains, title="PSNR above Transport by distance from cell (0, 0), dB", x_label="max(v, t)")
-        plot.save(folder / "larger_grids.png")
+        save_picture(plot, folder / "larger_grids.png")
     kinds = [kind for kind in ("soft", "hard") if kind in model.config.sync]
     plots = {kind: _distance_plot(model, truths, kind) for kind in kinds}
     if plots:
-        beside(plots).save(folder / "stream_distance.png")
+        save_picture(beside(plots), folder / "stream_distance.png")
 
 
 def _distance_plot(model: GridModel, truths: Sequence[FrameGrid], kind: str) -> Image.Image:
@@ -185,7 +186,7 @@ def _distance_plot(model: GridModel, truths: Sequence[FrameGrid], kind: str) -> 
 def write_sheets(folder: Path, model: GridModel, truths: Sequence[FrameGrid], seed: int) -> None:
     """grid_1.jpg ...: truth, Transport and model as contact sheets, and below each its last cell."""
     for number, truth in enumerate(truths[:SHEETS], start=1):
-        comparison(model, truth, seed).save(folder / f"grid_{number}.jpg", quality=JPEG_QUALITY)
+        save_picture(comparison(model, truth, seed), folder / f"grid_{number}.jpg", quality=JPEG_QUALITY)
 
 
 def comparison(model: GridModel, truth: FrameGrid, seed: int) -> Image.Image:

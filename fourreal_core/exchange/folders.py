@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..files.atomic import whole_file
+from ..files.atomic import save_picture
 from ..files.video import write_video
 from ..grid import FrameGrid
 from .whole_folder import whole_folder
@@ -78,8 +78,7 @@ def write_image(file: Path, frame_HWC: Tensor) -> None:
         raise ValueError(f"expected the kind of images to be {' or '.join(IMAGE_KINDS)}, got {kind!r}.")
     bytes_HWC: np.ndarray = (frame_HWC.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     try:
-        with whole_file(file, f".{kind}", tidy=False) as part:
-            Image.fromarray(bytes_HWC).save(part, **IMAGE_KINDS[kind])
+        save_picture(Image.fromarray(bytes_HWC), file, tidy=False, **IMAGE_KINDS[kind])
     except OSError as error:
         raise ValueError(f"could not write {file.name}: {error}.") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -14,8 +15,10 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
@@ -50,8 +53,29 @@ def whole_file(path: str | os.PathLike, suffix: str = "", tidy: bool = True) -> 
     try:
         yield part
         os.replace(part, path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:  # a full disk does not say whose
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """A text file in UTF-8, all or nothing. Raises OSError."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def save_picture(picture: Image.Image, path: str | os.PathLike, tidy: bool = True, **options: Any) -> None:
+    """A picture, all or nothing, in the format that the name says. tidy: as of `whole_file`; options: Pillow's. Raises OSError.
+
+    It is encoded in memory: Pillow does not notice when a full disk takes only a part of a JPEG.
+    """
+    encoded = io.BytesIO()
+    picture.save(encoded, format=Image.registered_extensions()[Path(path).suffix.lower()], **options)
+    with whole_file(path, tidy=tidy) as part:
+        part.write_bytes(encoded.getvalue())
 
 
 def part_of(path: Path, suffix: str = "") -> Path:

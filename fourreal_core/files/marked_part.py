@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .atomic import write_text
+
 
 def write_part(path: str | Path, name: str, text: str) -> None:
     """Replaces what stands between `<!-- name -->` and `<!-- end of name -->` in a file by `text`.
@@ -18,4 +20,4 @@ def write_part(path: str | Path, name: str, text: str) -> None:
     _, also_found, after = rest.partition(end)
     if not (found and also_found):
         raise ValueError(f"expected {path} to have the lines {start} and {end}: add them where the table belongs.")
-    path.write_text(f"{before}{start}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+    write_text(path, f"{before}{start}\n\n{text.strip()}\n\n{end}{after}")

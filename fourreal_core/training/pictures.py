@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from ..evaluation.image import psnr
+from ..files.atomic import save_picture
 from ..flow import cell_noise, from_model, x0_from_velocity
 from ..show.contact_sheet import contact_sheet
 from .footage.examples import Batch, whole_batch
@@ -33,13 +34,6 @@ def draw_pictures(state: TrainingState, plan: TrainingPlan, grid: StoredGrid, fo
     """`<stage>.loss.png`, and the fixed grid at this step as `<stage>.step-<step>.png`."""
     save_picture(loss_curve(state.losses), folder / f"{plan.stage}.loss.png")
     save_picture(sample_sheet(state, plan, grid), folder / f"{plan.stage}.step-{state.step:06d}.png")
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Written beside and renamed, so that a viewer never sees half a file."""
-    part = path.with_suffix(".part.png")
-    picture.save(part)
-    part.replace(path)
 
 
 def sample_sheet(state: TrainingState, plan: TrainingPlan, grid: StoredGrid, max_side: int = 768) -> Image.Image:

@@ -16,6 +16,7 @@ from fourreal_core.evaluation.measure import hide
 from fourreal_core.evaluation.measured import Measured
 from fourreal_core.evaluation.study import Study
 from fourreal_core.evaluation.ways import ShippedWays
+from fourreal_core.files.lock import held_alone
 from fourreal_core.files.marked_part import write_part
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.grid_file import load_grid, save_grid
@@ -186,6 +187,15 @@ def test_problems_are_one_sentence(words, sentence, truths, tmp_path, capsys, mo
     assert main(["evaluate", *(str(truths) if word == "TRUTHS" else word for word in words)]) == 1
     told = capsys.readouterr().err
     assert sentence in told and told.startswith("fourreal evaluate: ") and told.count("\n") == 1
+
+
+def test_one_evaluation_at_a_time_writes_to_a_folder(truths, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    with held_alone(out / ".lock", "taken"):
+        assert main(["evaluate", str(truths), "--output", str(out)]) == 1
+    assert "another evaluation is writing to" in capsys.readouterr().err
+    assert [file.name for file in out.iterdir()] == [".lock"]
 
 
 def test_means_say_of_how_many_grids_they_are():

@@ -10,6 +10,7 @@ from made_scenes import sliding_square
 from processes import command
 
 from fourreal_core.data.rendered.exact_files import save_exact
+from fourreal_core.files.lock import held_alone
 from fourreal_core.geometry.motion import MotionState
 from fourreal_core.geometry.networks import GeometryNetworks, load_networks
 from fourreal_core.geometry.projection import pixel_centres, project, unproject
@@ -249,3 +250,12 @@ def test_the_command_trains_and_tells_its_errors(scenes, tmp_path):
     assert "depth step 1/1  loss" in told and "movers, mean px:" in told
     with pytest.raises(SystemExit, match=r"train_geometry\.py: found no trained motion network"):
         train_geometry("fusion", "--scenes", scenes, "--run", tmp_path)
+
+
+def test_two_trainings_of_one_network_in_one_folder(scenes, tmp_path):
+    with (
+        held_alone(tmp_path / ".depth.lock", "taken"),
+        pytest.raises(ValueError, match="another training of the depth"),
+    ):
+        run.train_network("depth", scenes, tmp_path, lambda plan: lambda state: True)
+    assert [file.name for file in tmp_path.iterdir()] == [".depth.lock"]

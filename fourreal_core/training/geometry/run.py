@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...data.rendered.exact_files import exact_files, is_whole
+from ...files.lock import held_alone
 from ...geometry.networks import GeometryNetworks, load_networks, save_networks
 from ...model.weights import load_model
 from ..state import part
@@ -38,11 +39,19 @@ def train_network(
 
     scenes: a folder of exact scenes. report(plan) gives what is called after each step. chosen: fields of `GeometryPlan` to change.
     held_out: another such folder, for scores. others: a file of geometry networks; from it this network begins, and so do those that it
-    needs and that were not trained in `folder`. Raises ValueError when scenes or needed networks are missing.
+    needs and that were not trained in `folder`. Raises ValueError when scenes or needed networks are missing, or another process trains
+    the same network in the folder.
     """
     networks = trained_networks(folder, NEEDED[name], others)
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = f"another training of the {name} network is using {folder}: wait for it, or choose another --run"
+    with held_alone(folder / f".{name}.lock", taken):
+        return _trained(name, networks, scenes, folder, report, chosen or {}, held_out)
+
+
+def _trained(name, networks, scenes, folder, report, chosen, held_out) -> Task:
     task = _task(name, networks, scenes, held_out)
-    plan = resume_plan(PLANS[name], folder, name, dict(chosen or {}))
+    plan = resume_plan(PLANS[name], folder, name, dict(chosen))
     torch.manual_seed(plan.seed)
     state = start(task, plan, folder)
     train(state, plan, folder, report(plan))
