@@ -16,6 +16,7 @@ from .estimate_cameras import FourRealEstimateCameras
 from .fill import FourRealTransportFill
 from .grid import FourRealAssembleGrid, FourRealBuildGrid, FourRealLoadGrid, FourRealSaveGrid
 from .grid_folder import FourRealLoadGridFolder, FourRealSaveGridFolder
+from .guided import FourRealGuidedSteps
 from .image_batch import FourRealGridToImages, FourRealImagesToGrid
 from .latent_condition import FourRealLatentGridConditioning
 from .load import FourRealLoadModel
@@ -32,6 +33,7 @@ from .splats import FourRealFitSplats, FourRealRenderSplats, FourRealSplatsToSpl
 from .stereo import FourRealStereo
 from .train_sync import FourRealTrainSync
 from .two_stream import FourRealTwoStream
+from .warp import FourRealWarp
 
 NODES: list[type[io.ComfyNode]] = [
     FourRealLoadModel,
@@ -69,6 +71,8 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealSplatsToSplat,
     FourRealSaveSplats,
     FourRealLoadSplats,
+    FourRealWarp,
+    FourRealGuidedSteps,
 ]
 
 

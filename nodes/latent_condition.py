@@ -11,6 +11,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.model.condition import check_guess
 from ..fourreal_core.sampling.latents import ENCODINGS, GREY, redo_mask
 from ..host.grid_latent import LATENT_KEY
+from ..host.guided import SURE_KEY
 from ..host.known_cells import (
     KNOWN_CELLS,
     MASK_ONLY,
@@ -18,6 +19,7 @@ from ..host.known_cells import (
     check_model_and_grid,
     known_cell_conditions,
     needed_condition,
+    painted_of,
     patch_of,
     redo_strength,
     with_view_prompt,
@@ -33,7 +35,7 @@ NODE_TOOLTIPS = {
     "positive": "What you want to see. Both streams get it, unless positive_view is connected.",
     "negative": "What you do not want to see.",
     "known_cells": "How the model is told about known cells, besides the mask that preserves them. auto: as its "
-    "weights were trained: image to video for those checkpoints and Fun-InP, vace for VACE, noise "
+    "weights were trained: image to video for those checkpoints and Fun-InP, vace for VACE, fun control for Fun-Control, noise "
     "mask only for text to video.",
     "hold_back": (
         "Only with confidence: how much of the guess to keep where it is certain, 0 to 1. 0 regenerates all "
@@ -48,6 +50,8 @@ NODE_TOOLTIPS = {
     "confidence": "How certain the guess is: one image per cell, from 4Real Fill. See hold_back.",
     "positive_view": "Another positive prompt for the view stream, for example 'a frozen moment, the camera orbits'.",
     "negative_view": "Another negative prompt for the view stream.",
+    "paint": "Where the model paints, white, one mask per cell from 4Real Warp. Everywhere else it is shown the guess as if it were given: "
+    "in VACE's, image-to-video's or Fun-Control's own input, else by holding the guess back.",
     "clip_vision_output": "From the shared first frame, for Wan 2.1 image-to-video models, which need it.",
 }
 
@@ -91,6 +95,7 @@ class FourRealLatentGridConditioning(io.ComfyNode):
                 io.Conditioning.Input("positive_view", optional=True, tooltip=tip["positive_view"]),
                 io.Conditioning.Input("negative_view", optional=True, tooltip=tip["negative_view"]),
                 io.ClipVisionOutput.Input("clip_vision_output", optional=True, tooltip=tip["clip_vision_output"]),
+                io.Mask.Input("paint", optional=True, tooltip=tip["paint"]),
             ],
             outputs=[
                 io.Conditioning.Output("positive", tooltip="The prompt with the known cells."),
@@ -102,19 +107,27 @@ class FourRealLatentGridConditioning(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, vae, positive, negative, grid, encoding, known_cells, hold_back, vace_strength, tiled,
-        guess=None, confidence=None, positive_view=None, negative_view=None, clip_vision_output=None,
+        guess=None, confidence=None, positive_view=None, negative_view=None, clip_vision_output=None, paint=None,
     ) -> io.NodeOutput:  # fmt: skip
         grid = expect_grid(grid)
         check_guess(grid, guess if guess is None else expect_grid(guess, "guess"))
-        if confidence is not None and guess is None:
+        if guess is None and (confidence is not None or paint is not None):
             raise ValueError(
-                "expected the guess that the confidence belongs to, got none: connect both outputs of one 4Real Fill"
+                f"expected the guess that the {'paint' if confidence is None else 'confidence'} belongs to, got none: connect both "
+                "outputs of one 4Real Fill"
             )
-        latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, patch_of(model)))
+        paint_VTHW = None if paint is None else painted_of(grid, paint)
+        warp = None if paint is None else (guess, paint_VTHW)
+        latents = LatentGrid(grid, encoding, vae_codec(vae, tiled, patch_of(model)), warp)
         check_model_and_grid(model, latents.codec, grid)
-        mask_VCLhw = redo_mask(redo_strength(grid, confidence, hold_back), encoding, latents.codec)
         kind = needed_condition(model) if known_cells == "auto" else known_cells
-        shown_VCLhw = latents.encode(GREY, grid.known if kind == MASK_ONLY else None)
+        held_back = redo_strength(grid, confidence, hold_back, paint_VTHW if kind == MASK_ONLY else None)
+        mask_VCLhw = redo_mask(held_back, encoding, latents.codec)
+        if guess is not None:
+            start_VCLhw = latents.encode(guess.frames)
+            shown_VCLhw = start_VCLhw if kind == MASK_ONLY else latents.shown()
+        else:
+            start_VCLhw = shown_VCLhw = latents.encode(GREY, grid.known if kind == MASK_ONLY else None)
         values = known_cell_conditions(model, latents, kind, shown_VCLhw, vace_strength)
         if clip_vision_output is not None:
             values["clip_vision_output"] = clip_vision_output
@@ -123,11 +136,13 @@ class FourRealLatentGridConditioning(io.ComfyNode):
                 with_view_prompt(positive, positive_view or positive),
                 with_view_prompt(negative, negative_view or negative),
             )
-        values[KNOWN_LATENTS] = start_VCLhw = shown_VCLhw if guess is None else latents.encode(guess.frames)
+        values[KNOWN_LATENTS] = start_VCLhw
         latent = {
             "samples": start_VCLhw,
             "noise_mask": mask_VCLhw,
             LATENT_KEY: {"grid": grid, "encoding": encoding, "model": type(model.model).__name__},
         }
+        if confidence is not None or paint is not None:
+            latent[SURE_KEY] = 1 - redo_mask(redo_strength(grid, confidence, 1.0, paint_VTHW), encoding, latents.codec)
         conditioned = (node_helpers.conditioning_set_values(prompt, values) for prompt in (positive, negative))
         return io.NodeOutput(*conditioned, latent)

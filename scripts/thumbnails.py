@@ -32,6 +32,8 @@ IDEAS = {
     "10_text_to_4d_wan22_5b": ("", "Two prompts, two videos,", "every view and time"),
     "11_text_to_4d_in_one_pass_wan21": ("", "Two prompts, one pass,", "every view and time"),
     "12_train_sync_layers_for_wan": ("videos", "Train layers for Wan", "on your own footage"),
+    "13_warp_and_paint_with_vace": ("videos", "Warped from two videos,", "holes painted by VACE"),
+    "14_alternating_with_wan": ("videos", "Along views, along time,", "in turns with Wan"),
 }
 
 

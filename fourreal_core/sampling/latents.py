@@ -87,7 +87,7 @@ def encode_frames(
         shown = [time for step in steps for time in cells[step]]
         repeats = torch.tensor([codec.frames_per_latent if encoding == "hold" and time else 1 for time in shown])
         video_NHWC = frames_VTHWC[view, shown].repeat_interleave(repeats, 0)
-        latent_VCLhw[view, :, steps] = codec.encode(_padded(video_NHWC, codec)).to("cpu", torch.float32)
+        latent_VCLhw[view, :, steps] = codec.encode(padded(video_NHWC, codec)).to("cpu", torch.float32)
         if on_piece is not None:
             on_piece(done, len(pieces))
     return latent_VCLhw
@@ -131,7 +131,7 @@ def redo_mask(redo_VTHW: Tensor, encoding: str, codec: Codec) -> Tensor:
     A latent frame is kept only if all of its cells are; otherwise it takes the mean of those that are not.
     """
     cells = latent_cells(encoding, redo_VTHW.shape[1], codec)
-    padded_VTHW = _padded(redo_VTHW[..., None].flatten(0, 1), codec)[..., 0].unflatten(0, redo_VTHW.shape[:2])
+    padded_VTHW = padded(redo_VTHW[..., None].flatten(0, 1), codec)[..., 0].unflatten(0, redo_VTHW.shape[:2])
     small_VThw = functional.avg_pool2d(padded_VTHW, codec.pixels_per_latent)
     free_VT = redo_VTHW.flatten(2).amax(2) > 0
     masks_Vhw = []
@@ -143,7 +143,7 @@ def redo_mask(redo_VTHW: Tensor, encoding: str, codec: Codec) -> Tensor:
 
 
 def cell_flags(flag_VT: Tensor, encoding: str, codec: Codec) -> Tensor:
-    """A number per cell [V, T] -> F channels per latent frame [V, F, L]: one for each frame that the latent frame packs.
+    """A number per cell [V, T, ...] -> F channels per latent frame [V, F, L, ...]: one for each frame that the latent frame packs.
 
     This is how image-to-video models are told which frames are given: the first latent frame has its one cell F times.
     """
@@ -166,8 +166,8 @@ def _pieces(wanted_VL: Tensor, encoding: str) -> list[tuple[int, list[int]]]:
     return [(view, list(range(last[-1] + 1))) for view, last in enumerate(lasts) if last]
 
 
-def _padded(video_NHWC: Tensor, codec: Codec) -> Tensor:
-    """Sides up to whole tokens, by repeating the last pixel."""
+def padded(video_NHWC: Tensor, codec: Codec) -> Tensor:
+    """Frames [N, H, W, C] with sides up to whole tokens, by repeating the last pixel."""
     height, width = video_NHWC.shape[1:3]
     lines = torch.arange(codec.latent_side(height) * codec.pixels_per_latent).clamp(max=height - 1)
     places = torch.arange(codec.latent_side(width) * codec.pixels_per_latent).clamp(max=width - 1)

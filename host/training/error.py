@@ -57,7 +57,7 @@ class Prompts:
 class GreyOnce(LatentGrid):
     """A grid whose own latents are there already: only grey is encoded, once per shape. kept: what was."""
 
-    kept: dict
+    kept: dict = field(default_factory=dict)
 
     def encode(self, unknown: float, wanted_VT: Tensor | None = None) -> Tensor:
         shape = tuple(self.grid.frames.shape)
@@ -86,7 +86,7 @@ class Trainee:
             return {}
         height, width = (side * self.codec.pixels_per_latent for side in example.clean.shape[-2:])
         blank = FrameGrid(torch.zeros(*example.known.shape, height, width, 3), example.known)
-        latents = GreyOnce(blank, self.encoding, self.codec, self.grey)
+        latents = GreyOnce(blank, self.encoding, self.codec, kept=self.grey)
         return known_cell_conditions(self.patcher, latents, kind, example.shown, 1.0)
 
     def mask(self, example: LatentExample) -> Tensor:

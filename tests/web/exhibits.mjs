@@ -12,6 +12,7 @@ export const SOURCES = {
   freezeTime: { type: "LoadVideo", set: { file: "4real_freeze_time.mp4" } },
   known: { type: "FourRealBuildGrid", set: { width: 128 }, from: { fixed_view: ["fixedView", 0], freeze_time: ["freezeTime", 0] } },
   filled: { type: "FourRealLoadGrid", set: { file: GRID_FILE } },
+  fill: { type: "FourRealTransportFill", from: { grid: ["known", "grid"] } },
   model: { type: "FourRealLoadModel" },
   view0: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 0 }, from: { grid: ["filled", "grid"] } },
   view3: { type: "FourRealGridToVideo", set: { path: "fixed view", "path.view": 3 }, from: { grid: ["filled", "grid"] } },
@@ -69,4 +70,5 @@ export const EXHIBITS = {
   FourRealSplatsToSplat: { from: SPLATS },
   FourRealSaveSplats: { from: SPLATS },
   FourRealLoadSplats: { set: { file: SPLATS_FILE } },
+  FourRealWarp: { from: { grid: ["fill", "grid"], confidence: ["fill", "confidence"] }, shows: ["shown", "images"], apart: true, size: [380, 560] }, // its report and picture stay
 };
