@@ -50,11 +50,8 @@ def test_what_a_noise_level_leaves_open(guided, wan, comfy_inside):
 def test_a_step_is_the_models_estimate_pulled_towards_the_guess(comfy_inside, guided, wan, condition, filled, guide):
     """What the guider returns, for one noise level."""
     positive, negative, latent = condition(wan, **filled)
-    seen = []
     x = torch.randn(latent["samples"].shape, generator=torch.Generator().manual_seed(1))
-    for model in (wan, guide(wan, latent)):
-        seen.append(estimate(model, positive, negative, x, 0.6))
-    plain, ours = seen
+    plain, ours = (estimate(model, positive, negative, x, 0.6) for model in (wan, guide(wan, latent)))
     sure = latent[guided.SURE_KEY]
     assert sure.shape == (3, 1, 5, 2, 4) and (sure[0] == 1).all() and sure.min() >= 0 and sure.max() <= 1
     share = guided.guide_share(0.8 * sure, 0.36 / (0.36 + 0.16))
