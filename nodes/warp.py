@@ -45,7 +45,7 @@ class FourRealWarp(io.ComfyNode):
         grid = expect_grid(grid)
         paint_VTHW = places_to_paint(confidence_of(grid, confidence), grid.known, threshold, margin)
         report = share_report(paint_VTHW, grid.known)
-        tell(cls, report, logging.INFO)
+        tell(cls, report.split("\n")[0], logging.INFO)
         sheet_HWC = contact_sheet(tinted_frames(grid.frames, paint_VTHW), grid.known, max_side=PREVIEW_SIDE)
         return io.NodeOutput(
             paint_VTHW.flatten(0, 1).float(),
