@@ -20,7 +20,7 @@ from ...fourreal_core.grid import FrameGrid
 from ...fourreal_core.sampling.latents import Codec, encode_frames, redo_mask
 from ...fourreal_core.training.footage.sync_examples import LatentExample
 from ...fourreal_core.training.sync_loop import Draw
-from ..known_cells import LatentGrid, known_cell_conditions, needed_condition, with_view_prompt
+from ..known_cells import MASK_ONLY, LatentGrid, known_cell_conditions, needed_condition, with_view_prompt
 
 Conditioning = list  # of [text, values], as the host's
 
@@ -82,12 +82,13 @@ class Trainee:
     def told(self, example: LatentExample) -> dict:
         """What the model is told about known cells beside the noise mask, as *4Real Latent Grid Conditioning* does for sampling."""
         kind = needed_condition(self.patcher)
-        if example.shown is None:
+        if example.shown is None and kind != MASK_ONLY:
             return {}
         height, width = (side * self.codec.pixels_per_latent for side in example.clean.shape[-2:])
         blank = FrameGrid(torch.zeros(*example.known.shape, height, width, 3), example.known)
         latents = GreyOnce(blank, self.encoding, self.codec, kept=self.grey)
-        return known_cell_conditions(self.patcher, latents, kind, example.shown, 1.0)
+        shown = example.clean if example.shown is None else example.shown
+        return known_cell_conditions(self.patcher, latents, kind, shown, 1.0)
 
     def mask(self, example: LatentExample) -> Tensor:
         """[V, 1, L, h, w]: 0 keeps a latent frame, 1 makes it."""

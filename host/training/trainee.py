@@ -5,6 +5,7 @@ loaded inside is loaded once more from its file.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -24,8 +25,7 @@ from ..two_stream.patch import patch_two_streams
 from ..two_stream.plan import TwoStreamPlan
 
 PRECISIONS = ("auto", "bfloat16", "float32")
-TRIED = ("wan", "ltxv", "hunyuan_video", "mochi")
-WITHOUT_MASK = ("kandinsky5",)  # ComfyUI 0.30.0 adds the mask's channels to the image's and fails
+TRIED = ("wan", "ltxv", "ltx2", "hunyuan_video", "mochi", "kandinsky5", "cogvideox", "cosmos")
 NAMING_WEIGHTS = 12  # the shortest weights of a network, which are never quantized, name it
 
 
@@ -110,7 +110,7 @@ def _kept_values() -> contextlib.AbstractContextManager:
 @contextlib.contextmanager
 def _checkpointed_blocks(network: Any) -> Iterator[None]:
     """The blocks themselves, not the host's hooks: the `original_block` of a hook is the last block's by the time of the gradient."""
-    blocks = [block for _, name in backbone_of(network).blocks for block in getattr(network, name)]
+    blocks = list(backbone_of(network).modules(network).values())
     before = [vars(block).get("forward") for block in blocks]
     try:
         for block in blocks:
@@ -129,6 +129,7 @@ def _checkpointed(forward: Callable) -> Callable:
     Only the reentrant kind does: the other one does not notice that a value has changed, and gives wrong gradients (tested).
     """
 
+    @functools.wraps(forward)  # hooks read its arguments' names
     def called(*args: Any, **kwargs: Any) -> Any:
         names = [*range(len(args)), *kwargs]
 
@@ -146,8 +147,10 @@ def _checkpointed(forward: Callable) -> Callable:
 
 
 def _copied_tokens(value: Any) -> Any:
-    """Tokens are `[N, L, D]`."""
-    return value.clone() if torch.is_tensor(value) and value.ndim == 3 and value.is_floating_point() else value
+    """Tokens are `[N, L, D]`, Cosmos' keep their axes, LTX-2's come with sound."""
+    if isinstance(value, tuple):
+        return tuple(map(_copied_tokens, value))
+    return value.clone() if torch.is_tensor(value) and value.ndim in (3, 5) and value.is_floating_point() else value
 
 
 def _in_precision_of_tokens(layer: Sync, checkpointing: bool) -> Sync:
@@ -181,15 +184,10 @@ def expect_trainable(model: Any) -> tuple[str, int, int]:
         )
     network = model.get_model_object("diffusion_model")
     family, size, depth = backbone_of(network).sizes(network)
-    if family in WITHOUT_MASK:
-        raise ValueError(
-            f"{backbone_of(network).name} cannot be given known cells, because ComfyUI supports no noise mask "
-            "for it: choose another model"
-        )
     if family not in TRIED:
         raise ValueError(
-            f"expected a Wan, LTXV, HunyuanVideo or Mochi model, got {backbone_of(network).name}, whose "
-            "blocks cannot be trained through"
+            "expected a Wan, LTXV, LTX-2, HunyuanVideo, Mochi, Kandinsky 5, CogVideoX or Cosmos 1 model, got "
+            f"{backbone_of(network).name}, whose blocks have no gradients in ComfyUI"
         )
     return family, size, depth
 

@@ -25,7 +25,8 @@ def vace_text(seed):
 
 
 # The families that 4Real Train Sync takes. VACE adds to the tokens between blocks, in place.
-MODELS = {name: FAMILIES[name] for name in ("Wan", "LTXV", "HunyuanVideo", "Mochi")}
+TRAINED = ("Wan", "LTXV", "LTX-2", "HunyuanVideo", "Mochi", "Kandinsky 5", "CogVideoX", "Cosmos")
+MODELS = {name: FAMILIES[name] for name in TRAINED}
 MODELS["Wan VACE"] = (lambda: tiny.wan("vace", layers=4, vace_layers=2, vace_in_dim=96), 16, vace_text)
 
 
