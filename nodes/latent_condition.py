@@ -10,6 +10,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.model.condition import check_guess
 from ..fourreal_core.sampling.latents import ENCODINGS, GREY, redo_mask
+from ..host.grid_cameras import with_cameras
 from ..host.grid_latent import LATENT_KEY
 from ..host.guided import SURE_KEY
 from ..host.known_cells import (
@@ -136,6 +137,10 @@ class FourRealLatentGridConditioning(io.ComfyNode):
                 with_view_prompt(positive, positive_view or positive),
                 with_view_prompt(negative, negative_view or negative),
             )
+        positive, negative = (
+            with_cameras(model, prompt, grid, start_VCLhw.shape, latents.codec.pixels_per_latent)
+            for prompt in (positive, negative)
+        )
         values[KNOWN_LATENTS] = start_VCLhw
         latent = {
             "samples": start_VCLhw,

@@ -13,6 +13,10 @@ from .tokens import Arguments
 
 # A conditioning's `model_conds` may carry the view stream's own text, and its mask; 4Real Latent Grid Conditioning makes them.
 VIEW_TEXT, VIEW_TEXT_MASK = "fourreal_view_text", "fourreal_view_text_mask"
+VIEW_CAMERA = (
+    "fourreal_view_camera"  # likewise the view stream's own camera embedding [k V, 24, L, H, W], of Fun-camera weights
+)
+OWN_OF_VIEWS = (VIEW_TEXT, VIEW_TEXT_MASK, VIEW_CAMERA)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class HostCall:
             "prefetch_dynamic_vbars": False,
             STREAM: "view",
         }
-        text, mask = self.kwargs.get(VIEW_TEXT), self.kwargs.get(VIEW_TEXT_MASK)
+        text, mask, camera = (self.kwargs.get(name) for name in OWN_OF_VIEWS)
+        of_views = {"context": text, "c_crossattn": text, "attention_mask": mask, "camera_conditions": camera}
         known = self.kwargs.get("time_dim_replace")  # Kandinsky 5: given first frames
 
         def change(name, value):
@@ -68,10 +73,8 @@ class HostCall:
             if name == "x" and known is not None:
                 value = value.clone()
                 value[:, : known.shape[1], : known.shape[2]] = known
-            if name in ("context", "c_crossattn") and text is not None:
-                value = text
-            if name == "attention_mask" and mask is not None:
-                value = mask
+            if of_views.get(name) is not None:
+                value = of_views[name]
             if name == "num_tokens" and mask is not None:  # Mochi: the longest text of the call
                 return max(1, int(mask.sum(-1).max()))
             return for_view_stream(name, value, self.layout)
@@ -80,6 +83,4 @@ class HostCall:
 
     def _run(self, change: Callable[[str, Any], Any]) -> Tensor:
         args, kwargs = map_inputs(self.function, self.args, self.kwargs, change)
-        return self.function(
-            *args, **{name: value for name, value in kwargs.items() if name not in (VIEW_TEXT, VIEW_TEXT_MASK)}
-        )
+        return self.function(*args, **{name: value for name, value in kwargs.items() if name not in OWN_OF_VIEWS})
