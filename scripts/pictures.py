@@ -33,7 +33,7 @@ def main() -> int:
     try:
         browser = find_browser()
         with running_host(environment) as host, tempfile.TemporaryDirectory() as folder:
-            provide_inputs(host.base)
+            provide_inputs(host.base, splats=not arguments.nodes or any("Splat" in node for node in arguments.nodes))
             variables = {**browser.variables(), "FOURREAL_HOST": host.address, "FOURREAL_PICTURES": folder}
             subprocess.run([str(browser.node), str(SCRIPT), *arguments.nodes], env=variables, check=True)
             keep(Path(folder))
@@ -58,8 +58,8 @@ def example_grid():
     return fill_grid(FrameGrid.from_videos(fixed_view, freeze_time, fps=fps / 5)).grid
 
 
-def provide_inputs(base: Path) -> None:
-    """A filled grid of the example videos, the same grid as the folder of a camera rig and as splats, and the name of trained layers."""
+def provide_inputs(base: Path, *, splats: bool) -> None:
+    """A filled grid of the example videos, the same grid as the folder of a camera rig and, slowest, as splats, and the name of trained layers."""
     grid = example_grid()
     from fourreal_core.files.video import write_video
     from fourreal_core.grid_file import save_grid
@@ -67,7 +67,8 @@ def provide_inputs(base: Path) -> None:
     from fourreal_core.splats.splat_file import save_splats
 
     save_grid(grid, base / "input" / "example.grid.safetensors")
-    save_splats(fit_splats(grid, steps=SPLAT_STEPS).splats, base / "input" / "example.splats.safetensors")
+    if splats:
+        save_splats(fit_splats(grid, steps=SPLAT_STEPS).splats, base / "input" / "example.splats.safetensors")
     (base / "input" / "example_rig").mkdir(exist_ok=True)
     for view in range(VIEWS):
         write_video(base / "input" / "example_rig" / f"camera_{view}.mp4", grid.frames[view], grid.fps)
