@@ -3,6 +3,8 @@
 Letters: V views, T times, N cells, h w pixels that a model sees.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from PIL import Image
 
 from ..fourreal_core.evaluation.agreement.measure import measure_agreement
 from ..fourreal_core.evaluation.agreement.splat_fit import splat_fit
+from ..fourreal_core.evaluation.learned.carried_features import carried_likeness
 from ..fourreal_core.evaluation.learned.scores import clip_consistency, clip_score, confident_shares
 from ..fourreal_core.evaluation.measured import Measured
 from ..fourreal_core.evaluation.reference import measure_reference
@@ -55,7 +58,10 @@ def measured_grid(
         found |= measure_reference(grid, reference, lambda share: report(0.7 + 0.1 * share))
     found |= _clip(grid, extras)
     if extras.da3_model is not None:
-        found |= confident_shares(_da3_confidence(grid, extras.da3_model, lambda share: report(0.8 + 0.1 * share)))
+        seen = _da3_geometry(grid, extras.da3_model, lambda share: report(0.8 + 0.1 * share))
+        found |= confident_shares(seen["depth_conf"])
+        if extras.clip_vision is not None:
+            found["carried_features"] = _carried_features(grid, extras.clip_vision, seen)
     if extras.fit_splats:
         found["splat_fit"] = splat_fit(grid, on_progress=lambda share: report(0.9 + 0.1 * share))
     report(1.0)
@@ -79,14 +85,15 @@ def _clip(grid: FrameGrid, extras: Extras) -> dict[str, Measured]:
 
 def _image_embeddings(grid: FrameGrid, clip_vision) -> torch.Tensor:
     """[N, D] projected embeddings; frames are cropped to the middle square, as CLIP was trained."""
+    return torch.cat([batch["image_embeds"].float().cpu() for batch in _encoded(grid, clip_vision, crop=True)])
+
+
+def _encoded(grid: FrameGrid, clip_vision, crop: bool) -> Iterator[Any]:
+    """What CLIP vision says of some cells after the other; crop: to the middle square, else whole and squeezed into one."""
     cells = grid.frames.flatten(0, 1)
-    found = []
     for start in range(0, len(cells), CELLS_AT_ONCE):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        found.append(
-            clip_vision.encode_image(cells[start : start + CELLS_AT_ONCE], crop=True)["image_embeds"].float().cpu()
-        )
-    return torch.cat(found)
+        yield clip_vision.encode_image(cells[start : start + CELLS_AT_ONCE], crop=crop)
 
 
 def _text_embedding(clip, prompt: str) -> torch.Tensor:
@@ -97,8 +104,22 @@ def _text_embedding(clip, prompt: str) -> torch.Tensor:
     return pooled[0].float().cpu()
 
 
-def _da3_confidence(grid: FrameGrid, patcher, on_share) -> torch.Tensor:
-    """[V, T, h, w] from 1 on: all views of a time are one input of the model."""
+def _carried_features(grid: FrameGrid, clip_vision, seen: dict[str, torch.Tensor]) -> Measured:
+    """How alike neighbouring views are where Depth Anything 3's geometry, `seen`, carries the patches of CLIP vision."""
+    if "extrinsics" not in seen:
+        return Measured.not_measurable("Depth Anything 3 gave no cameras: connect Small or Base")
+    features_NPD = torch.cat(
+        [batch["penultimate_hidden_states"].float().cpu() for batch in _encoded(grid, clip_vision, crop=False)]
+    )
+    side = math.isqrt(features_NPD.shape[1])
+    patches_NDhw = features_NPD[:, -(side**2) :].movedim(-1, 1).unflatten(2, (side, side))  # the first are no patches
+    features_VTDhw = patches_NDhw.unflatten(0, (grid.views, grid.times))
+    return carried_likeness(features_VTDhw, seen["depth"], seen["intrinsics"], seen["extrinsics"])
+
+
+def _da3_geometry(grid: FrameGrid, patcher, on_share) -> dict[str, torch.Tensor]:
+    """depth_conf [V, T, h, w] from 1 on, depth [V, T, h, w] and, if the model tells cameras, extrinsics [V, T, 3, 4] (world to camera) and
+    intrinsics [V, T, 3, 3] in pixels of the depth: all views of a time are one input of the model."""
     network = getattr(getattr(patcher, "model", None), "diffusion_model", None)
     if network is None or getattr(network, "head_type", "") != "dualdpt":
         raise ValueError(
@@ -106,7 +127,7 @@ def _da3_confidence(grid: FrameGrid, patcher, on_share) -> torch.Tensor:
         )
     comfy.model_management.load_model_gpu(patcher)
     device, dtype = comfy.model_management.get_torch_device(), network.dtype or torch.float32
-    found = []
+    found: dict[str, list[torch.Tensor]] = {}
     for time in range(grid.times):
         views = preprocess.preprocess_image(
             grid.frames[:, time].to(device), process_res=DA3_SIDE, method="upper_bound_resize"
@@ -115,9 +136,13 @@ def _da3_confidence(grid: FrameGrid, patcher, on_share) -> torch.Tensor:
             out = network(views.to(dtype)[None], use_ray_pose=False, ref_view_strategy="saddle_balanced")
         if "depth_conf" not in out:
             raise ValueError("expected da3_model to give a confidence, got none: load Depth Anything 3 Small or Base")
-        found.append(out["depth_conf"].float().reshape(grid.views, *out["depth_conf"].shape[-2:]).cpu())
+        for name in ("depth_conf", "depth"):
+            found.setdefault(name, []).append(out[name].float().reshape(grid.views, *out[name].shape[-2:]).cpu())
+        for name in ("extrinsics", "intrinsics"):
+            if name in out:
+                found.setdefault(name, []).append(out[name][0].float().cpu())
         on_share((time + 1) / grid.times)
-    return torch.stack(found, 1)
+    return {name: torch.stack(times, 1) for name, times in found.items()}
 
 
 def letters(names: str, count: int) -> list[str]:

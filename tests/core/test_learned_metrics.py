@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from fourreal_core.evaluation.learned import frechet, i3d, scores, videoscore
+from fourreal_core.evaluation.learned.carried_features import carried_likeness
 from fourreal_core.evaluation.learned.walks import FRAMES, ORDERS, walk_frames, walks
 from fourreal_core.grid import FrameGrid
 
@@ -235,3 +236,48 @@ def test_videoscore_of_true_size_has_eight_billion_weights():
     assert state["score.weight"].shape == (5, 4096)
     assert state["model.connector.perceiver_resampler.latents"].shape == (64, 4096)
     assert state["model.text_model.layers.31.mlp.gate_proj.weight"].shape == (14336, 4096)
+
+
+def two_eyes(slope=0.3, size=(40, 60), patches=(10, 15)):
+    """A slanted wall with a pattern that depends on the place in the world, seen by two cameras side by side: features, depth, lens, pose."""
+    (height, width), lens = size, torch.tensor([[50.0, 0, 30], [0, 50, 20], [0, 0, 1]])
+    features, depths, poses = [], [], []
+    for shift in (0.0, 0.8):  # the wall is z = 4 + slope x
+        depth = lambda x, at=4 + slope * shift: at / (1 - slope * x)  # x = X / Z of a ray from the camera at `shift`
+        depths.append(depth((torch.arange(width) + 0.5 - 30) / 50).expand(height, width))
+        y, x = torch.meshgrid(
+            (torch.arange(patches[0]) + 0.5) * height / patches[0],
+            (torch.arange(patches[1]) + 0.5) * width / patches[1],
+            indexing="ij",
+        )
+        far = depth((x - 30) / 50)
+        place = torch.stack([(x - 30) / 50 * far + shift, (y - 20) / 50 * far])
+        features.append(torch.cat([place.sin(), place.cos()]))
+        poses.append(torch.tensor([[1.0, 0, 0, -shift], [0, 1, 0, 0], [0, 0, 1, 0]]))
+    return [torch.stack(values)[:, None] for values in (features, depths, [lens, lens], poses)]
+
+
+def test_features_of_one_wall_agree_where_true_geometry_carries_them():
+    features, depth, lens, pose = two_eyes()
+    true = carried_likeness(features, depth, lens, pose)
+    assert true.value > 0.99 and true.cells_VT.shape == (2, 1)
+    unmoved = carried_likeness(features, depth, lens, pose[:1].expand_as(pose))
+    assert unmoved.value < 0.9  # as if both cameras stood in one place
+    mirrored = carried_likeness(torch.cat([features[:1], features[1:].flip(-1)]), depth, lens, pose)
+    assert mirrored.value < 0.8
+    rescaled = carried_likeness(features, 3 * depth, lens, torch.cat([pose[..., :3], 3 * pose[..., 3:]], -1))
+    assert rescaled.value == pytest.approx(true.value, abs=1e-4)
+
+
+def test_carried_features_say_why_there_are_none():
+    features, depth, lens, pose = two_eyes()
+    assert carried_likeness(features[:1], depth[:1], lens[:1], pose[:1]).reason == "one view only"
+    broken = pose.clone()
+    broken[1, 0, 0, 3] = math.inf
+    assert "not finite" in carried_likeness(features, depth, lens, broken).reason
+    away = pose.clone()
+    away[1, 0, 0, 3] = 100  # the cameras see different parts of the wall
+    assert "no two neighbouring views" in carried_likeness(features, depth, lens, away).reason
+    near = depth.clone()
+    near[1] = 0.5  # something before the second camera hides the wall from it: only its own patches are carried
+    assert carried_likeness(features, near, lens, pose).value != carried_likeness(features, depth, lens, pose).value

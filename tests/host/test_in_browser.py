@@ -70,12 +70,41 @@ def shorter_grid() -> FrameGrid:
     return FrameGrid(grid.frames[:, 1:], grid.known[:, 1:])
 
 
+def moving_grid() -> FrameGrid:
+    """A textured square that slides before a textured wall, seen from places side by side."""
+    generator = torch.Generator().manual_seed(0)
+    wall = F.interpolate(torch.rand(1, 3, 12, 32, generator=generator), (H, 2 * W), mode="bilinear")[0].movedim(0, -1)
+    square = torch.rand(20, 20, 3, generator=generator)
+    frames_VTHWC = torch.stack([wall[:, 4 * view : 4 * view + W].expand(T, H, W, 3) for view in range(V)]).clone()
+    for view in range(V):
+        for time in range(T):
+            left = 40 - 8 * view + 2 * time
+            frames_VTHWC[view, time, 20:40, left : left + 20] = square
+    return FrameGrid(frames_VTHWC, task_known(V, T), fps=6.0)
+
+
+def torn_grid() -> FrameGrid:
+    """The same; view 3 at time 4 stands on its head."""
+    grid = moving_grid()
+    frames_VTHWC = grid.frames.clone()
+    frames_VTHWC[2, 3] = frames_VTHWC[2, 3].flip(0)
+    return grid.replace(frames=frames_VTHWC)
+
+
+def frozen_grid() -> FrameGrid:
+    grid = moving_grid()
+    return grid.filled(grid.frames[:, :1].expand_as(grid.frames))
+
+
 GRIDS = {
     "coloured": coloured_grid,
     "compared": lambda: coloured_grid(blue=250),
     "grey": grey_grid,
     "quartered": quartered_grid,
     "shorter": shorter_grid,
+    "moving": moving_grid,
+    "torn": torn_grid,
+    "frozen": frozen_grid,
 }
 
 

@@ -14,6 +14,7 @@ THRESHOLDS = (2.0, 2.5, 3.0)  # of a confidence from 1 on, as in the table of 4R
 LEARNED: dict[str, Metric] = {
     "clip_score": Metric("CLIP score", "", "higher", "100 times the cosine of each cell and the prompt", 28.0, 20.0, 2),
     "clip_consistency": Metric("CLIP consistency", "", "higher", "cosine of neighbouring cells' images", 0.97, 0.9, 4),
+    "carried_features": Metric("Features carried along views", "", "higher", "cosine of a view's features and its neighbour's, carried by Depth Anything 3's geometry", 0.9, 0.6),
     **{
         f"da3_{threshold:g}": Metric(
             f"Depth Anything 3 confidence above {threshold:g}", " %", "higher", "share of pixels, all views of a time at once", 80.0, 20.0, 1

@@ -167,8 +167,9 @@ def test_another_model_is_no_depth_anything_3(comfy_inside, made):
 
 
 @pytest.mark.slow
-def test_clip_scores_by_comfyuis_loaders(comfy_inside, made):
-    """Random weights of CLIP ViT-L/14, text and vision, through ComfyUI's own loaders: 430 million numbers."""
+def test_clip_scores_by_comfyuis_loaders(comfy_inside, made, da3_small, monkeypatch):
+    """Random weights of CLIP ViT-L/14, text and vision, through ComfyUI's own loaders: 430 million numbers. With Depth Anything 3 beside it
+    the features of views are carried to each other."""
     import comfy.clip_model
     import comfy.clip_vision
     import comfy.ops
@@ -190,5 +191,9 @@ def test_clip_scores_by_comfyuis_loaders(comfy_inside, made):
     numbers = json.loads(numbers)
     assert 0 <= numbers["clip_score"]["value"] <= 100 and len(numbers["clip_score"]["cells"]) == V
     assert 0.5 < numbers["clip_consistency"]["value"] <= 1
+    monkeypatch.setattr(comfy_inside.pack_host("measuring"), "DA3_SIDE", 112)
+    _, both, *_ = comfy_inside.call("FourRealMeasureGrid", grid=made, clip_vision=clip_vision, da3_model=da3_small)
+    carried = json.loads(both)["carried_features"]  # geometry by random weights may lead nowhere, and then says so
+    assert (carried["value"] is None and "show the same" in carried["reason"]) or -1 <= carried["value"] <= 1
     with pytest.raises(ValueError, match="expected a prompt for the CLIP score"):
         comfy_inside.call("FourRealMeasureGrid", **inputs)
