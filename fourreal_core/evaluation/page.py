@@ -12,10 +12,11 @@ from .kept import KeptStudy
 from .published import APART, SOURCE, published_table
 from .study import Study
 
+MOST_COLUMNS = 8  # ways that stand side by side, with the winner of each number; more stand below each other
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 2rem auto; max-width: 1100px; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto } th, td { border: 1px solid #ddd; padding: .25rem .6rem; text-align: right }
-th { background: #f4f4f6 } td:first-child, th:first-child { text-align: left } figure { margin: 1rem 0 } img { max-width: 100% } figcaption { color: #666 }
+th { background: #f4f4f6 } td:first-child, th:first-child { text-align: left; white-space: nowrap } figure { margin: 1rem 0 } img { max-width: 100% } figcaption { color: #666 }
 .theirs { background: #faf6ee; border-left: 4px solid #d9b15c; padding: .5rem 1rem } .warning { color: #a33 }
 """
 
@@ -47,7 +48,9 @@ def _page(kept: KeptStudy, study: Study) -> str:
     )
     parts.append(f'<section class="theirs">{theirs}</section>')
     for name, by_way in study.measured.items():
-        parts.append(f"<h2>{html.escape(name)}</h2>{_html_table(contest_table(by_way))}")
+        few = len(by_way) <= MOST_COLUMNS
+        of_grid = [contest_table(by_way)] if few else Study({name: by_way}).tables()
+        parts.append(f"<h2>{html.escape(name)}</h2>{''.join(map(_html_table, of_grid))}")
         parts += [_figures(kept, name, way) for way in by_way]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Grids measured</title><style>{STYLE}</style>'
     return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(parts)}</body></html>\n"
