@@ -159,6 +159,42 @@ def test_depth_anything_3_sees_all_views_of_a_time(comfy_inside, made, da3_small
     assert len(numbers["da3_2"]["cells"]) == V and len(numbers["da3_2"]["cells"][0]) == T
 
 
+def test_features_of_clip_vision_are_carried_by_depth_anything_3(comfy_inside, made, da3_small, monkeypatch, tmp_path):
+    """A small CLIP vision with random weights; cameras of random weights lead anywhere, so all of them are put into one place."""
+    import comfy.clip_vision
+
+    folder = Path(comfy_inside.execution.__file__).parent / "comfy"
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 3, "num_attention_heads": 2}
+    config = json.loads((folder / "clip_vision_config_vitl.json").read_text()) | sizes
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    clip_vision = comfy.clip_vision.ClipVisionModel(str(tmp_path / "config.json"))
+    clip_vision.load_sd(randomized(clip_vision.model))
+    monkeypatch.setattr(comfy_inside.pack_host("measuring"), "DA3_SIDE", 112)
+    inputs = {"clip_vision": clip_vision, "da3_model": da3_small}
+    _, numbers, *_ = comfy_inside.call("FourRealMeasureGrid", grid=made, **inputs)
+    carried = json.loads(numbers)["carried_features"]
+    assert (carried["value"] is None and "show the same" in carried["reason"]) or -1 <= carried["value"] <= 1
+    network = da3_small.model.diffusion_model
+    monkeypatch.setattr(network, "forward", in_one_place(network.forward))
+    same = made.replace(frames=made.frames[:1].expand(V, -1, -1, -1, -1).contiguous())
+    _, numbers, *_ = comfy_inside.call("FourRealMeasureGrid", grid=same, **inputs)
+    assert json.loads(numbers)["carried_features"]["value"] == pytest.approx(1, abs=1e-3)
+    _, numbers, *_ = comfy_inside.call("FourRealMeasureGrid", grid=broken(same, (1, 2)), **inputs)
+    cells = json.loads(numbers)["carried_features"]["cells"]
+    assert cells[1][2] < 0.999 and cells[1][1] == pytest.approx(1, abs=1e-3)
+
+
+def in_one_place(forward):
+    def changed(*given, **named):
+        out = forward(*given, **named)
+        views, (height, width) = out["depth"].shape[0], out["depth"].shape[-2:]
+        lens = torch.tensor([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
+        cameras = {"extrinsics": torch.eye(3, 4).expand(1, views, 3, 4), "intrinsics": lens.expand(1, views, 3, 3)}
+        return out | cameras | {"depth": torch.ones_like(out["depth"])}
+
+    return changed
+
+
 def test_another_model_is_no_depth_anything_3(comfy_inside, made):
     with pytest.raises(ValueError, match="expected da3_model to be Depth Anything 3 Small or Base"):
         comfy_inside.call("FourRealMeasureGrid", grid=made, da3_model=object())
@@ -167,9 +203,8 @@ def test_another_model_is_no_depth_anything_3(comfy_inside, made):
 
 
 @pytest.mark.slow
-def test_clip_scores_by_comfyuis_loaders(comfy_inside, made, da3_small, monkeypatch):
-    """Random weights of CLIP ViT-L/14, text and vision, through ComfyUI's own loaders: 430 million numbers. With Depth Anything 3 beside it
-    the features of views are carried to each other."""
+def test_clip_scores_by_comfyuis_loaders(comfy_inside, made):
+    """Random weights of CLIP ViT-L/14, text and vision, through ComfyUI's own loaders: 430 million numbers."""
     import comfy.clip_model
     import comfy.clip_vision
     import comfy.ops
@@ -191,9 +226,5 @@ def test_clip_scores_by_comfyuis_loaders(comfy_inside, made, da3_small, monkeypa
     numbers = json.loads(numbers)
     assert 0 <= numbers["clip_score"]["value"] <= 100 and len(numbers["clip_score"]["cells"]) == V
     assert 0.5 < numbers["clip_consistency"]["value"] <= 1
-    monkeypatch.setattr(comfy_inside.pack_host("measuring"), "DA3_SIDE", 112)
-    _, both, *_ = comfy_inside.call("FourRealMeasureGrid", grid=made, clip_vision=clip_vision, da3_model=da3_small)
-    carried = json.loads(both)["carried_features"]  # geometry by random weights may lead nowhere, and then says so
-    assert (carried["value"] is None and "show the same" in carried["reason"]) or -1 <= carried["value"] <= 1
     with pytest.raises(ValueError, match="expected a prompt for the CLIP score"):
         comfy_inside.call("FourRealMeasureGrid", **inputs)
