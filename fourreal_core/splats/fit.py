@@ -59,6 +59,7 @@ SHADES = 2
 PICTURE_EVERY = 50  # steps
 KEEP_EVERY_S = 15.0
 MOST_SCORED = 64
+MOST_MOVING = 0.5  # of the Gaussians; beyond, the report doubts the views
 FLAT_DEPTH = 2.0  # of a scene without parallax, in distances of the farthest camera
 OnStage = Callable[[str, float], None]
 
@@ -138,7 +139,7 @@ def fit_splats(
         if start is None:
             task, trainable = _still_scene(task, gaussians, notes)
             if grid.times > 1:
-                _start_motion(task, trainable)
+                _start_motion(task, trainable, notes)
             done = 0
         else:
             trainable, task, done = _started(task, start, notes)
@@ -228,7 +229,7 @@ def _depth(task: _Task, views: list[int], notes: list[str]) -> Tensor:
     return flat.index_copy(0, torch.tensor(views), large)
 
 
-def _start_motion(task: _Task, trainable: Trainable) -> None:
+def _start_motion(task: _Task, trainable: Trainable, notes: list[str]) -> None:
     size, times = within(task.size, FLOW_SIDE), task.cells.grid.times
     tracks = find_tracks(task.cells, task.used_VT, task.rest, size, partial(task.tell, "flow"))
     degree = min(times - 1, max(3, min(8, 3 + (times - 8) // 3)))
@@ -242,6 +243,12 @@ def _start_motion(task: _Task, trainable: Trainable) -> None:
         _early(task.steps),
         partial(task.tell, "motion"),
     )
+    share = float(trainable.moves_N.float().mean())
+    if share > MOST_MOVING:
+        notes.append(
+            f"{share:.0%} of the Gaussians had to move, as in few scenes: the views may be too far apart, the cameras wrong, or the "
+            "cells not of one scene"
+        )
 
 
 def _started(task: _Task, start: Splats, notes: list[str]) -> tuple[Trainable, _Task, int]:

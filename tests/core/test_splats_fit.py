@@ -71,6 +71,7 @@ def test_motion_is_what_explains_them(scene, fitted):
 
 def test_the_report_says_how_good_it_is(fitted):
     assert f"{fitted.score.held_out:.1f} dB" in fitted.report and "kept out of the fit" in fitted.report
+    assert "had to move" not in fitted.report
 
 
 @pytest.mark.slow
@@ -172,6 +173,7 @@ def test_grids_that_tell_nothing(scene):
     noise = torch.rand(V, T, H, W, 3, generator=torch.Generator().manual_seed(0))
     found = fit_splats(whole(scene, frames=noise), steps=8)
     assert "do not show one scene" in found.report and found.score.held_out < 20
+    assert "had to move" in found.report
     with pytest.raises(CamerasNotFound):
         fit_splats(whole(scene, frames=noise, cameras=None), steps=8)
     same = scene.frames_VTHW3[:1].repeat(V, 1, 1, 1, 1)
