@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import comfy.model_management
@@ -131,25 +132,25 @@ def _checkpointed(forward: Callable) -> Callable:
 
     @functools.wraps(forward)  # hooks read its arguments' names
     def called(*args: Any, **kwargs: Any) -> Any:
-        names = [*range(len(args)), *kwargs]
-
-        def run(*values: Any) -> Any:
-            given = dict(zip(names, map(_copied_tokens, values)))
-            with _kept_values():
-                return forward(*[given[place] for place in range(len(args))], **{name: given[name] for name in kwargs})
-
         values = [*args, *kwargs.values()]
-        if not torch.is_grad_enabled() or not any(torch.is_tensor(value) and value.requires_grad for value in values):
-            return run(*values)
-        return checkpoint(run, *values, use_reentrant=True, preserve_rng_state=False)
+        sizes = [len(value) if isinstance(value, tuple) else None for value in values]  # LTX-2: (video, sound)
+        parts = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
+
+        def run(*parts: Any) -> Any:
+            copies = map(_copied_tokens, parts)
+            given = [next(copies) if size is None else tuple(islice(copies, size)) for size in sizes]
+            with _kept_values():
+                return forward(*given[: len(args)], **dict(zip(kwargs, given[len(args) :])))
+
+        if not torch.is_grad_enabled() or not any(torch.is_tensor(part) and part.requires_grad for part in parts):
+            return run(*parts)
+        return checkpoint(run, *parts, use_reentrant=True, preserve_rng_state=False)
 
     return called
 
 
 def _copied_tokens(value: Any) -> Any:
-    """Tokens are `[N, L, D]`, Cosmos' keep their axes, LTX-2's come with sound."""
-    if isinstance(value, tuple):
-        return tuple(map(_copied_tokens, value))
+    """Tokens are `[N, L, D]`; Cosmos' keep their axes."""
     return value.clone() if torch.is_tensor(value) and value.ndim in (3, 5) and value.is_floating_point() else value
 
 
