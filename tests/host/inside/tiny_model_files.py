@@ -1,7 +1,8 @@
 """Files that the host's loaders take for the models which the workflows name: the host's own classes, tiny, with random weights.
 
 The host reads the sizes of most models off their files. Those of text encoders are fixed in its code, billions of weights; its option for
-other sizes has no input on CLIPLoader, so `with_small_text_encoders` gives it to the function that CLIPLoader calls.
+other sizes has no input on CLIPLoader, so `with_small_parts` gives it to the function that CLIPLoader calls, and makes
+Wan 2.2 5B's VAE small.
 """
 
 import io
@@ -63,6 +64,19 @@ def wan_vae() -> Weights:
     return random_weights(comfy.ldm.wan.vae.WanVAE(dim=4, z_dim=16, **sizes)), {}
 
 
+def wan22_vae() -> Weights:
+    """Wan 2.2 5B's, with widths of 8 in place of 160 and 256; see `with_small_parts`."""
+    import comfy.ldm.wan.vae2_2
+
+    sizes = {
+        "dim_mult": [1, 2, 4, 4],
+        "num_res_blocks": 2,
+        "attn_scales": [],
+        "temperal_downsample": [False, True, True],
+    }
+    return random_weights(comfy.ldm.wan.vae2_2.WanVAE(dim=8, dec_dim=8, z_dim=48, **sizes)), {}
+
+
 def ltx_checkpoint() -> Weights:
     """Model and VAE in one file."""
     import comfy.ldm.lightricks.model
@@ -113,6 +127,8 @@ MAKERS: dict[str, Callable[[], Weights]] = {
     "wan2.2_i2v_lightx2v_4steps_lora_v1_high_noise.safetensors": wan_lora,
     "wan2.2_i2v_lightx2v_4steps_lora_v1_low_noise.safetensors": wan_lora,
     "wan_2.1_vae.safetensors": wan_vae,
+    "wan2.2_ti2v_5B_fp16.safetensors": lambda: wan(in_dim=48, out_dim=48),
+    "wan2.2_vae.safetensors": wan22_vae,
     "ltx-video-2b-v0.9.5.safetensors": ltx_checkpoint,
     "umt5_xxl_fp8_e4m3fn_scaled.safetensors": umt5,
     "t5xxl_fp16.safetensors": lambda: text_encoder("t5_config_xxl.json"),
@@ -128,8 +144,13 @@ def write_model_file(models: Path, directory: str, name: str) -> None:
         save_file({key: weight.contiguous() for key, weight in weights.items()}, target, metadata)
 
 
-def with_small_text_encoders(monkeypatch) -> None:
+def with_small_parts(monkeypatch) -> None:
+    """Text encoders, and Wan 2.2 5B's VAE, of other sizes than the host's code fixes."""
+    import comfy.ldm.wan.vae2_2
     import comfy.sd
+
+    made = comfy.ldm.wan.vae2_2.WanVAE
+    monkeypatch.setattr(comfy.ldm.wan.vae2_2, "WanVAE", lambda **sizes: made(**{**sizes, "dim": 8, "dec_dim": 8}))
 
     load, sizes = comfy.sd.load_clip, {f"{name}_model_config": TEXT_SIZES for name in ("t5xxl", "umt5xxl")}
     monkeypatch.setattr(
