@@ -7,6 +7,7 @@ Shape suffixes: N Gaussians, H W pixels, C features.
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from importlib.util import find_spec
 
@@ -18,7 +19,14 @@ from .gaussians import Gaussians
 
 @lru_cache(maxsize=1)
 def installed() -> bool:
-    return find_spec("gsplat") is not None
+    """Whether gsplat is there with its compiled kernels; where it would first compile them, which takes minutes and a CUDA toolkit, it is left alone."""
+    try:
+        return find_spec("gsplat") is not None and find_spec("gsplat.csrc") is not None
+    except ImportError as problem:
+        logging.getLogger(__name__).warning(
+            "gsplat is installed but cannot be imported, so it draws nothing: %s", problem
+        )
+        return False
 
 
 def suits(device: torch.device, dtype: torch.dtype, intrinsics_33: Tensor) -> bool:
@@ -50,7 +58,7 @@ def blend(
 ) -> tuple[Tensor, Tensor]:
     """Features [H, W, C] and what light comes through [H, W], as `rasterizer.render` has them; differentiable in all but the intrinsics.
 
-    nearest: depth from which Gaussians are drawn. Raises what gsplat raises, for example where its kernels cannot be compiled.
+    nearest: depth from which Gaussians are drawn. Raises what gsplat raises.
     """
     from gsplat import rasterization  # pyright: ignore[reportMissingImports]
 

@@ -68,6 +68,25 @@ def test_gsplat_is_chosen_on_an_nvidia_card_for_what_it_can_draw(monkeypatch, de
     assert graphics_card.suits(device, dtype, lens) is chosen
 
 
+@pytest.mark.parametrize(
+    ("package", "kernels", "there"),
+    [("", True, True), ("", False, False), ("raise ImportError('no such symbol')", True, False)],
+)
+def test_gsplat_counts_as_installed_with_its_compiled_kernels_only(monkeypatch, tmp_path, package, kernels, there):
+    (tmp_path / "gsplat").mkdir()
+    (tmp_path / "gsplat" / "__init__.py").write_text(package)
+    if kernels:
+        (tmp_path / "gsplat" / "csrc.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gsplat", raising=False)
+    graphics_card.installed.cache_clear()
+    try:
+        assert graphics_card.installed() is there
+    finally:
+        graphics_card.installed.cache_clear()
+        sys.modules.pop("gsplat", None)
+
+
 def test_frames_are_drawn_on_the_cpu_where_gsplat_is_not(monkeypatch):
     monkeypatch.setattr(torch.version, "hip", None, raising=False)
     for there, device in ((False, "cpu"), (True, "cuda")):
