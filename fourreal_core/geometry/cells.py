@@ -28,6 +28,11 @@ WORKING_BYTES = 2**31  # for all cells that are made at once
 OnCell = Callable[[int, int, Tensor], None]
 
 
+def cells_at_once(pixels: int) -> int:
+    """How many cells of so many pixels are made side by side on this machine."""
+    return max(1, min(torch.get_num_threads(), WORKING_BYTES // (PIXEL_BYTES * pixels)))
+
+
 @dataclass(frozen=True, eq=False)
 class Cells:
     """What cells are made from."""
@@ -69,7 +74,7 @@ class Cells:
             told()
 
         _ = self.scene.movers_V  # found before threads ask for them
-        workers = max(1, min(torch.get_num_threads(), WORKING_BYTES // (PIXEL_BYTES * sure[0, 0].numel())))
+        workers = cells_at_once(sure[0, 0].numel())
         side_by_side(missing, partial(still_layer, self.scene), workers, on_result=layered, waiting=waiting)
         side_by_side(todo, partial(self._cell, drawn), workers, on_result=filled, waiting=waiting)
         return frames, sure

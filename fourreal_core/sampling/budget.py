@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from ..geometry.cells import PIXEL_BYTES, cells_at_once
 from ..model.config import PATCH, ModelConfig
 from ..transport.correspondence import FlowSettings, working_scale
 from .latents import latent_cells
@@ -35,11 +36,7 @@ KEPT, COPY = (
     36,
 )  # bytes per pixel of all cells: predictions kept for sampling; beside a small copy that a model works on
 TRANSPORT, TRANSPORT_FLOWS = 70, 140  # bytes per pixel of all cells; per working pixel of a cell and view or time
-SCENE, SCENE_CELL, NETWORKS = (
-    16,
-    700,
-    90 * 2**20,
-)  # beside Transport: per pixel of all cells, per pixel of one, whatever the size
+SCENE, NETWORKS = 16, 120 * 2**20  # beside Transport: bytes per pixel of all cells; whatever the size
 SMALLEST_CELL = 4  # tokens on a cell's shorter side, at least, in suggestions
 
 
@@ -116,7 +113,8 @@ def fill_bytes(size: GridSize, *, scene: bool = True) -> int:
     pixel, cells = size.height * size.width, size.views * size.times
     working = pixel * working_scale(size.height, size.width, FlowSettings()) ** 2
     carried = TRANSPORT * cells * pixel + TRANSPORT_FLOWS * (size.views + size.times) * working
-    return round(carried + (NETWORKS + SCENE * cells * pixel + SCENE_CELL * pixel if scene else 0))
+    at_once = PIXEL_BYTES * pixel * min(cells_at_once(pixel), cells)
+    return round(carried + (NETWORKS + SCENE * cells * pixel + at_once if scene else 0))
 
 
 def filled_and_sampled_bytes(network: VideoNetwork, plan: Plan, size: GridSize) -> int:
