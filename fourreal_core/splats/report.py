@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-POOR, FAIR = 20.0, 26.0  # dB on cells that were kept out
+POOR, FAIR, GOOD = 20.0, 26.0, 30.0  # dB on cells that were kept out
 GAP = 3.0  # dB between fitted and kept out cells from which the fit does not carry over
 MOST_DB = 99.0
 
@@ -58,7 +58,7 @@ def _verdict(score: Mapping[str, Any]) -> str:
     held, fitted = score["held_out_db"], score["fitted_db"]
     if held < POOR:
         return "; these cells do not show one scene that moves: do not trust what lies between them"
-    if held < fitted - GAP:
+    if held < min(fitted - GAP, GOOD):
         return "; clearly less than where it was fitted: the cells do not agree on one scene"
     if held < FAIR:
         return "; soft or doubled where cells disagree"

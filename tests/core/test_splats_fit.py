@@ -12,7 +12,7 @@ from fourreal_core.splats.fit import fit_splats
 from fourreal_core.splats.gaussians import NodePaths, Splats
 from fourreal_core.splats.held_out import held_out_cells, rest_time
 from fourreal_core.splats.rasterizer import render
-from fourreal_core.splats.report import psnr_of
+from fourreal_core.splats.report import describe, psnr_of
 
 V, T, H, W = 5, 4, 24, 36
 STEPS = 60
@@ -72,6 +72,18 @@ def test_motion_is_what_explains_them(scene, fitted):
 def test_the_report_says_how_good_it_is(fitted):
     assert f"{fitted.score.held_out:.1f} dB" in fitted.report and "kept out of the fit" in fitted.report
     assert "had to move" not in fitted.report
+
+
+@pytest.mark.parametrize(
+    ("fitted_db", "held_db", "said"),
+    [(25, 15, "do not trust"), (31, 27, "clearly less"), (38.8, 35.2, ""), (25, 24, "soft or doubled"), (31, 30.5, "")],
+)
+def test_the_verdict_follows_from_the_cells_kept_out(fitted_db, held_db, said):
+    score = {"fitted_db": fitted_db, "held_out_db": held_db, "fitted_cells": 9, "held_out_cells": 2}
+    told = describe(
+        {"score": score, "gaussians": 5, "moving": 1, "nodes": 2, "seconds": 3.0, "fitted_size": [9, 16], "notes": []}
+    ).splitlines()[-1]
+    assert told.endswith(f"{held_db:.1f} dB") if not said else said in told
 
 
 @pytest.mark.slow
