@@ -59,6 +59,7 @@ def measured(model, truth, tmp_path_factory):
     return results, todo, done
 
 
+@pytest.mark.slow
 def test_untrained_ways_share_the_base_and_average(model, truth):
     named = ways(model)
     assert {

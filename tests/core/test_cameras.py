@@ -54,7 +54,7 @@ def found_again(seed: int) -> CameraEstimate:
     return estimate_cameras(invented(seed)[0])
 
 
-@pytest.mark.parametrize("seed", [0, 4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [0, pytest.param(4, marks=pytest.mark.slow), pytest.param(8, marks=pytest.mark.slow)])
 def test_an_arc_is_found_again(seed):
     needs_pycolmap()
     _, true, lenses = invented(seed)
@@ -82,6 +82,7 @@ def _check_gauge_and_points(found):
     assert errors.mean().item() == pytest.approx(found.error, rel=0.2)
 
 
+@pytest.mark.slow
 def test_the_same_frames_and_seed_give_the_same_cameras_and_the_cells_size_scales_them():
     needs_pycolmap()
     frames, _, _ = invented(0)
@@ -113,6 +114,7 @@ def test_a_turning_camera_is_refused(wallpaper):
         estimate_cameras(np.stack([on_the_wall(wallpaper, 6.0 * view - 9, 0.0) for view in range(4)]))
 
 
+@pytest.mark.slow
 def test_a_turning_camera_in_frames_that_contradict_one_another_is_refused(wallpaper):
     """Smooth random shifts, as in generated video, look like depth."""
     needs_pycolmap()

@@ -82,6 +82,7 @@ def test_shipped_fills_are_made_kept_and_measured_beside_the_truth(truths, tmp_p
     assert "square: copy" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_where_it_was_stopped(truths, tmp_path, monkeypatch):
     command = [
         "evaluate",

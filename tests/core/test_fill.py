@@ -144,6 +144,7 @@ def test_any_base_and_size(shape, base, networks):
     assert error.median() < 0.05  # with exact geometry most pixels are right, whichever cell is the base
 
 
+@pytest.mark.slow
 def test_frames_larger_than_the_networks_work_at(networks):
     scene = plane_scene(2, 2, 144, 256)
     check_filled(fill_grid(scene.grid(), method="scene", networks=networks), scene.grid(), "scene")
@@ -330,6 +331,7 @@ def test_a_grid_without_known_cells_is_refused(scene, networks):
         fill_grid(scene.grid().replace(known=torch.zeros(V, T, dtype=torch.bool)), networks=networks)
 
 
+@pytest.mark.slow
 def test_maps_of_any_size_and_scale_are_taken(scene, networks):
     """Depth of twice the size with a scale and an offset per map is as good as the exact one."""
     larger = plane_scene(V, T, 2 * H, 2 * W)

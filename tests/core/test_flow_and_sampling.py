@@ -98,6 +98,7 @@ def busy_model():
     return model.requires_grad_(False)
 
 
+@pytest.mark.slow
 def test_same_seed_same_grid_and_inputs_stay_untouched(busy_model, grid):
     before = grid.frames.clone()
     first, again, other = (sample_grid(busy_model, grid, steps=2, seed=seed).frames for seed in (0, 0, 1))

@@ -146,6 +146,7 @@ def test_records_go_on_after_a_line_that_was_cut(tmp_path):
     assert read_records(file) == [{"a": 1}, {"c": 3}] and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="asks for processes")
 def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path):
     import subprocess

@@ -85,7 +85,7 @@ def test_a_few_steps_on_one_scene_lower_its_loss_and_the_scores_are_numbers(name
     assert scores and all(value == value and abs(value) < 1e3 for value in scores.values())
 
 
-@pytest.mark.parametrize("name", ["depth", "movers"])
+@pytest.mark.parametrize("name", ["depth", pytest.param("movers", marks=pytest.mark.slow)])
 def test_going_on_after_a_stop_equals_never_having_stopped(name, small_scenes, tmp_path):
     plan = GeometryPlan(steps=5, batch=2, first=2, fresh=1.0, pool=3, save_every=2, precision="float32")
     whole = start(make_task(name, small_scenes, 3), plan, tmp_path / "whole")
@@ -199,6 +199,7 @@ def test_a_mirrored_scene_is_seen_by_mirrored_cameras(scenes):
     assert torch.equal(other.state.flow_T2HW[:, 0], -known.state.flow_T2HW[:, 0].flip(-1))
 
 
+@pytest.mark.slow
 def test_from_scenes_to_one_file_of_networks(scenes, tmp_path):
     told = []
 

@@ -83,6 +83,7 @@ def test_exact_stages_make_no_error_and_all_together_beat_none(networks, scene):
         assert alone == pytest.approx(1 if rung in ("label", "visibility") else 0, abs=1e-3), rung
 
 
+@pytest.mark.slow
 def test_it_does_not_matter_where_the_scene_lies_and_in_which_unit(networks):
     """Turned, moved and ten times as large: exact answers are still exact, and the same is filled."""
     scene = sliding_square(3, views=3, times=2, height=24, width=40, side=6)
@@ -110,6 +111,7 @@ def test_frames_larger_than_the_networks_work_at_are_refused(networks):
         climb(networks, large, set(), None, with_fusion=False)
 
 
+@pytest.mark.slow
 def test_results_are_kept_and_the_table_has_a_row_for_each_rung(networks, tmp_path, caplog):
     scene, told = sliding_square(3, views=2, times=2, height=16, width=30, side=4), []
 

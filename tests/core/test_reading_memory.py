@@ -32,6 +32,7 @@ def test_a_small_file_of_huge_frames(tmp_path):
     assert frames == 24 and mebibytes < 600  # 1,152 when all are kept
 
 
+@pytest.mark.slow
 def test_a_long_clip_of_4k_at_60_frames_per_second(tmp_path):
     encode(tmp_path / "a.mp4", "libx264", "yuv420p", (2160, 3840), 4, 60, repeat=16, preset="ultrafast")
     mebibytes, frames = peak(tmp_path / "a.mp4", 1500, 8, 288, 512)

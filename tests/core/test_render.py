@@ -170,6 +170,7 @@ def test_the_main_actor_stands_on_the_ground_in_the_middle(scene_files):
         assert np.isclose(high[1], actor.height)
 
 
+@pytest.mark.slow
 def test_two_or_three_models_share_most_scenes_and_some_pass_through(scene_files):
     models, folder = scene_files
     scenes = [random_scene(seed, models, folder) for seed in range(40)]

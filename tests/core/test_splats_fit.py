@@ -102,6 +102,7 @@ def test_it_does_not_depend_on_the_cameras_unit_and_frame(scene, fitted):
     )
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_splats_also_under_inference_mode(scene):
     with torch.inference_mode():
         grid = whole(scene, frames=scene.frames_VTHW3.clone())
@@ -111,6 +112,7 @@ def test_equal_inputs_give_equal_splats_also_under_inference_mode(scene):
     assert torch.equal(grid.frames, scene.frames_VTHW3)
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_what_was_kept(scene, monkeypatch):
     monkeypatch.setattr("fourreal_core.splats.fit.KEEP_EVERY_S", 0.0)
     kept: list[Splats] = []

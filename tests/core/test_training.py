@@ -175,6 +175,7 @@ def test_counting_operations_leaves_the_run_alone(store, tmp_path):
     assert all(parameter.grad is None for parameter in small.model.parameters())
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(store, tmp_path):
     schedule = TrainingPlan(
         stage="base", steps=60, batch=4, crop=(16, 16), warmup=5, save_every=100, learning_rate=1e-3, matrix_rate=0.004

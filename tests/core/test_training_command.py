@@ -45,6 +45,7 @@ def examples(tmp_path_factory):
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_from_a_video_and_a_shard_to_a_filled_grid(examples, tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "matrix_peak", partial(matrix_peak, size=256))  # instead of 2048
     folder, made = tmp_path / "run", tmp_path / "model.safetensors"
