@@ -24,11 +24,11 @@ EVIDENCE = 20
 CORRECTION = 0.08  # most that a colour may be changed after the choice
 COMMON_ERROR = 0.05  # colour error that an untrained network expects
 CONTRAST = 0.7  # weight of the size of gradients in the training loss
-DECISIVE = (
-    1.5  # factor on the logits once trained: 0.80 of the truth's contrast in what moves instead of 0.75; 0.15 dB less
-)
+# factor on the logits once trained: what moves has 0.80 of the truth's contrast instead of 0.75, at 0.15 dB less
+DECISIVE = 1.5
 BACKGROUND = slice(1, 3)  # the candidates without anything that moves
-HIDDEN = 4.0  # logits that they lose where the composition shows what moves: a network that is unsure of its place would rather leave it out
+# logits that they lose where the composition shows what moves: a network that is unsure of its place would rather leave it out
+HIDDEN = 4.0
 HIDES, HIDES_WHOLLY = 0.5, 0.8  # cover from which they begin to lose, and lose all of it
 HEADSTART = 3.0  # logits by which the composition leads before training
 

@@ -2,7 +2,8 @@
 
 The motion network (motion.py) labels each time of the base view by itself. Here the labels of all times meet at the base time, go to the
 other views by depth, are voted on between the views (what moves must be seen as moving by all that see it, as in shape from silhouettes),
-and go back along the flow to every time. The same network makes every one of these steps. What the pictures prove to be still is then left out (stillness.py). Next to read: deformation.py.
+and go back along the flow to every time. The same network makes every one of these steps. What the
+pictures prove to be still is then left out (stillness.py). Next to read: deformation.py.
 Shape suffixes: V views, T times, N maps, K channels, P points, H W pixels.
 """
 
