@@ -148,12 +148,12 @@ def cases(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Cas
 
 def tables(results: dict) -> str:
     lines = [
-        "| grid | from | views x times, pixels, steps | own grid | kept out | truth, all cells | truth, unknown cells / moving | the fill itself | Gaussians (moving) | CPU s |"
+        "| grid | from | views x times, pixels, steps | own grid | kept out / beside | truth, all cells | truth, unknown cells / moving | the fill itself | Gaussians (moving) | CPU s |"
     ]
     lines.append("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for key, line in results.items():
         group, name = key.split("/", 1)
-        held = "-" if line["held_out_db"] is None else f"{line['held_out_db']:.1f}"
+        held = "-" if line["held_out_db"] is None else f"{line['held_out_db']:.1f} / {line['beside_db']:.1f}"
         truth = ["-"] * 3
         if "truth" in line:
             fill = f"{line['filled']:.1f} / {line['filled_moving']:.1f}" if "filled" in line else "-"

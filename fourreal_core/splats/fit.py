@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -28,7 +29,7 @@ from ..geometry.upsampling import Upsampler
 from ..grid import Cameras, FrameGrid
 from .convert import continued, to_splats
 from .gaussians import Splats
-from .held_out import held_out_cells, rest_time
+from .held_out import cells_beside, held_out_cells, rest_time
 from .motion_start import Edges, find_tracks, shares, start_motion
 from .points import MOST_POINTS, starting_points
 from .rasterizer import render
@@ -145,6 +146,7 @@ def fit_splats(
             trainable, task, done = _started(task, start, notes)
         facts = {"notes": notes, "fitted_size": list(size)}
         _fit_all(task, trainable, min(done, steps - 1), facts)
+        trainable.gains_V3 = gains_between(trainable.gains_V3, used.any(1))
         score = _score(task, trainable)
         facts |= {"score": score.facts(), "seconds": round(clock.perf_counter() - began, 1)}
         splats = to_splats(trainable, task.world, grid, cameras, facts)
@@ -334,6 +336,13 @@ def _compared(task: _Task, trainable: Trainable, view: int, time: int, size, edg
     return picture, loss
 
 
+def gains_between(gains_V3: Tensor, fitted_V: Tensor) -> Tensor:
+    """[V, 3]: views of which no cell was fitted get the gain between those of the nearest fitted ones: the exposure of a video changes smoothly."""
+    views, fitted = torch.arange(len(gains_V3)).numpy(), fitted_V.nonzero()[:, 0].numpy()
+    between = [np.interp(views, fitted, gains_V3[fitted_V, channel].numpy()) for channel in range(3)]
+    return torch.from_numpy(np.stack(between, -1)).float()
+
+
 def similarity(first_HWC: Tensor, second_HWC: Tensor) -> Tensor:
     """Mean structural similarity (Wang et al., 2004) of all channels, over windows of 7 x 7 pixels."""
     a, b = first_HWC.movedim(-1, 0), second_HWC.movedim(-1, 0)
@@ -360,14 +369,20 @@ def _errors(task: _Task, trainable: Trainable, cells: list[tuple[int, int]], sou
 @torch.no_grad()
 def _score(task: _Task, trainable: Trainable) -> Score:
     """At the size of the fit; of many fitted cells, MOST_SCORED."""
-    means = []
-    for chosen_VT in (task.used_VT, task.held_VT):
+    values_VT = torch.full(task.used_VT.shape, torch.nan)
+
+    def mean_of(chosen_VT: Tensor) -> float:
         cells = chosen_VT.nonzero().tolist()
-        cells = cells[:: -(-len(cells) // MOST_SCORED)] if cells else []
-        values = []
+        cells = cells[:: -(-len(cells) // MOST_SCORED)]
         for done, (view, time) in enumerate(cells):
-            picture, _ = drawn_cell(task, trainable, view, time, task.size)
-            values.append(psnr_of(picture.clamp(0, 1), task.cells.picture(view, time, task.size)))
+            if values_VT[view, time].isnan():
+                picture, _ = drawn_cell(task, trainable, view, time, task.size)
+                values_VT[view, time] = psnr_of(picture.clamp(0, 1), task.cells.picture(view, time, task.size))
             task.tell("score", (done + 1) / len(cells))
-        means.append(sum(values) / len(values) if values else None)
-    return Score(means[0], means[1], int(task.used_VT.sum()), int(task.held_VT.sum()))
+        return float(values_VT[tuple(zip(*cells))].mean())
+
+    used_VT, held_VT = task.used_VT, task.held_VT
+    fitted, held_out, beside = mean_of(used_VT), None, None
+    if bool(held_VT.any()):
+        held_out, beside = mean_of(held_VT), mean_of(cells_beside(held_VT, used_VT))
+    return Score(fitted, held_out, beside, int(used_VT.sum()), int(held_VT.sum()))

@@ -46,3 +46,10 @@ def held_out_cells(weight_VT: Tensor, rest: int) -> Tensor:
         nearest = torch.minimum(nearest, (places - places[chosen]).float().norm(dim=1))
         chosen = int(nearest.argmax())
     return held
+
+
+def cells_beside(held_VT: Tensor, used_VT: Tensor) -> Tensor:
+    """Bool [V, T]: the used cells next to those held out, along view or time. They are as hard to show as these, which a mean over all cells is not."""
+    padded = functional.pad(held_VT, (1, 1, 1, 1))
+    near = padded[1:-1, :-2] | padded[1:-1, 2:] | padded[:-2, 1:-1] | padded[2:, 1:-1]
+    return near & used_VT & ~held_VT
