@@ -1,7 +1,7 @@
 """Draws Gaussians with gsplat on an NVIDIA graphics card, where that package is installed; everything else is drawn by rasterizer.py.
 
-gsplat (Apache-2.0, https://github.com/nerfstudio-project/gsplat; its `rasterization`, version 1.5) follows the same paper with the same 0.3 pixels^2, the same clamp of the Jacobian and
-the same cuts of alpha. It differs in two things: a pixel is finished once 1e-4 of the light or less comes through, and a lens has no skew.
+gsplat (Apache-2.0, https://github.com/nerfstudio-project/gsplat; its `rasterization`, versions 1.5 and 1.6) follows the same paper with the same 0.3 pixels^2, the same clamp of the Jacobian and
+the same cuts of alpha. It differs in this: a pixel is finished once 1e-4 of the light or less comes through, a lens has no skew, and from 1.6 on alpha is at most 0.99.
 Shape suffixes: N Gaussians, H W pixels, C features.
 """
 
