@@ -1,19 +1,19 @@
 """4Real-Video in pure PyTorch: a view x time grid from two videos. Start at grid.py; the model is in model/, the method in sampling/.
 
-The names in __all__ are the public API and stay stable. The model's are resolved on first use, so that grids open quickly.
+The names in __all__ are the public API and stay stable. They are resolved on first use, so that what needs no PyTorch does not wait for it.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
-from .grid import FrameGrid
-from .grid_file import load_grid, save_grid
 from .moved import keep_old_names
-from .paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
 
 if TYPE_CHECKING:
     from .geometry.fill import Filled, fill_grid
+    from .grid import FrameGrid
+    from .grid_file import load_grid, save_grid
     from .model.weights import load_model
+    from .paths import bullet_time, diagonal, fixed_view, freeze_time, ping_pong, slice_grid
     from .sampling import sample_grid
     from .transport import transport_fill
 
@@ -34,18 +34,21 @@ __all__ = [
     "Filled",
 ]
 
-_LAZY = {
-    "load_model": ".model.weights",
-    "sample_grid": ".sampling",
-    "transport_fill": ".transport",
-    "fill_grid": ".geometry.fill",
-    "Filled": ".geometry.fill",
+_HOMES = {
+    ".geometry.fill": ("Filled", "fill_grid"),
+    ".grid": ("FrameGrid",),
+    ".grid_file": ("load_grid", "save_grid"),
+    ".model.weights": ("load_model",),
+    ".paths": ("bullet_time", "diagonal", "fixed_view", "freeze_time", "ping_pong", "slice_grid"),
+    ".sampling": ("sample_grid",),
+    ".transport": ("transport_fill",),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 keep_old_names()
 
 
 def __getattr__(name: str):
-    if name not in _LAZY:
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name], __name__), name)
+    return getattr(importlib.import_module(_HOME_OF[name], __name__), name)

@@ -6,7 +6,10 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = {"evaluate": "measure grids, alone or beside the true ones, and write tables, pictures and a page"}
+COMMANDS = {
+    "batch": "run a workflow on many pairs of videos, on this machine or on a cluster, and write their results and a page",
+    "evaluate": "measure grids, alone or beside the true ones, and write tables, pictures and a page",
+}
 
 
 def main(words: list[str] | None = None) -> int:

@@ -1,138 +1,22 @@
-"""A real ComfyUI, started headless on a free port with a temporary folder for everything it writes, and a client for its API.
+"""A real ComfyUI, started headless on a free port with a temporary folder for everything it writes.
 
-Used by demo.py and by tests/host. Workflows become prompts in workflow_prompt.py.
+Used by demo.py, other scripts and tests/host. What starts it and talks to it is fourreal_core/batch/server.py.
 """
 
-import asyncio
 import contextlib
-import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
+import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 from environment import PACK, Environment
-from workflow_prompt import Prompt
 
-Event = dict[str, Any]
+sys.path.insert(0, str(PACK))
+
+from fourreal_core.batch.server import Host, started
+
 FOLDER = "ComfyUI-4Real-Video"
-START_S, STOP_S = 300, 10
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy stands between us and this machine
-
-
-class HostProblem(RuntimeError):
-    """ComfyUI did not start, or stopped by itself; the message ends with its last log lines."""
-
-
-class RunProblem(RuntimeError):
-    """A prompt was refused or a node failed; the message says which and why."""
-
-
-class RunInterrupted(RunProblem):
-    """Someone interrupted the run."""
-
-
-@dataclass(frozen=True)
-class Host:
-    address: str
-    base: Path  # holds input/, output/, temp/, custom_nodes/
-    log_file: Path
-
-    def log(self) -> str:
-        return self.log_file.read_text(encoding="utf-8", errors="replace")
-
-    def get(self, route: str) -> bytes:
-        """Raises urllib.error.HTTPError when the server has no such route."""
-        with DIRECT.open(self.address + route, timeout=60) as answer:
-            return answer.read()
-
-    def get_json(self, route: str) -> Any:
-        return json.loads(self.get(route))
-
-    def post(self, route: str, data: Any) -> None:
-        body = json.dumps(data).encode()
-        request = urllib.request.Request(self.address + route, body, {"Content-Type": "application/json"})
-        with DIRECT.open(request, timeout=60):
-            pass
-
-    def object_info(self) -> dict[str, Any]:
-        return self.get_json("/object_info")
-
-    def interrupt(self) -> None:
-        self.post("/interrupt", {})
-
-    def run(self, prompt: Prompt, on_event: Callable[[Event], None] = lambda event: None) -> dict[str, Any]:
-        """Run a prompt to its end and return its outputs by node id; `on_event` sees every websocket message about it.
-
-        Raises RunProblem when it is refused or fails, RunInterrupted when it is interrupted, HostProblem when ComfyUI dies.
-        """
-        try:
-            return asyncio.run(self._run(prompt, on_event))
-        except aiohttp.ClientError as problem:
-            raise HostProblem(f"ComfyUI no longer answers ({problem}).\n{last_lines(self.log_file)}") from problem
-
-    async def _run(self, prompt: Prompt, on_event: Callable[[Event], None]) -> dict[str, Any]:
-        client, identity = str(uuid.uuid4()), str(uuid.uuid4())
-        async with (
-            aiohttp.ClientSession(self.address, timeout=aiohttp.ClientTimeout(total=None)) as session,
-            session.ws_connect(f"/ws?clientId={client}", max_msg_size=0) as messages,
-        ):
-            async with session.post(
-                "/prompt", json={"prompt": prompt, "client_id": client, "prompt_id": identity}
-            ) as answer:
-                check_accepted(await answer.json(), prompt)
-            async for message in messages:
-                if message.type != aiohttp.WSMsgType.TEXT:  # previews are binary
-                    continue
-                event = json.loads(message.data)
-                if event["data"].get("prompt_id") != identity:
-                    continue
-                on_event(event)
-                if (
-                    event["type"] == "executing" and event["data"]["node"] is None
-                ):  # the history is complete from here on
-                    break
-            else:
-                raise HostProblem(f"ComfyUI stopped during the run.\n{last_lines(self.log_file)}")
-            async with session.get(f"/history/{identity}") as answer:
-                return outputs_of((await answer.json())[identity])
-
-    def files(self, outputs: dict[str, Any]) -> list[Path]:
-        """Every file that a run's outputs name."""
-        named = [item for output in outputs.values() for items in output.values() for item in items]
-        saved = [item for item in named if isinstance(item, dict) and "filename" in item]
-        return [self.base / item["type"] / item.get("subfolder", "") / item["filename"] for item in saved]
-
-
-def check_accepted(answer: dict[str, Any], prompt: Prompt) -> None:
-    """A prompt is accepted only if no node of it was dropped: the server answers 200 when some outputs can still run."""
-    for identity, problem in (answer.get("node_errors") or {}).items():
-        details = "; ".join(f"{error['message']}: {error['details']}" for error in problem["errors"])
-        raise RunProblem(f"Node {identity} ({prompt[identity]['class_type']}) was refused: {details}")
-    if answer.get("error"):
-        raise RunProblem(f"ComfyUI refused the workflow: {answer['error'].get('message', answer['error'])}")
-
-
-def outputs_of(history: dict[str, Any]) -> dict[str, Any]:
-    for kind, data in history["status"]["messages"]:
-        if kind == "execution_error":
-            raise RunProblem(
-                f"Node {data['node_id']} ({data['node_type']}) failed: {data['exception_message'].strip()}"
-            )
-        if kind == "execution_interrupted":
-            raise RunInterrupted("The run was interrupted.")
-    return history["outputs"]
 
 
 @contextlib.contextmanager
@@ -146,41 +30,22 @@ def running_host(
 ) -> Iterator[Host]:
     """Start ComfyUI with this pack as its only one, under the given folder name, and stop it with all it started at the end.
 
-    `frontend`: a folder with another editor than the one that this ComfyUI pins (see frontend.py). `meanwhile` is called while it
-    starts; what it raises ends the start and is raised again.
-    Raises HostProblem when it does not answer within five minutes.
+    `frontend`: a folder with another editor than the one that this ComfyUI pins (see frontend.py). `meanwhile` and what is raised: as
+    of `started`.
     """
     with tempfile.TemporaryDirectory(prefix="fourreal-host-", ignore_cleanup_errors=True) as temporary:
         base = Path(temporary).resolve()
         (base / "input").mkdir()
         install_pack(base / "custom_nodes" / folder)
-        port = free_port()
-        host = Host(f"http://127.0.0.1:{port}", base, base / "comfyui.log")
-        options = ["--port", str(port), "--base-directory", str(base), "--database-url", "sqlite:///:memory:"]
-        options += [
-            "--disable-auto-launch",
-            "--disable-api-nodes",
-            "--disable-all-custom-nodes",
-            "--whitelist-custom-nodes",
-            folder,
-        ]
+        options = ["--base-directory", str(base), *only_pack(folder), *(["--cpu"] if cpu else [])]
         options += ["--front-end-root", str(frontend)] if frontend else []
-        command = [str(environment.python), str(environment.comfyui / "main.py"), *options, *(["--cpu"] if cpu else [])]
-        with open(host.log_file, "wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-                start_new_session=True,  # its own process group, so that nothing it starts outlives it
-            )
-        try:
-            meanwhile()
-            wait_until_ready(host, process)
+        with started(environment.python, environment.comfyui, base, options, meanwhile) as host:
             yield host
-        finally:
-            stop(process)
+
+
+def only_pack(folder: str = FOLDER) -> list[str]:
+    """ComfyUI's options that leave out all other packs."""
+    return ["--disable-api-nodes", "--disable-all-custom-nodes", "--whitelist-custom-nodes", folder]
 
 
 def install_pack(target: Path) -> None:
@@ -189,39 +54,3 @@ def install_pack(target: Path) -> None:
         target.symlink_to(PACK, target_is_directory=True)
     except OSError:  # Windows allows links to administrators only
         shutil.copytree(PACK, target, ignore=shutil.ignore_patterns(".git", "__pycache__"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until_ready(host: Host, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise HostProblem(f"ComfyUI stopped with exit code {process.returncode}.\n{last_lines(host.log_file)}")
-        try:
-            host.get("/system_stats")
-            return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.25)
-    raise HostProblem(f"ComfyUI did not answer within {START_S} s.\n{last_lines(host.log_file)}")
-
-
-def last_lines(log_file: Path, count: int = 15) -> str:
-    return "\n".join(log_file.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
-
-
-def stop(process: subprocess.Popen) -> None:
-    """End the process and everything in its group, first politely."""
-    if os.name == "nt":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True)
-        process.wait()
-        return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_S)

@@ -73,8 +73,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended cleans up as Ctrl-C does
     try:
         environment = enter()
-        import demo_run  # needs the environment's packages, as comfyui does
-        from comfyui import HostProblem, RunProblem
+        import demo_run  # needs the environment's packages
+
+        from fourreal_core.batch.server import HostProblem, RunProblem
 
         try:
             for file in demo_run.run(arguments, environment):

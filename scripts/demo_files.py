@@ -7,20 +7,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from comfyui import RunProblem
 from environment import PACK
 
 sys.path.insert(0, str(PACK))
 
 import torch
 
+from fourreal_core.batch.inputs import lay_out
+from fourreal_core.batch.server import RunProblem
 from fourreal_core.files.recording import Measured, Recording
 from fourreal_core.files.video import write_video
 from fourreal_core.grid_file import load_grid
 from fourreal_core.paths.presets import fixed_view, slice_grid
 from fourreal_core.paths.sound import sound_along
 
-LARGEST = 1920  # pixels on the longer side of images that become a video
 RESULTS = {".png": "contact_sheet.png", ".mp4": "bullet_time.mp4", ".safetensors": "grid.grid.safetensors"}
 
 
@@ -30,28 +30,14 @@ def checked(fixed_view: Path, freeze_time: Path) -> Callable[[Path], None]:
     Raises ValueError or OSError when a video cannot be read.
     """
     videos = {"4real_fixed_view.mp4": fixed_view, "4real_freeze_time.mp4": freeze_time}
-    measured = {name: Measured(Recording.at(path)) for name, path in videos.items()}
-    for video in measured.values():
-        video.read(range(1), (8, 8))
+    for path in videos.values():
+        Measured(Recording.at(path)).read(range(1), (8, 8))
 
     def lay_out_all(folder: Path) -> None:
         for name, path in videos.items():
-            lay_out(path, measured[name], folder / name)
+            lay_out(path, folder / name)
 
     return lay_out_all
-
-
-def lay_out(path: Path, video: Measured, target: Path) -> None:
-    """Put a video where ComfyUI finds it; what it is, its bytes say. A folder of images becomes one without loss, at a moderate size."""
-    if not path.is_dir():
-        shutil.copyfile(path, target)
-        return
-    height, width = video.size
-    scale = min(1.0, LARGEST / max(height, width))
-    frames, _ = video.read(range(video.length), (max(1, round(height * scale)), max(1, round(width * scale))))
-    lossless = target.with_suffix(".mkv")
-    write_video(lossless, frames, video.fps, lossless=True)
-    os.replace(lossless, target)
 
 
 def collect(files: list[Path], output: Path) -> list[Path]:

@@ -5,17 +5,17 @@ PyTorch takes seconds to load, so nothing here loads it before ComfyUI is starti
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
-from comfyui import Event, Host, RunProblem, running_host
+from comfyui import running_host
 from environment import PACK, Environment
-from workflow_prompt import Prompt, WorkflowProblem, set_inputs, workflow_to_prompt
+
+from fourreal_core.batch.prompt import Prompt, WorkflowProblem, set_inputs, workflow_to_prompt
+from fourreal_core.batch.server import Event, Host, RunProblem, has_gpu
 
 WORKFLOW = PACK / "workflows" / "01_two_videos_to_bullet_time.json"
-GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, within Windows
 
 
 class InputProblem(ValueError):
@@ -25,7 +25,7 @@ class InputProblem(ValueError):
 def run(arguments: argparse.Namespace, environment: Environment) -> list[Path]:
     """Run the demo and return the files it wrote into `arguments.output`.
 
-    Raises InputProblem, or what starting the host and running the prompt raise (see comfyui.py).
+    Raises InputProblem, or what starting the host and running the prompt raise (see fourreal_core/batch/server.py).
     """
     lay_out: list = []
 
@@ -48,15 +48,6 @@ def run(arguments: argparse.Namespace, environment: Environment) -> list[Path]:
         for remark in remarks(prompt, outputs):
             print(f"Note: {remark}", file=sys.stderr)
         return demo_files.collect(host.files(outputs), arguments.output)
-
-
-def has_gpu() -> bool:
-    """Whether PyTorch can use a GPU. Without a driver it cannot, and need not be asked."""
-    if sys.platform == "linux" and not any(os.path.exists(driver) for driver in GPU_DRIVERS):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def remarks(prompt: Prompt, outputs: dict) -> list[str]:

@@ -28,7 +28,9 @@ def main() -> int:
     arguments = parser.parse_args()
     environment = enter_or_stop(TOOLS)
     from browser import BrowserProblem, find_browser
-    from comfyui import HostProblem, running_host
+    from comfyui import running_host
+
+    from fourreal_core.batch.server import HostProblem
 
     try:
         browser = find_browser()

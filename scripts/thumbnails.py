@@ -43,8 +43,10 @@ def main() -> int:
     arguments = parser.parse_args()
     environment = enter_or_stop(TOOLS)
     sys.path.insert(0, str(PACK))
-    from comfyui import HostProblem, RunProblem, running_host
+    from comfyui import running_host
     from pictures import example_grid
+
+    from fourreal_core.batch.server import HostProblem, RunProblem
 
     names = arguments.workflows or [file.stem for file in sorted(WORKFLOWS.glob("*.json"))]
     ideas = [name for name in names if name in IDEAS]
@@ -67,8 +69,7 @@ def main() -> int:
 
 def run(host, name: str) -> tuple:
     """(the grid that the workflow's player shows, the [view, time] positions of its video)."""
-    from workflow_prompt import workflow_to_prompt
-
+    from fourreal_core.batch.prompt import workflow_to_prompt
     from fourreal_core.grid_file import load_grid
 
     prompt = workflow_to_prompt(
@@ -85,7 +86,8 @@ def run(host, name: str) -> tuple:
 def film(host, name: str):
     """A PIL image of frames, evenly picked, of the video that the workflow renders from splats."""
     from PIL import Image
-    from workflow_prompt import workflow_to_prompt
+
+    from fourreal_core.batch.prompt import workflow_to_prompt
 
     prompt = workflow_to_prompt(
         json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")), host.object_info()

@@ -1,7 +1,8 @@
 """The editor's workflow format turned into the server's prompt, on hand-made nodes with known answers."""
 
 import pytest
-from workflow_prompt import WorkflowProblem, set_inputs, workflow_to_prompt
+
+from fourreal_core.batch.prompt import WorkflowProblem, set_inputs, workflow_to_prompt
 
 MODES = {
     "required": {

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui import Host, running_host
+from comfyui import running_host
 from environment import TOOLS, Environment, find_or_build
 
+from fourreal_core.batch.server import Host
 from fourreal_core.files.video import write_video
 from fourreal_core.model.config import ModelConfig
 from fourreal_core.model.two_stream import GridModel

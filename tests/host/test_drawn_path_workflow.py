@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from comfyui import Host
 from environment import PACK
 from PIL import Image
-from workflow_prompt import Prompt, set_inputs, workflow_to_prompt
 
+from fourreal_core.batch.prompt import Prompt, set_inputs, workflow_to_prompt
+from fourreal_core.batch.server import Host
 from fourreal_core.files.recording import read_video
 from fourreal_core.grid import FrameGrid
 from fourreal_core.grid_file import load_grid

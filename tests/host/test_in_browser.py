@@ -13,11 +13,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from browser import BrowserProblem, BrowserTools, find_browser
-from comfyui import Host, running_host
+from comfyui import running_host
 from environment import PACK, Environment, EnvironmentProblem
 from frontend import PINNED, frontend_folder, wanted_frontends
 from splat_scene import moving_ball
 
+from fourreal_core.batch.server import Host
 from fourreal_core.files.recording import read_video
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.grid_file import load_grid, save_grid

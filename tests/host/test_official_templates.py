@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import comfyui_workflow_templates
-from workflow_prompt import NOTES, WorkflowProblem, workflow_to_prompt
+
+from fourreal_core.batch.prompt import NOTES, WorkflowProblem, workflow_to_prompt
 
 PACKAGES = Path(comfyui_workflow_templates.__file__).parent.parent
 EDITOR_NODES = {*NOTES, "Reroute", "PrimitiveNode"}

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from comfyui import FOLDER, Host
+from comfyui import FOLDER
 from environment import PACK
+
+from fourreal_core.batch.server import Host
 
 NODE_IDS = list(json.loads((PACK / "tests" / "pack" / "node_contract.json").read_text()))
 HOSTS_OWN_WARNINGS = ("User settings have been changed", "For multi-user setups")

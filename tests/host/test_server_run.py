@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui import Event, Host, RunInterrupted, RunProblem
-from workflow_prompt import Prompt, set_inputs
 
+from fourreal_core.batch.prompt import Prompt, set_inputs
+from fourreal_core.batch.server import Event, Host, RunInterrupted, RunProblem
 from fourreal_core.grid import FrameGrid
 from fourreal_core.grid_file import load_grid
 

@@ -9,10 +9,11 @@ from typing import Any
 import comfyui_workflow_templates
 import pytest
 import torch
-from comfyui import FOLDER, Host, install_pack
+from comfyui import FOLDER, install_pack
 from environment import PACK, Environment
-from workflow_prompt import Prompt, set_inputs, workflow_to_prompt
 
+from fourreal_core.batch.prompt import Prompt, set_inputs, workflow_to_prompt
+from fourreal_core.batch.server import Host
 from fourreal_core.grid import FrameGrid
 from fourreal_core.grid_file import save_grid
 

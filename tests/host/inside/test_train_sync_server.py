@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from comfyui import HostProblem, RunInterrupted, RunProblem, running_host
+from comfyui import running_host
 from environment import Environment
 from PIL import Image
 from safetensors import safe_open
@@ -19,6 +19,8 @@ from safetensors.torch import save_file
 from sampling import KSAMPLER
 from test_train_sync import FOOTAGE, SETTINGS, footage  # noqa: F401
 from tiny_model_files import wan, wan_vae
+
+from fourreal_core.batch.server import HostProblem, RunInterrupted, RunProblem
 
 SERVED = "served.safetensors"
 

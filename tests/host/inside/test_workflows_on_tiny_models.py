@@ -8,7 +8,8 @@ import pytest
 import torch
 from environment import PACK
 from tiny_model_files import MAKERS, with_small_parts, write_model_file
-from workflow_prompt import set_inputs, workflow_to_prompt
+
+from fourreal_core.batch.prompt import set_inputs, workflow_to_prompt
 
 EXTRAS = ("nodes_differential_diffusion", "nodes_images", "nodes_lt", "nodes_train", "nodes_wan")
 V, T, H, W = 3, 5, 64, 96  # LTXV takes no sides of a single latent

@@ -1,7 +1,7 @@
 """A workflow as ComfyUI's editor saves it, turned into the prompt that its server runs (the editor does this in JavaScript).
 
 Needs the server's `/object_info`, which names every node's inputs in the order of the saved widget values. Subgraphs are not
-supported. See comfyui.py for running the result.
+supported. See server.py for running the result.
 """
 
 from collections.abc import Iterator, Mapping
