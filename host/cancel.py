@@ -7,12 +7,12 @@ from typing import Any
 import comfy.model_management
 import torch
 
-from ..fourreal_core.model.attention import asking
+from ..fourreal_core.side_by_side import asking
 
 
 @contextmanager
 def cancellable(network: torch.nn.Module) -> Iterator[None]:
-    """While it is open, every part of the network asks before it runs whether the user has cancelled, and a large attention on a CPU in between.
+    """While it is open, every part of the network asks before it runs whether the user has cancelled, and long work of the core in between.
 
     Raises the host's InterruptProcessingException out of the network then. The network is left as it was.
     """

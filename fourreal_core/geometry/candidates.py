@@ -7,12 +7,12 @@ Layers: Wang and Adelson, "Representing moving images with layers", 1994. Next t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..side_by_side import ask
 from .projection import pixel_centres, project, transfer
 from .scene import MOVES, SceneGeometry
 from .splatting import Splat, fill_holes, pixels_around, read_cubic, splat_surface
@@ -57,17 +57,14 @@ class CellCandidates:
     cover_HW: Tensor  # 0..1: share of what moves in it
 
 
-def still_layer(scene: SceneGeometry, view: int, on_step: Callable[[], None] = lambda: None) -> StillLayer:
-    """The background of a view: its own still pixels, then those of the nearest views and of the times of the base view.
-
-    on_step() is called before each of these sources; raising inside cancels.
-    """
+def still_layer(scene: SceneGeometry, view: int) -> StillLayer:
+    """The background of a view: its own still pixels, then those of the nearest views and of the times of the base view."""
     moving_HW = _grown(scene.view_mover_VHW[view] > MOVES, 3)
     colour, depth, seen = scene.freeze_VHW3[view].clone(), scene.view_depth_VHW[view].clone(), ~moving_HW
     for frame, inverse, still, source in _background_sources(scene, view):
         if bool(seen.all()):
             break
-        on_step()
+        ask()
         arrived = _carried(scene, inverse, still, source, view, wanted_HW=~seen)
         fresh = ~seen & (arrived.cover_HW > SURE_COVER)
         colour[fresh] = read_cubic(frame, arrived.values_HWC[fresh][None])[0]
@@ -78,7 +75,7 @@ def still_layer(scene: SceneGeometry, view: int, on_step: Callable[[], None] = l
     keep = seen[..., None]
     colour, depth = torch.where(keep, colour, both[..., :3]), torch.where(seen, depth, both[..., 3])
     base = scene.base[0]
-    on_step()
+    ask()
     of_base = _carried(scene, scene.view_depth_VHW[base], ~_grown(scene.view_mover_VHW[base] > MOVES, 3), base, view)
     in_base = of_base.hit_HW & ((of_base.inverse_depth_HW - depth).abs() < BEHIND * depth + 1e-6)
     return StillLayer(colour, depth, seen, of_base.values_HWC, in_base)
@@ -119,6 +116,7 @@ def _carried(
     if wanted_HW is not None:
         column, row = (positions[..., axis].clamp(0, side - 1).long() for axis, side in ((0, width), (1, height)))
         chosen_HW = chosen_HW & _grown(wanted_HW, 9)[row, column]
+    ask()
     values = torch.stack([*centres.unbind(-1), *(more_HW[around] for more_HW in extra_HW)], -1)
     return splat_surface(positions, depth, values, chosen_HW, height, width)
 
@@ -143,19 +141,13 @@ def _grown(mask_HW: Tensor, size: int) -> Tensor:
     return mask_HW
 
 
-def cell_candidates(
-    scene: SceneGeometry, still: StillLayer, view: int, time: int, on_step: Callable[[], None] = lambda: None
-) -> CellCandidates:
-    """Everything for the cell of a view and time, counted from 0; `still` is the view's still layer.
-
-    on_step() is called before each source; raising inside cancels.
-    """
-    on_step()
+def cell_candidates(scene: SceneGeometry, still: StillLayer, view: int, time: int) -> CellCandidates:
+    """Everything for the cell of a view and time, counted from 0; `still` is the view's still layer."""
     layers = [_layer_from_time(scene, view, time)]
     for sources in ([view], [other for other in (view - 1, view + 1) if 0 <= other < len(scene.cameras)]):
-        on_step()
+        ask()
         layers.append(layer_from_views(scene, sources, view, time))
-    on_step()
+    ask()
     shaded = _shaded(scene, still, time)
     composed, cover = compose(still, shaded, layers)
     return CellCandidates(still, shaded, layers, composed, cover)
@@ -211,6 +203,7 @@ def _shaded(scene: SceneGeometry, still: StillLayer, time: int) -> Tensor:
     """The still layer plus the change of colour that the base view sees of the same still surface between the base time and the time (shadows)."""
     moving_HW = _grown(scene.time_mover_THW[time] > MOVES, 3).float()
     change_HW3 = (scene.fixed_THW3[time] - scene.fixed_THW3[scene.base[1]]) * 0.5 + 0.5
+    ask()
     read_HW4 = read_cubic(torch.cat([change_HW3, moving_HW[..., None]], -1), still.base_place_HW2)
     same_HW = still.in_base_HW & (read_HW4[..., 3] < 0.5)
     return (still.colour_HW3 + (read_HW4[..., :3] * 2 - 1) * same_HW[..., None]).clamp(0, 1)
@@ -222,14 +215,17 @@ def compose(still: StillLayer, shaded_HW3: Tensor, layers: list[Layer]) -> tuple
     colour, depth = torch.zeros_like(shaded_HW3), torch.zeros_like(nearest)
     cover, total = torch.zeros_like(nearest), torch.full_like(nearest, 1e-6)
     for layer in layers:
+        ask()
         front = layer.inverse_depth_HW >= nearest * (1 - BEHIND)
         weight = layer.density_HW.clamp(0, FINEST).square() * front
+        ask()
         colour, depth, total = (
             colour + weight[..., None] * layer.colour_HW3,
             depth + weight * layer.inverse_depth_HW,
             total + weight,
         )
         cover = torch.maximum(cover, layer.cover_HW * front)
+    ask()
     in_front = depth / total >= still.inverse_depth_HW * (1 - BEHIND)
     alpha = ((cover - LEAST_COVER) / (FULL_COVER - LEAST_COVER)).clamp(0, 1) * in_front
     return shaded_HW3 + alpha[..., None] * (colour / total[..., None] - shaded_HW3), alpha

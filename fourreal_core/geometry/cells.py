@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..side_by_side import Ask, side_by_side
+from ..side_by_side import ask, side_by_side
 from ..transport import Predictions
 from ..transport.confidence import TYPICAL_ERROR
 from .candidates import StillLayer, cell_candidates, still_layer
@@ -79,9 +79,9 @@ class Cells:
         side_by_side(todo, partial(self._cell, drawn), workers, on_result=filled, waiting=waiting)
         return frames, sure
 
-    def _cell(self, drawn: Tensor | None, at: tuple[int, int], ask: Ask) -> tuple[Tensor, Tensor]:
+    def _cell(self, drawn: Tensor | None, at: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """One cell [H, W, 3] and its confidence [H, W]."""
-        cell = cell_candidates(self.scene, self.still_layers[at[0]], *at, ask)
+        cell = cell_candidates(self.scene, self.still_layers[at[0]], *at)
         (view, time), (base, start) = at, self.scene.base
         views, times = self.predictions.time.confidence.shape[:2]
         place = abs(view - base) / max(views - 1, 1), abs(time - start) / max(times - 1, 1)
@@ -96,6 +96,17 @@ class Cells:
         if small == size:
             choice = self.networks.fusion(pictures[None], told[None])
         else:  # the choice is made where the network is at home, and carried out at the size of the frames
-            shrink = partial(functional.interpolate, size=small, mode="bilinear", align_corners=False, antialias=True)
-            choice = self.networks.fusion(shrink(pictures)[None], shrink(told[None])).resized(size)
+            choice = self.networks.fusion(_shrunk(pictures, small)[None], _shrunk(told[:, None], small)[None, :, 0])
+            choice = choice.resized(size)
         return choice.carried_out(pictures[None])[0].movedim(0, -1), choice.log_error_BHW[0].exp()
+
+
+def _shrunk(maps_NCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """[N, C, h, w]: one after the other, since each may be large."""
+    small = []
+    for map_CHW in maps_NCHW:
+        ask()
+        small.append(
+            functional.interpolate(map_CHW[None], size=size, mode="bilinear", align_corners=False, antialias=True)
+        )
+    return torch.cat(small)

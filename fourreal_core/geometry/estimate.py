@@ -102,7 +102,7 @@ def estimate_scene(
     else:
         motions = fitted(nodes, tracks, time_depth, camera, follow)
     tell("following", 1.0)
-    of_views, of_times = (Upsampler(video, small, partial(follow, 1.0)) for video in (freeze_VHW3, fixed_THW3))
+    of_views, of_times = (Upsampler(video, small) for video in (freeze_VHW3, fixed_THW3))
     large_view_mover, large_mover = of_views(view_mover), of_times(mover)
     flow = known.state.flow_T2HW.movedim(1, -1)
     return SceneGeometry(

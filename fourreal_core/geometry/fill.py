@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..grid import Cameras, FrameGrid
-from ..side_by_side import Ask, beside
+from ..side_by_side import asking, beside
 from ..transport import Predictions, transport
 from .candidates import SHOWN, StillLayer, carried_picture, layer_from_views
 from .cells import Cells, OnCell
@@ -130,22 +130,31 @@ def find_sources(
     """What `fill_grid` fills the same grid from; arguments and errors are the same."""
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}.")
-    tell = on_stage or (lambda name, share: None)
+    told: list[tuple[str, float]] = []
+
+    def tell(name: str, share: float) -> None:
+        told[:] = [(name, share)]
+        if on_stage is not None:
+            on_stage(name, share)
+
     sockets = SceneSockets(depth, flow, moving)
     sockets.check(grid.views, grid.times)
     if cameras is not None and len(cameras.world_to_camera) != grid.views:
         raise ValueError(f"expected one camera for each of the {grid.views} views, got {len(cameras.world_to_camera)}.")
     done = [0.0]
 
-    def carried(ask: Ask) -> Predictions:
+    def carried() -> Predictions:
         def on_cell(number: int, total: int) -> None:
             done[0] = number / total
-            ask()
 
         return transport(grid, on_cell=on_cell)
 
+    def again() -> None:
+        for stage in told:
+            tell(*stage)
+
     scene, using = None, grid.replace(cameras=grid.cameras)  # not the grid itself: see below
-    with beside(carried) as predictions:  # which are needed in any case
+    with asking(again), beside(carried) as predictions:  # which are needed in any case
         if bool(grid.known.all()):
             report = "All cells were already known."
         elif method == "transport":

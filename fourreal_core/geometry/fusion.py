@@ -7,6 +7,7 @@ Shape suffixes: B cells, N candidates, K channels, H W pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..side_by_side import ask
 from ..transport.predictions import Direction, Predictions, blend_predictions
 from .candidates import CellCandidates
 from .projection import depth_unit
@@ -30,6 +32,7 @@ BACKGROUND = slice(1, 3)  # the candidates without anything that moves
 # logits that they lose where the composition shows what moves: a network that is unsure of its place would rather leave it out
 HIDDEN = 4.0
 HIDES, HIDES_WHOLLY = 0.5, 0.8  # cover from which they begin to lose, and lose all of it
+BAND = 2**18  # pixels of a picture that are worked on at once
 HEADSTART = 3.0  # logits by which the composition leads before training
 
 
@@ -69,7 +72,20 @@ class Choice(NamedTuple):
 
     def carried_out(self, pictures_BN3HW: Tensor) -> Tensor:
         """Colours [B, 3, H, W] 0..1."""
-        return ((self.weights_BNHW[:, :, None] * pictures_BN3HW).sum(1) + self.correction_B3HW).clamp(0, 1)
+        bands = [self._carried_out(pictures_BN3HW, band) for band in _bands(*self.log_error_BHW.shape[-2:])]
+        return bands[0] if len(bands) == 1 else torch.cat(bands, -2)
+
+    def _carried_out(self, pictures_BN3HW: Tensor, band: slice) -> Tensor:
+        weighted_BN3HW = self.weights_BNHW[:, :, None, band] * pictures_BN3HW[..., band, :]
+        return (weighted_BN3HW.sum(1) + self.correction_B3HW[:, :, band]).clamp(0, 1)
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """All lines of large pictures, some at a time."""
+    lines = max(1, BAND // width)
+    for first in range(0, height, lines):
+        ask()
+        yield slice(first, first + lines)
 
 
 def fusion_inputs(
@@ -85,6 +101,7 @@ def fusion_inputs(
     """
     along_time, along_view = (Direction(*(part[at] for part in side)) for side in (predictions.time, predictions.view))
     is_drawn = float(drawn_HW3 is not None)
+    ask()
     if drawn_HW3 is None:
         drawn_HW3 = blend_predictions(
             along_time.frames, along_view.frames, along_time.confidence, along_view.confidence
@@ -98,6 +115,7 @@ def fusion_inputs(
         along_view.frames,
         drawn_HW3,
     ]
+    ask()
     unit = depth_unit(cell.still.inverse_depth_HW)
     told = [
         cell.cover_HW,
@@ -107,6 +125,7 @@ def fusion_inputs(
         along_view.confidence,
     ]
     for layer in cell.layers:
+        ask()
         shown = (layer.cover_HW > 0.1).float()
         told += [
             layer.cover_HW,
@@ -115,7 +134,16 @@ def fusion_inputs(
             layer.doubt_HW.clamp(0, 20) / 5 * shown,
         ]
     told += [torch.full_like(cell.cover_HW, share) for share in (*place, is_drawn)]
-    return torch.stack(pictures).movedim(-1, 1), torch.stack(told)
+    return _stacked(pictures).movedim(-1, 1), _stacked(told)
+
+
+def _stacked(maps: list[Tensor]) -> Tensor:
+    """As torch.stack, one after the other, since each may be large."""
+    stacked = maps[0].new_empty(len(maps), *maps[0].shape)
+    for place, large in zip(stacked, maps):
+        ask()
+        place.copy_(large)
+    return stacked
 
 
 def gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..side_by_side import ask
 from .projection import depth_unit
 
 COVERED = 0.35  # least sum of bilinear weights with which a target pixel counts as hit
@@ -25,6 +26,7 @@ FAR = 0.02  # of the common inverse depth: by that much neighbours may always di
 FARTHEST = 6.0  # pixels that neighbours may come apart
 SAME_DEPTH = 0.02  # share of the inverse depth within which hits on one pixel belong to one surface
 MOST_KEPT = 2**21  # points whose pixels are kept from the first pass to the second; those of more are found again
+AT_ONCE = 2**18  # points worked on at a time: more are no faster, and a cancel shall not wait for a whole large picture
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def splat(positions_N2: Tensor, inverse_depth_N: Tensor, values_NC: Tensor, heig
 
 
 def _splat(parts: Callable[[], Iterator[Tensor]], channels: int, height: int, width: int) -> Splat:
-    """parts() gives points [3 + C, N] piece by piece: x, y, inverse depth, values. First the nearest surface is found, then what lies on it is added up."""
+    """parts() gives points [3 + C, N] piece by piece: x, y, inverse depth, values; pieces of any size. First the nearest surface is found, then what lies on it is added up."""
     front = torch.full((height * width,), -1.0)
     kept: list[Piece] = []
     count = 0
@@ -81,7 +83,8 @@ def _splat(parts: Callable[[], Iterator[Tensor]], channels: int, height: int, wi
 
 def _on_pixels(parts: Iterator[Tensor], height: int, width: int) -> Iterator[Piece]:
     """Of each piece of points, the four pixels around each: their indices, the bilinear shares, and what the points tell, inverse depth first."""
-    for points_KN in parts:
+    for points_KN in (piece for part in parts for piece in part.split(AT_ONCE, 1)):
+        ask()
         x_N, y_N = points_KN[0] - 0.5, points_KN[1] - 0.5
         told_KN = points_KN[2:]
         kept = (told_KN[0] >= 0) & (x_N > -1) & (y_N > -1) & (x_N < width) & (y_N < height)
@@ -120,13 +123,14 @@ def splat_surface(
     told_KN, own_N = told_KHW.flatten(1), chosen_HW.flatten().nonzero()[:, 0]
     own_KN = told_KN[:, own_N]
     own_counts_2N = torch.tensor([OWN, EDGE])[:, None].expand(2, len(own_N))
-    quads = [(_corners(told_KN, told_KHW.shape[2], quads_HW), finer) for quads_HW, finer in _quads(told_KHW, chosen_HW)]
+    ask()
+    quads = [(_first_corners(quads_HW), finer) for quads_HW, finer in _quads(told_KHW, chosen_HW)]
 
     def parts() -> Iterator[Tensor]:
         yield torch.cat([own_KN, own_counts_2N])
-        for corners_4KN, finer in quads:
-            if corners_4KN.shape[-1]:
-                yield from _between(corners_4KN, finer)
+        for first_N, finer in quads:
+            for some_N in first_N.split(AT_ONCE) if len(first_N) else ():
+                yield from _between(_corners(told_KN, told_KHW.shape[2], some_N), finer)
 
     arrived = _splat(parts, values_HWC.shape[-1] + 2, height, width)
     density, cover = (arrived.values_HWC[..., -2:] * arrived.cover_HW[..., None]).unbind(-1)
@@ -159,10 +163,14 @@ def _quads(told_KHW: Tensor, chosen_HW: Tensor) -> list[tuple[Tensor, int]]:
     return [(closed_HW & small_HW, 1), (closed_HW & ~small_HW, FINER)]
 
 
-def _corners(told_KN: Tensor, width: int, quads_HW: Tensor) -> Tensor:
-    """[4, K, N]: what the pixels at the corners of quadrilaterals tell: upper left, upper right, lower left, lower right."""
+def _first_corners(quads_HW: Tensor) -> Tensor:
+    """[N]: indices of the upper left corners of quadrilaterals in the picture, which is one pixel wider than the mask [H-1, W-1]."""
     row_N, column_N = quads_HW.nonzero(as_tuple=True)
-    first_N = row_N * width + column_N
+    return row_N * (quads_HW.shape[1] + 1) + column_N
+
+
+def _corners(told_KN: Tensor, width: int, first_N: Tensor) -> Tensor:
+    """[4, K, N]: what the pixels at the corners of quadrilaterals tell: upper left, upper right, lower left, lower right."""
     return torch.stack([told_KN[:, first_N + away] for away in (0, 1, width, width + 1)])
 
 
@@ -191,10 +199,15 @@ def read_cubic(picture_HWC: Tensor, positions_HW2: Tensor) -> Tensor:
     """[h, w, C]: a picture read at positions (x, y; centres at +0.5) with a cubic kernel, kept within 0..1; the border is repeated."""
     height, width = picture_HWC.shape[:2]
     grid = positions_HW2 / torch.tensor([width, height], dtype=positions_HW2.dtype) * 2 - 1
-    read = functional.grid_sample(
-        picture_HWC.movedim(-1, 0)[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False
-    )
-    return read[0].movedim(0, -1).clamp(0, 1)
+    picture_1CHW, lines = picture_HWC.movedim(-1, 0)[None], max(1, AT_ONCE // max(1, grid.shape[1]))
+    bands = []
+    for band_hw2 in grid.split(lines):
+        ask()
+        read = functional.grid_sample(
+            picture_1CHW, band_hw2[None], mode="bicubic", padding_mode="border", align_corners=False
+        )
+        bands.append(read[0].clamp_(0, 1))
+    return torch.cat(bands, 1).movedim(0, -1)
 
 
 def fill_holes(values_HWC: Tensor, known_HW: Tensor) -> Tensor:
@@ -203,6 +216,7 @@ def fill_holes(values_HWC: Tensor, known_HW: Tensor) -> Tensor:
 
 
 def _fill_level(values_1CHW: Tensor, known_11HW: Tensor) -> Tensor:
+    ask()
     if float(known_11HW.min()) >= 1:
         return values_1CHW
     weight = known_11HW + 1e-9

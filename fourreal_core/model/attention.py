@@ -6,32 +6,20 @@ T times, S tokens per frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
+from ..side_by_side import ask
+
 CACHED_SCORES = 2**22  # score elements per chunk that stay inside a CPU's cache
 MOST_SCORES = 2**25  # of one sequence; more would cost memory that grows with the square of the cells
 MOST_WORK = 2**34  # multiplications of queries and keys in one call on a CPU: about a second
-_askers: list[Callable[[], None]] = []
-
-
-@contextmanager
-def asking(ask: Callable[[], None]) -> Iterator[None]:
-    """While it is open, ask() is called between the parts of a large attention on a CPU; what it raises ends the attention."""
-    _askers.append(ask)
-    try:
-        yield
-    finally:
-        _askers.remove(ask)
 
 
 def attention(q_NHLD: Tensor, k_NHLD: Tensor, v_NHLD: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(D)) v. On a CPU what would take long is done in parts, some queries of one sequence at a time, see `asking`.
+    """softmax(q k^T / sqrt(D)) v. On a CPU what would take long is done in parts, some queries of one sequence at a time, and may be ended in between (`side_by_side.asking`).
 
     CPUs with bf16 matrix units run plain matrix products several times faster than the fused kernel as long as the
     scores stay in the cache (measured 2.4 times at 512 tokens), hence the chunks.
@@ -52,8 +40,7 @@ def _in_parts(q_NHLD: Tensor, k_NHLD: Tensor, v_NHLD: Tensor, queries: int) -> T
     for q, k, v in zip(*(x.split(1) for x in (q_NHLD, k_NHLD, v_NHLD))):
         parts = []
         for part in q.split(queries, 2):
-            for ask in _askers:
-                ask()
+            ask()
             parts.append(attention(part, k, v))
         done.append(torch.cat(parts, 2))
     return torch.cat(done)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
-from ..side_by_side import Ask, side_by_side
+from ..side_by_side import ask, side_by_side
 from ..transport.carry import invert_displacement, sample_frame
 from ..transport.correspondence import TRIP_DOUBT, Cell, CellFlows, FlowSettings
 from .presets import MAX_POSITIONS, OnFrame, Positions, check_video
@@ -67,7 +67,7 @@ def moved_slice(grid: FrameGrid, path: Sequence[tuple[float, float]], on_frame: 
     numbers, made = list(first.values()), itertools.count(1)
     done = [0]
 
-    def draw(part: Sequence[int], ask: Ask) -> None:
+    def draw(part: Sequence[int]) -> None:
         pictures = _Between(grid, workers)
         for number in part:
             video_NHWC[number] = torch.from_numpy(pictures.at(*positions[number]))

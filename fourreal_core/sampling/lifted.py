@@ -14,6 +14,7 @@ from torch.nn import functional
 from ..grid import FrameGrid
 from ..model.condition import check_guess
 from ..model.config import PATCH
+from ..side_by_side import ask
 from ..transport import Direction, Predictions
 
 HOME = (72, 128)  # height, width of the cells that the bundled model was trained on
@@ -65,11 +66,13 @@ def shrunk(predictions: Predictions, size: tuple[int, int]) -> Predictions:
 
 
 def _resized(cells_VTHWC: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
-    """View by view, so that no second copy of all is made on the way."""
-    views = [
-        functional.interpolate(
-            view.movedim(-1, 1), size=size, mode=mode, align_corners=False, antialias=mode == "bilinear"
+    """Cell by cell, so that no second copy of all is made on the way."""
+    views, times, *_, channels = cells_VTHWC.shape
+    resized_VTChw = cells_VTHWC.new_empty(views, times, channels, *size)
+    for cell_HWC, made_Chw in zip(cells_VTHWC.flatten(0, 1), resized_VTChw.flatten(0, 1)):
+        ask()
+        cell_1CHW = cell_HWC.movedim(-1, 0)[None]
+        made_Chw.copy_(
+            functional.interpolate(cell_1CHW, size=size, mode=mode, align_corners=False, antialias=mode == "bilinear")[0]
         )
-        for view in cells_VTHWC
-    ]
-    return torch.stack(views).movedim(2, -1)
+    return resized_VTChw.movedim(2, -1)

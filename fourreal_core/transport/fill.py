@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
+from ..side_by_side import ask
 from .predictions import LEAST_DOUBT, Direction, Predictions
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = N
     flows = CellFlows(draft.frame, (grid.height, grid.width), grid.known.numpy())
     total = int((~grid.known).sum())
     for done, (cell, ells) in enumerate(prediction_order(grid.known.numpy()), start=1):
+        ask()
         if ells:
             draft.carry(flows, cell, ells)
         else:
@@ -133,7 +135,9 @@ class _Draft:
 
         for_time, for_view = [], []
         for along_time_base, corner, along_view_base in ells:
+            ask()
             time_side = carry(flows, along_time_base, corner, along_view_base)
+            ask()
             view_side = carry(flows, along_view_base, corner, along_time_base)
             reliance = min(self._reliance(source) for source in (along_time_base, corner, along_view_base))
             confidence_time, confidence_view = confidences(time_side, view_side)
@@ -170,8 +174,11 @@ def confidences(time_side: Carried, view_side: Carried) -> tuple[np.ndarray, np.
     from .correspondence import colour_difference
 
     disagreement_HW = cv2.blur(colour_difference(time_side.picture_HW3, view_side.picture_HW3), (3, 3))
-    time_HW, view_HW = (confidence(np.dstack([side.evidence_HWK, disagreement_HW])) for side in (time_side, view_side))
-    return time_HW, view_HW
+    found = []
+    for side in (time_side, view_side):
+        ask()
+        found.append(confidence(np.dstack([side.evidence_HWK, disagreement_HW])))
+    return found[0], found[1]
 
 
 def _prediction(carried: Carried, confidence_HW: np.ndarray, source_HW3: np.ndarray) -> Direction:

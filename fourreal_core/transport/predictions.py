@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..side_by_side import ask
+
 LEAST_DOUBT = 1e-4  # confidences are kept this far from 0 and 1 when they are compared
 
 
@@ -50,7 +52,14 @@ class Predictions:
     @property
     def blend(self) -> Tensor:
         """[V, T, H, W, 3] 0..1: both predictions as one."""
-        return blend_predictions(self.time.frames, self.view.frames, self.time.confidence, self.view.confidence)
+        if self.time.frames.ndim < 4:
+            return blend_predictions(self.time.frames, self.view.frames, self.time.confidence, self.view.confidence)
+        blended = torch.empty_like(self.time.frames)
+        for cell, made in enumerate(blended.flatten(0, -4)):  # one after the other: no second copy of all on the way
+            ask()
+            pair = [side.frames.flatten(0, -4)[cell] for side in (self.time, self.view)]
+            made.copy_(blend_predictions(*pair, *(side.confidence.flatten(0, -3)[cell] for side in (self.time, self.view))))
+        return blended
 
     @property
     def confidence(self) -> Tensor:

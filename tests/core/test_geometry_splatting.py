@@ -1,9 +1,12 @@
 """Points carried to pixels with a depth buffer: identity, shares, what hides what, and what fills the holes."""
 
+import pytest
 import torch
 
+from fourreal_core.geometry import splatting
 from fourreal_core.geometry.projection import pixel_centres
 from fourreal_core.geometry.splatting import fill_holes, read_cubic, splat, splat_surface
+from fourreal_core.side_by_side import asking
 
 H, W = 5, 8
 
@@ -138,3 +141,38 @@ def test_holes_of_a_plain_picture_are_plain():
     known = torch.zeros(7, 13)
     known[3, 4] = 1
     assert torch.allclose(fill_holes(0.7 * known[..., None], known), torch.full((7, 13, 1), 0.7), atol=1e-4)
+
+
+def test_large_pictures_are_carried_in_pieces_that_ask_in_between(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    near = (torch.rand(H, W, generator=generator) > 0.8).float()
+    positions = pixel_centres(H, W) * 1.7 + torch.rand(H, W, 2, generator=generator) + near[..., None]
+    surface = positions, 0.3 + near, pixel_centres(H, W), torch.ones(H, W, dtype=torch.bool), 2 * H, 2 * W
+    whole, read = splat_surface(*surface), read_cubic(pixel_centres(H, W) / W, positions)
+    monkeypatch.setattr(splatting, "AT_ONCE", 50)
+    for kept in (2**21, 100):  # all pieces are kept from the first pass to the second, or found again
+        monkeypatch.setattr(splatting, "MOST_KEPT", kept)
+        asked = []
+        with asking(lambda: asked.append(1)):
+            in_pieces = splat_surface(*surface)
+        assert len(asked) > 2 * H * W // 50
+        for name in ("values_HWC", "inverse_depth_HW", "cover_HW", "density_HW"):
+            torch.testing.assert_close(getattr(in_pieces, name), getattr(whole, name), atol=1e-5, rtol=1e-5)
+    with asking(lambda: asked.append(1)):
+        asked.clear()
+        assert torch.equal(read_cubic(pixel_centres(H, W) / W, positions), read)
+    assert len(asked) == -(-H // (50 // W))
+
+
+def test_a_cancel_ends_a_large_splat(monkeypatch):
+    monkeypatch.setattr(splatting, "AT_ONCE", 50)
+    asked = []
+
+    def cancel():
+        asked.append(1)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), asking(cancel):
+        surface(2.0)
+    assert len(asked) == 3

@@ -2,7 +2,9 @@
 
 import torch
 
+from fourreal_core.geometry import upsampling
 from fourreal_core.geometry.upsampling import Upsampler
+from fourreal_core.side_by_side import asking
 
 SMALL, LARGE = (6, 10), (24, 40)
 
@@ -41,9 +43,13 @@ def test_maps_of_the_frames_size_pass_through():
     assert Upsampler(halves(20), LARGE)(maps) is maps
 
 
-def test_every_frame_asks_whether_to_go_on():
+def test_bands_change_nothing_and_each_asks_whether_to_go_on(monkeypatch):
+    frames = torch.rand(2, *LARGE, 3, generator=torch.Generator().manual_seed(1))
+    small, label = torch.rand(2, *SMALL), torch.rand(2, *LARGE) > 0.5
+    whole = Upsampler(frames, SMALL)(small, small > 0.5, label)
+    monkeypatch.setattr(upsampling, "BAND", 5 * LARGE[1])  # 24 lines: five bands
     asked = []
-    upsampled = Upsampler(halves(20), SMALL, lambda: asked.append(1))
-    assert len(asked) == len(halves(20))
-    upsampled(torch.zeros(len(halves(20)), *SMALL))
-    assert len(asked) == 2 * len(halves(20))
+    with asking(lambda: asked.append(1)):
+        in_bands = Upsampler(frames, SMALL)(small, small > 0.5, label)
+    torch.testing.assert_close(in_bands, whole)
+    assert len(asked) >= 2 * 2 * 5

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from fourreal_core.side_by_side import beside, side_by_side
+from fourreal_core.side_by_side import ask, asking, beside, side_by_side
 
 JOBS = list(range(7))
 
@@ -36,7 +36,7 @@ def test_each_job_is_done_once_and_results_come_to_the_callers_thread(workers):
         assert threading.current_thread() is threading.main_thread() and job not in found
         found[job] = result
 
-    def work(job, ask):
+    def work(job):
         ask()
         threads.append(torch.get_num_threads())
         return job * job
@@ -48,7 +48,7 @@ def test_each_job_is_done_once_and_results_come_to_the_callers_thread(workers):
 
 def test_they_run_at_the_same_time():
     meet = threading.Barrier(2, timeout=10)
-    side_by_side([1, 2], lambda job, ask: meet.wait(), 2, on_result=nothing, waiting=nothing)
+    side_by_side([1, 2], lambda job: meet.wait(), 2, on_result=nothing, waiting=nothing)
 
 
 @pytest.mark.parametrize("inference", [True, False])
@@ -57,7 +57,7 @@ def test_threads_compute_in_the_callers_mode(inference):
     with torch.inference_mode(inference), torch.no_grad():
         side_by_side(
             JOBS,
-            lambda job, ask: modes.append((torch.is_inference_mode_enabled(), torch.is_grad_enabled())),
+            lambda job: modes.append((torch.is_inference_mode_enabled(), torch.is_grad_enabled())),
             2,
             on_result=nothing,
             waiting=nothing,
@@ -66,7 +66,7 @@ def test_threads_compute_in_the_callers_mode(inference):
 
 
 def endless(left: list[int]):
-    def work(job, ask):
+    def work(job):
         try:
             while True:
                 ask()
@@ -95,10 +95,10 @@ def test_an_error_of_one_ends_the_others():
     left = []
     rest = endless(left)
 
-    def work(job, ask):
+    def work(job):
         if job == 1:
             raise ValueError("one")
-        rest(job, ask)
+        rest(job)
 
     with pytest.raises(ValueError, match="one"):
         side_by_side(JOBS, work, 3, on_result=nothing, waiting=nothing)
@@ -108,7 +108,7 @@ def test_an_error_of_one_ends_the_others():
 def test_beside_gives_what_was_made_meanwhile():
     went_on = threading.Event()
 
-    def work(ask):
+    def work():
         assert went_on.wait(10) and torch.get_num_threads() == 1
         return "made"
 
@@ -126,16 +126,16 @@ def test_beside_waits_and_is_told_so():
         waited.append(1)
         goes_on.set()
 
-    with beside(lambda ask: goes_on.wait(10)) as result:
+    with beside(lambda: goes_on.wait(10)) as result:
         assert result(waiting) and waited
 
 
 def test_leaving_the_block_ends_what_is_beside():
     left = []
-    with pytest.raises(Cancelled), beside(lambda ask: endless(left)(0, ask)):
+    with pytest.raises(Cancelled), beside(lambda: endless(left)(0)):
         raise Cancelled
     assert left == [0]
-    with pytest.raises(Cancelled), beside(lambda ask: endless(left)(1, ask)) as result:
+    with pytest.raises(Cancelled), beside(lambda: endless(left)(1)) as result:
 
         def cancel():
             raise Cancelled
@@ -145,8 +145,33 @@ def test_leaving_the_block_ends_what_is_beside():
 
 
 def test_an_error_beside_comes_with_the_result():
-    def fails(ask):
+    def fails():
         raise ValueError("beside")
 
     with pytest.raises(ValueError, match="beside"), beside(fails) as result:
         result(nothing)
+
+
+def test_every_open_question_is_put_in_its_own_thread_only_and_not_within_itself():
+    put = []
+
+    def question():
+        put.append(threading.current_thread())
+        ask()  # a question may do work that asks
+
+    ask()
+    with asking(question), asking(lambda: put.append("inner")):
+        ask()
+        with beside(ask) as result:
+            result(nothing)
+    ask()
+    assert put == [threading.main_thread(), "inner"]
+
+
+def test_what_a_question_raises_comes_through_and_closes_it():
+    def cancel():
+        raise Cancelled
+
+    with pytest.raises(Cancelled), asking(cancel):
+        ask()
+    ask()
