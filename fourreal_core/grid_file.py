@@ -20,6 +20,7 @@ from .files.header import MOST_TEXT, FileKind, strict_json
 from .files.sound import MOST_CHANNELS, MOST_SECONDS, RATES, Sound
 from .files.video import MAX_SIDE
 from .grid import MAX_LENGTH, Cameras, FrameGrid
+from .side_by_side import ask
 
 FORMAT = "fourreal.grid"
 VERSION = "1"
@@ -105,9 +106,10 @@ def load_grid(file: str | Path) -> FrameGrid:
 def _smallest_exact(frames: Tensor) -> Tensor:
     """uint8 if dividing it by 255 gives `frames` back bit for bit, else `frames`."""
     frames_uint8 = torch.empty(frames.shape, dtype=torch.uint8)
-    for view_THWC, stored_THWC in zip(frames, frames_uint8):
-        stored_THWC.copy_((view_THWC * 255).round())
-        if not torch.equal(stored_THWC.float() / 255, view_THWC):
+    for cell_HWC, stored_HWC in zip(frames.flatten(0, 1), frames_uint8.flatten(0, 1)):
+        ask()
+        stored_HWC.copy_((cell_HWC * 255).round())
+        if not torch.equal(stored_HWC.float() / 255, cell_HWC):
             return frames
     return frames_uint8
 
@@ -180,9 +182,12 @@ def _sound_shape(shape: list[int], name: str) -> list[int]:
 def _grid(tensors: dict[str, Tensor], said: dict) -> FrameGrid:
     if tensors["known"].max() > 1:
         raise ValueError(f"expected 0 or 1 for every known cell, got {tensors['known'].max().item()}.")
-    frames = tensors["frames"]
+    stored = tensors["frames"]
     # Copied, so that the grid does not stay mapped to the file.
-    frames = frames.float() / 255 if frames.dtype == torch.uint8 else frames.clone()
+    frames = torch.empty(stored.shape)
+    for stored_HWC, cell_HWC in zip(stored.flatten(0, 1), frames.flatten(0, 1)):
+        ask()
+        cell_HWC.copy_(stored_HWC.float() / 255 if stored.dtype == torch.uint8 else stored_HWC)
     cameras = Cameras(tensors["world_to_camera"], tensors["intrinsics"]) if "intrinsics" in tensors else None
     sound = Sound(tensors["sound"].clone(), said.get("sound_rate", 0)) if "sound" in tensors else None
     return FrameGrid(frames, tensors["known"].bool(), said["fps"], cameras, said["provenance"], sound)

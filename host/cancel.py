@@ -1,6 +1,7 @@
-"""Cancelling inside a network: ComfyUI asks between steps, and on a CPU one step of a large grid takes minutes."""
+"""Cancelling inside a node's work and inside a network: ComfyUI asks between steps, and on a CPU one step of a large grid takes minutes."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,6 +9,17 @@ import comfy.model_management
 import torch
 
 from ..fourreal_core.side_by_side import asking
+
+
+def stops_on_cancel(execute: Callable) -> Callable:
+    """For a node's execute: what the core does there, down to files and single pictures, asks in between whether the user has cancelled."""
+
+    @functools.wraps(execute)
+    def stopping(*given, **named):
+        with asking(_ask):
+            return execute(*given, **named)
+
+    return stopping
 
 
 @contextmanager

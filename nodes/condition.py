@@ -8,6 +8,7 @@ Letters: V views, T times, H W pixels, C condition or latent channels, L latent 
 from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.sampling.latents import ENCODINGS
+from ..host.cancel import stops_on_cancel
 from ..host.grid_latent import AS_CONDITIONED, LATENT_KEY, condition_grid, decode_grid, decode_latent_grid, encoding_of
 from ..host.sampling import size_remark
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
@@ -40,6 +41,7 @@ class FourRealGridConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, model, grid, guess=None) -> io.NodeOutput:
         grid = expect_grid(grid)
         if remark := size_remark(model, grid, SMALLER_CELLS):
@@ -80,6 +82,7 @@ class FourRealGridDecode(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, latent, grid=None, vae=None, encoding=AS_CONDITIONED, tiled=False) -> io.NodeOutput:
         encoding = encoding_of(latent, encoding, vae)
         decoded = decode_latent_grid(latent, vae, encoding, tiled, grid) if encoding else decode_grid(latent, grid)

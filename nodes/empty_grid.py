@@ -4,6 +4,7 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.grid import FrameGrid, check_bytes
+from ..host.cancel import stops_on_cancel
 from ..host.memory import expect_room
 from ..host.types import Grid
 
@@ -32,6 +33,7 @@ class FourRealEmptyGrid(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, views, times, width, height, fps) -> io.NodeOutput:
         check_bytes(views, times, height, width)
         expect_room(

@@ -5,6 +5,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.geometry.grid_cameras import describe_cameras, estimate_grid_cameras
 from ..fourreal_core.geometry.matches import LONGEST_SIDE
 from ..fourreal_core.show.camera_path import draw_camera_path
+from ..host.cancel import stops_on_cancel
 from ..host.clips import open_clip
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 
@@ -54,6 +55,7 @@ class FourRealEstimateCameras(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, grid, freeze_time=None, replace=False) -> io.NodeOutput:
         grid, found = expect_grid(grid), None
         if replace or grid.cameras is None:

@@ -13,6 +13,7 @@ from ..fourreal_core.files.video import cell_size
 from ..fourreal_core.grid import FrameGrid, check_bytes, first_frame_difference
 from ..fourreal_core.grid_file import load_grid, save_grid
 from ..fourreal_core.pairing import SAME_FRAME, frame_differences, mismatch_message
+from ..host.cancel import stops_on_cancel
 from ..host.clips import Clip, as_bytes, open_clip
 from ..host.memory import expect_room
 from ..host.places import GRID_SUFFIX, file_problem, output_place, saved_grids, time_and_size
@@ -67,6 +68,7 @@ class FourRealBuildGrid(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, fixed_view, freeze_time, **settings) -> io.NodeOutput:
         settings = {name: _single(value, name) for name, value in settings.items()}
         grid, remarks = _build(open_clip(fixed_view, FIXED_VIEW), open_clip(freeze_time, FREEZE_TIME), **settings)
@@ -158,6 +160,7 @@ class FourRealAssembleGrid(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, videos, times, width, height, fit, pick, fps) -> io.NodeOutput:
         ordered = sorted(videos, key=lambda name: int(name.removeprefix("video")))
         names = [f"the video of view {view}" for view in range(len(ordered))]
@@ -201,6 +204,7 @@ class FourRealLoadGrid(io.ComfyNode):
         return time_and_size(folder_paths.get_annotated_filepath(file))
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, file) -> io.NodeOutput:
         return io.NodeOutput(load_grid(folder_paths.get_annotated_filepath(file)))
 
@@ -226,6 +230,7 @@ class FourRealSaveGrid(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, grid, filename_prefix) -> io.NodeOutput:
         grid = expect_grid(grid)
         place = output_place(filename_prefix, grid.width, grid.height)

@@ -7,6 +7,7 @@ from ..fourreal_core.exchange.batch import ORDERS, grid_from_images, grid_images
 from ..fourreal_core.files.stills import IMAGE_FOLDER_FPS
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.redo import cells_from_mask
+from ..host.cancel import stops_on_cancel
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid
 
 CATEGORY = "4Real/grid"
@@ -37,6 +38,7 @@ class FourRealGridToImages(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, grid, order) -> io.NodeOutput:
         grid = expect_grid(grid)
         known_VT = grid.known if order == ORDERS[0] else grid.known.T
@@ -86,6 +88,7 @@ class FourRealImagesToGrid(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, images, views, fps, order, like=None, known=None) -> io.NodeOutput:
         grid = (
             grid_from_images(images, views, fps, order)

@@ -10,6 +10,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.model.condition import check_guess
 from ..fourreal_core.sampling.latents import ENCODINGS, GREY, redo_mask
+from ..host.cancel import stops_on_cancel
 from ..host.grid_cameras import with_cameras
 from ..host.grid_latent import LATENT_KEY
 from ..host.guided import SURE_KEY
@@ -106,6 +107,7 @@ class FourRealLatentGridConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(
         cls, model, vae, positive, negative, grid, encoding, known_cells, hold_back, vace_strength, tiled,
         guess=None, confidence=None, positive_view=None, negative_view=None, clip_vision_output=None, paint=None,

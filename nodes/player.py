@@ -7,6 +7,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.redo import most_doubtful, parse_marks, with_marks_unknown
+from ..host.cancel import stops_on_cancel
 from ..host.cell_images import cell_images
 from ..host.player_files import image_files, player_files
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
@@ -63,6 +64,7 @@ class FourRealGridPlayer(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, grid, marked_cells="[]", compare=None, confidence=None) -> io.NodeOutput:
         grid = expect_grid(grid)
         marked_VT, outside = parse_marks(marked_cells, (grid.views, grid.times))

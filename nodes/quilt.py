@@ -6,6 +6,7 @@ from ..fourreal_core.exchange.quilt import DEVICES, QuiltLayout, one_tile_per_vi
 from ..fourreal_core.exchange.stereo import EVERY, stands_right_of
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.paths.sound import sound_along
+from ..host.cancel import stops_on_cancel
 from ..host.choices import known_choice
 from ..host.places import output_place
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
@@ -85,6 +86,7 @@ class FourRealQuilt(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(
         cls, grid, first_view, views, time, right_to_left, between, fit, filename_prefix, layout=None
     ) -> io.NodeOutput:

@@ -7,6 +7,7 @@ import comfy.samplers
 from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
+from ..host.cancel import stops_on_cancel
 from ..host.load import expect_grid_model
 from ..host.sampling import SEEDS, HostSampling, filled_by_host, size_remark
 from ..host.synchronize import kind_of, resynchronized, sync_facts
@@ -86,6 +87,7 @@ class FourRealSampler(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(
         cls,
         model,

@@ -7,6 +7,7 @@ from ..fourreal_core.paths.between import moved_slice, paced, there_and_back
 from ..fourreal_core.paths.drawn import positions_along
 from ..fourreal_core.paths.sound import sound_along
 from ..fourreal_core.show.contact_sheet import contact_sheet
+from ..host.cancel import stops_on_cancel
 from ..host.cell_images import cell_images
 from ..host.choices import known_choice
 from ..host.types import (
@@ -123,6 +124,7 @@ class FourRealGridToVideo(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, grid, fps, path=None, camera_path=None, between="none", seconds=0.0, back=False) -> io.NodeOutput:
         grid = expect_grid(grid)
         shape = grid.views, grid.times
@@ -185,6 +187,7 @@ class FourRealContactSheet(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, grid, max_side, mark_known, gap, images=None) -> io.NodeOutput:
         grid = expect_grid(grid)
         cells = grid if images is None else cell_images(images, grid, "images")

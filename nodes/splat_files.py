@@ -7,6 +7,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.splats.exports import write_4dgs, write_glb, write_ply, write_sequence, write_usd
 from ..fourreal_core.splats.splat_file import SUFFIX, load_splats, save_splats
+from ..host.cancel import stops_on_cancel
 from ..host.places import file_problem, output_place, saved_files, time_and_size
 from ..host.splats import MovingSplats, expect_splats
 from ..host.types import counting_progress
@@ -47,6 +48,7 @@ class FourRealSaveSplats(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, splats, format, filename_prefix) -> io.NodeOutput:
         splats = expect_splats(splats)
         place = output_place(filename_prefix, splats.size[1], splats.size[0])
@@ -91,5 +93,6 @@ class FourRealLoadSplats(io.ComfyNode):
         return time_and_size(folder_paths.get_annotated_filepath(file))
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, file) -> io.NodeOutput:
         return io.NodeOutput(load_splats(folder_paths.get_annotated_filepath(file)))

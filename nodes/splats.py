@@ -11,6 +11,7 @@ from ..fourreal_core.paths.drawn import positions_along
 from ..fourreal_core.splats.fit import fit_splats
 from ..fourreal_core.splats.points import MOST_POINTS
 from ..fourreal_core.splats.views import Shot, draw, orbit, shots_along
+from ..host.cancel import stops_on_cancel
 from ..host.cell_images import cell_images
 from ..host.choices import known_choice
 from ..host.splats import (
@@ -85,6 +86,7 @@ class FourRealFitSplats(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, grid, steps, longest, gaussians, confidence=None, start=None) -> io.NodeOutput:
         grid = expect_grid(grid)
         sure = None if confidence is None else cell_images(confidence, grid, "confidence").mean(-1).clamp(0, 1)
@@ -180,6 +182,7 @@ class FourRealRenderSplats(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(
         cls, splats, fps, seconds=0.0, back=False, width=0, height=0, path=None, camera_path=None, camera=None
     ) -> io.NodeOutput:
@@ -281,6 +284,7 @@ class FourRealSplatsToSplat(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, splats, view) -> io.NodeOutput:
         splats = expect_splats(splats)
         if view > len(splats.cameras.world_to_camera) - 1:

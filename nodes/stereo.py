@@ -5,6 +5,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.exchange.stereo import EVERY, VIEWINGS, stands_right_of, stereo_paths, stereo_video
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.paths.sound import sound_along
+from ..host.cancel import stops_on_cancel
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video, tell
 from .inputs import fps_input
 
@@ -70,6 +71,7 @@ class FourRealStereo(io.ComfyNode):
         )
 
     @classmethod
+    @stops_on_cancel
     def execute(cls, grid, view, spacing, time, viewing, half_width, fps) -> io.NodeOutput:
         grid = expect_grid(grid)
         frames_NHWC = stereo_video(grid, view, time, spacing, viewing, half_width)

@@ -12,10 +12,12 @@ import importlib.util
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
+from ..side_by_side import ask
 from .image import SSIM_WINDOW, moving_pixels, psnr, ssim
 from .measured import Measured, Metric, nan_map, nan_mean
 
@@ -70,7 +72,10 @@ def absolute_error(grid: FrameGrid, truth: FrameGrid) -> Tensor:
 
 
 def _psnr(grid: FrameGrid, truth: FrameGrid, cells_VT: Tensor, moving_VTHW: Tensor | None) -> Measured:
-    squares = (grid.frames - truth.frames).square().mean(-1).double()
+    squares = torch.empty(grid.frames.shape[:-1], dtype=torch.double)
+    for place in np.ndindex(grid.views, grid.times):
+        ask()
+        squares[place] = (grid.frames[place] - truth.frames[place]).square().mean(-1)
     counts = cells_VT[..., None, None].expand_as(squares)
     counts = counts if moving_VTHW is None else counts & moving_VTHW
     per_cell = counts.flatten(2).sum(2)
@@ -87,6 +92,7 @@ def _ssim(grid: FrameGrid, truth: FrameGrid, cells_VT: Tensor) -> Measured:
         return Measured.not_measurable(f"cells smaller than {SSIM_WINDOW} pixels")
     cells = nan_map(tuple(cells_VT.shape))
     for view, time in cells_VT.nonzero().tolist():
+        ask()
         cells[view, time] = ssim(grid.frames[view, time][None], truth.frames[view, time][None])
     return Measured(nan_mean(cells), cells_VT=cells)
 

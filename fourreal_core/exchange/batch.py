@@ -5,11 +5,13 @@ Shape suffixes: V views, T times, N = V T images, H W pixels.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..files.video import fit_scale_and_shift
 from ..grid import Cameras, FrameGrid, float_frames
+from ..side_by_side import ask
 
 ORDERS = ("view by view", "time by time")
 
@@ -18,7 +20,7 @@ def grid_images(grid: FrameGrid, order: str = ORDERS[0]) -> Tensor:
     """A copy of the cells as images [N, H, W, 3]; "view by view": all times of view 0 first, "time by time": all views of time 0 first."""
     _check_order(order)
     frames = grid.frames if order == ORDERS[0] else grid.frames.transpose(0, 1)
-    return frames.flatten(0, 1).clone()
+    return _copied(frames).flatten(0, 1)
 
 
 def grid_from_images(images_NHWC: Tensor, views: int, fps: float = 24.0, order: str = ORDERS[0]) -> FrameGrid:
@@ -35,7 +37,7 @@ def grid_from_images(images_NHWC: Tensor, views: int, fps: float = 24.0, order: 
     frames_NHWC, times = float_frames(images_NHWC, "the images"), len(images_NHWC) // views
     lengths = (views, times) if order == ORDERS[0] else (times, views)
     frames = frames_NHWC.view(*lengths, *frames_NHWC.shape[1:])
-    frames = frames if order == ORDERS[0] else frames.transpose(0, 1).contiguous()
+    frames = frames if order == ORDERS[0] else _copied(frames.transpose(0, 1))
     return FrameGrid(frames, torch.ones(views, times, dtype=torch.bool), fps=fps)
 
 
@@ -60,6 +62,15 @@ def _scaled(like: FrameGrid, height: int, width: int) -> Cameras | None:
     return Cameras(
         like.cameras.world_to_camera, torch.diag(torch.tensor([scale_x, scale_y, 1.0])) @ like.cameras.intrinsics
     )
+
+
+def _copied(frames: Tensor) -> Tensor:
+    """[A, B, H, W, 3], cell by cell."""
+    copied = torch.empty(frames.shape)
+    for source, copy in ((frames[place], copied[place]) for place in np.ndindex(*frames.shape[:2])):
+        ask()
+        copy.copy_(source)
+    return copied
 
 
 def _check_order(order: str) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..files.video import MAX_SIDE, fit_frames, write_video
 from ..grid import FrameGrid
 from ..paths.presets import MAX_SLICE_BYTES, slice_grid
+from ..side_by_side import ask
 from .folders import even_sized, write_image
 
 
@@ -122,6 +123,7 @@ def quilts(
     quilts_NHWC = torch.zeros(len(times), layout.height, layout.width, 3)
     for done, (time, quilt_HWC) in enumerate(zip(times, quilts_NHWC), start=1):
         for tile, position in enumerate(positions):
+            ask()
             from_left, from_bottom = tile % layout.across, tile // layout.across
             top, left = (layout.up - 1 - from_bottom) * layout.tile_height, from_left * layout.tile_width
             quilt_HWC[top : top + layout.tile_height, left : left + layout.tile_width] = _tile(

@@ -22,8 +22,11 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
+from ..side_by_side import ask
+
 HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"  # process numbers are this machine's alone
 PART = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part(\.\w+)?")
+PIECE = 2**26  # bytes that are written or summed up at once
 MOST_SAID = 200  # characters of an error that a message repeats
 ABANDONED_S = 24 * 3600  # age of a part of a process that cannot be asked for
 KINDS = {
@@ -72,10 +75,18 @@ def save_picture(picture: Image.Image, path: str | os.PathLike, tidy: bool = Tru
 
     It is encoded in memory: Pillow does not notice when a full disk takes only a part of a JPEG.
     """
-    encoded = io.BytesIO()
+    encoded = _Encoded()
     picture.save(encoded, format=Image.registered_extensions()[Path(path).suffix.lower()], **options)
     with whole_file(path, tidy=tidy) as part:
         part.write_bytes(encoded.getvalue())
+
+
+class _Encoded(io.BytesIO):
+    """A PNG of many millions of pixels takes seconds, and comes bit by bit."""
+
+    def write(self, data) -> int:
+        ask()
+        return super().write(data)
 
 
 def part_of(path: Path, suffix: str = "") -> Path:
@@ -132,7 +143,8 @@ def write_tensors(
     with whole_file(path) as part, open(part, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, tensor in ordered:
-            file.write(tensor_bytes(tensor))
+            for piece in _pieces(tensor):
+                file.write(piece)
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -160,5 +172,14 @@ def checksum(tensors: Mapping[str, Tensor], text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {list(tensors[name].shape)}".encode())
-        digest.update(tensor_bytes(tensors[name]))
+        for piece in _pieces(tensors[name]):
+            digest.update(piece)
     return digest.hexdigest()
+
+
+def _pieces(tensor: Tensor) -> Iterator[memoryview]:
+    """`tensor_bytes` bit by bit, asking in between whether to go on: a disk may take seconds for a gigabyte."""
+    whole = tensor_bytes(tensor)
+    for first in range(0, len(whole), PIECE):
+        ask()
+        yield whole[first : first + PIECE]

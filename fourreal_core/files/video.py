@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from av.error import FFmpegError
 from torch import Tensor
 
+from ..side_by_side import ask
 from .atomic import whole_file
 from .sound import Sound
 
@@ -136,6 +137,7 @@ def fit_frames(video, height: int, width: int, fit: str = "crop") -> Tensor:
     fitted_NHWC = torch.zeros(len(frames), height, width, 3, dtype=frames.dtype, device=frames.device)
     y, x = (height - inner[0]) // 2, (width - inner[1]) // 2
     for frame_HWC, fitted_HWC in zip(frames, fitted_NHWC):
+        ask()
         cropped_HWC = frame_HWC[top : top + crop_height, left : left + crop_width]
         fitted_HWC[y : y + inner[0], x : x + inner[1]] = _resized(cropped_HWC, inner)
     return fitted_NHWC
@@ -253,17 +255,24 @@ def _encode(
             stream.options = {"crf": "16"}
         track = None if sound is None else _sound_track(container, sound, lossless)
         for frame_HWC in (frames_NHWC[index] for index in order):
+            ask()
             bytes_HWC = (
                 frame_HWC
                 if frame_HWC.dtype == torch.uint8
                 else (frame_HWC.float().clamp(0, 1) * 255).round().to(torch.uint8)
             )
-            container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(bytes_HWC.cpu().contiguous().numpy(), format="rgb24"))
-            )
-        container.mux(stream.encode())
+            _mux(container, stream, av.VideoFrame.from_ndarray(bytes_HWC.cpu().contiguous().numpy(), format="rgb24"))
+        _mux(container, stream, None)
         if sound is not None and track is not None:
             _encode_sound(container, track, sound)
+
+
+def _mux(container, stream, frame: av.VideoFrame | None) -> None:
+    """Encode a frame; None: the dozens that the encoder still holds back, each of which may take a second."""
+    for packet in stream.codec_context.encode_lazy(frame):
+        ask()
+        packet.stream = stream
+        container.mux(packet)
 
 
 def _sound_track(container, sound: Sound, lossless: bool):

@@ -130,13 +130,7 @@ def find_sources(
     """What `fill_grid` fills the same grid from; arguments and errors are the same."""
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}.")
-    told: list[tuple[str, float]] = []
-
-    def tell(name: str, share: float) -> None:
-        told[:] = [(name, share)]
-        if on_stage is not None:
-            on_stage(name, share)
-
+    tell = _Telling(on_stage)
     sockets = SceneSockets(depth, flow, moving)
     sockets.check(grid.views, grid.times)
     if cameras is not None and len(cameras.world_to_camera) != grid.views:
@@ -149,12 +143,8 @@ def find_sources(
 
         return transport(grid, on_cell=on_cell)
 
-    def again() -> None:
-        for stage in told:
-            tell(*stage)
-
     scene, using = None, grid.replace(cameras=grid.cameras)  # not the grid itself: see below
-    with asking(again), beside(carried) as predictions:  # which are needed in any case
+    with asking(tell.again), beside(carried) as predictions:  # which are needed in any case
         if bool(grid.known.all()):
             report = "All cells were already known."
         elif method == "transport":
@@ -171,6 +161,22 @@ def find_sources(
     tell("transport", 1.0)
     # The sources never hold the grid itself: whoever keeps sources per grid shall not keep the grid.
     return FillSources(using, scene, found, report, networks)
+
+
+class _Telling:
+    """`on_stage`, which long work between two stages' shares has said again: that is where its user cancels."""
+
+    def __init__(self, on_stage: Stage | None):
+        self.on_stage, self.said = on_stage, None
+
+    def __call__(self, name: str, share: float) -> None:
+        self.said = name, share
+        if self.on_stage is not None:
+            self.on_stage(name, share)
+
+    def again(self) -> None:
+        if self.said is not None:
+            self(*self.said)
 
 
 def _by_scene(

@@ -128,10 +128,12 @@ def moved_between(flows: CellFlows, first: Cell, second: Cell, share: float) -> 
     """[H, W, 3] float32, 0..1: the picture `share` (0..1) of the way from one cell to another."""
     total_HW3, weights_HW1 = np.zeros(()), np.zeros(())
     for start, end, way in ((first, second, share), (second, first, 1 - share)):
+        ask()
         trust_hw = np.exp(-TRIP_DOUBT * flows.round_trip(start, end))
         back_hw2, cover_hw = invert_displacement(way * flows.flow(start, end), trust_hw)
         picture_HW3 = sample_frame(flows.frame(start), back_hw2, flows.scale)
         weight_HW1 = _enlarged((1 - way) * (np.clip(cover_hw, 0, 1) ** 2 + LEAST_WEIGHT), picture_HW3.shape[:2])
+        ask()
         total_HW3, weights_HW1 = total_HW3 + weight_HW1 * picture_HW3, weights_HW1 + weight_HW1
     return np.clip(total_HW3 / weights_HW1, 0, 1).astype(np.float32)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..grid import FrameGrid
+from ..side_by_side import ask
 
 Positions = list[tuple[float, float]]  # (view, time): view in 0..V-1, time in 0..T-1
 
@@ -88,6 +89,7 @@ def slice_grid(grid: FrameGrid, path: Sequence[tuple[float, float]], on_frame: O
     positions = check_video(grid, path)
     video_NHWC = torch.empty(len(positions), *grid.frames.shape[2:])
     for done, (position, frame_HWC) in enumerate(zip(positions, video_NHWC), start=1):
+        ask()
         _blend_cells(grid.frames, *position, out=frame_HWC)
         if on_frame is not None:
             on_frame(done, len(positions))

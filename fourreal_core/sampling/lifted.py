@@ -73,6 +73,8 @@ def _resized(cells_VTHWC: Tensor, size: tuple[int, int], mode: str = "bilinear")
         ask()
         cell_1CHW = cell_HWC.movedim(-1, 0)[None]
         made_Chw.copy_(
-            functional.interpolate(cell_1CHW, size=size, mode=mode, align_corners=False, antialias=mode == "bilinear")[0]
+            functional.interpolate(cell_1CHW, size=size, mode=mode, align_corners=False, antialias=mode == "bilinear")[
+                0
+            ]
         )
     return resized_VTChw.movedim(2, -1)

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..grid import FrameGrid
+from ..side_by_side import ask
 
 OVERVIEW_PIXELS = 2**21  # all cells together: loads and decodes in an instant
 OVERVIEW_CELL_PIXELS = 96 * 54  # but large grids get as many per cell,
@@ -65,6 +66,7 @@ def grid_atlases(grid: FrameGrid, *, on_view: Callable[[int, int], None] | None 
     overview = layout(count, grid.times, fitted_size(size, count, pixels))
     digest, strips, small = hashlib.blake2b(repr(tuple(grid.frames.shape)).encode(), digest_size=12), [], []
     for view, video_THWC in enumerate(grid.frames):
+        ask()
         cells_NHWC = to_bytes(video_THWC)
         digest.update(cells_NHWC.tobytes())
         strips.append(jpeg(tile(resized(cells_NHWC, strip.cell), strip)))
@@ -95,9 +97,11 @@ def resized(cells_NHWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 [N, H, W, 3] at another (width, height), antialiased; the same array when it has that size."""
     if cells_NHWC.shape[2:0:-1] == size:
         return cells_NHWC
-    return np.stack(
-        [np.asarray(Image.fromarray(cell_HWC).resize(size, Image.Resampling.BILINEAR)) for cell_HWC in cells_NHWC]
-    )
+    small = []
+    for cell_HWC in cells_NHWC:
+        ask()
+        small.append(np.asarray(Image.fromarray(cell_HWC).resize(size, Image.Resampling.BILINEAR)))
+    return np.stack(small)
 
 
 def tile(cells_NHWC: np.ndarray, places: AtlasLayout) -> np.ndarray:

@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..grid import FrameGrid
+from ..side_by_side import ask
 
 BACKGROUND = (0.09, 0.09, 0.10)
 KNOWN_MARK = (1.0, 0.72, 0.15)
@@ -63,10 +64,12 @@ def _fit_cells(frames_VTHWC: Tensor, max_side: int | None, gap: int) -> Tensor:
     size = max(1, int(height * scale)), max(1, int(width * scale))
     if size == (height, width):
         return frames_VTHWC.cpu().float().clamp(0, 1)
-    return torch.stack([_resized(video_THWC, size) for video_THWC in frames_VTHWC])
+    cells = [_resized(cell_1HWC, size) for cell_1HWC in frames_VTHWC.flatten(0, 1).split(1)]
+    return torch.cat(cells).unflatten(0, (views, times))
 
 
 def _resized(video_NHWC: Tensor, size: tuple[int, int]) -> Tensor:
+    ask()
     video_NCHW = F.interpolate(video_NHWC.float().permute(0, 3, 1, 2), size=size, mode="bilinear", antialias=True)
     return video_NCHW.permute(0, 2, 3, 1).cpu().clamp(0, 1)
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..side_by_side import ask
 from . import graphics_card
 from .gaussians import Gaussians
 
@@ -245,6 +246,7 @@ class _Blend(torch.autograd.Function):
         through = packed.new_ones(tiles, TILE**2)
         kept, room = [], KEPT
         for bucket in plan.buckets:
+            ask()
             alpha = _alphas(packed, bucket, terms)
             reaching = _reaching(alpha)
             shares = alpha * reaching[:, :-1]
@@ -270,6 +272,7 @@ class _Blend(torch.autograd.Function):
         wanted, behind = plan.tiled(gradients[0]), plan.tiled(gradients[1][..., None])[..., 0]
         packed_gradient, features_gradient = torch.zeros_like(packed), torch.zeros_like(features)
         for bucket, alpha in zip(plan.buckets, ctx.kept):
+            ask()
             alpha = _alphas(packed, bucket, terms) if alpha is None else alpha
             reaching, wanted_BXC = _reaching(alpha), wanted[bucket.tiles_B]
             shares = alpha * reaching[:, :-1]

@@ -58,7 +58,9 @@ class Predictions:
         for cell, made in enumerate(blended.flatten(0, -4)):  # one after the other: no second copy of all on the way
             ask()
             pair = [side.frames.flatten(0, -4)[cell] for side in (self.time, self.view)]
-            made.copy_(blend_predictions(*pair, *(side.confidence.flatten(0, -3)[cell] for side in (self.time, self.view))))
+            made.copy_(
+                blend_predictions(*pair, *(side.confidence.flatten(0, -3)[cell] for side in (self.time, self.view)))
+            )
         return blended
 
     @property

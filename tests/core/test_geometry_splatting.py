@@ -150,9 +150,10 @@ def test_large_pictures_are_carried_in_pieces_that_ask_in_between(monkeypatch):
     surface = positions, 0.3 + near, pixel_centres(H, W), torch.ones(H, W, dtype=torch.bool), 2 * H, 2 * W
     whole, read = splat_surface(*surface), read_cubic(pixel_centres(H, W) / W, positions)
     monkeypatch.setattr(splatting, "AT_ONCE", 50)
+    asked = []
     for kept in (2**21, 100):  # all pieces are kept from the first pass to the second, or found again
         monkeypatch.setattr(splatting, "MOST_KEPT", kept)
-        asked = []
+        asked.clear()
         with asking(lambda: asked.append(1)):
             in_pieces = splat_surface(*surface)
         assert len(asked) > 2 * H * W // 50

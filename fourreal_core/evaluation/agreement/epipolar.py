@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ...grid import FrameGrid
+from ...side_by_side import ask
 from ..measured import Measured, nan_map
 
 SIDE, ENLARGEMENT = (
@@ -82,6 +83,7 @@ def _measured(grid: FrameGrid, judged: list[ViewPair], tried: int) -> Measured:
 
 def _features(cell_HWC: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """(points [K, 2], descriptors [K, 128], square roots as of Arandjelovic and Zisserman 2012) of a frame in 0..1."""
+    ask()
     grey = np.rint(np.clip(cv2.cvtColor(cell_HWC, cv2.COLOR_RGB2GRAY), 0, 1) * 255).astype(np.uint8)
     size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
     grey = cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
@@ -96,6 +98,7 @@ def _features(cell_HWC: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarra
 
 
 def _pair(features, first: int, second: int, width: float) -> ViewPair:
+    ask()
     ends, times = [], []
     for time, (one, other) in enumerate(zip(features[first], features[second])):
         found = _matches(one[1], other[1])

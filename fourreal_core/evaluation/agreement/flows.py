@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ...grid import FrameGrid
+from ...side_by_side import ask
 from ...transport.correspondence import look_up, pixel_positions
 
 LONGEST_SIDE = 256  # pixels; smaller frames are enlarged to it, so that grids of different size compare
@@ -58,6 +59,7 @@ def grid_flows(grid: FrameGrid, on_progress: Callable[[float], None] | None = No
     search.setVariationalRefinementIterations(REFINEMENTS)
 
     def flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        ask()
         found = search.calc(first, second, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
         return found[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
@@ -85,6 +87,7 @@ def _grey(cell: np.ndarray) -> np.ndarray:
 
 def carried(values: np.ndarray, flow_hw2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(values [h, w, C] read at the ends of the flow, bool [h, w]: where that end lies inside the picture)."""
+    ask()
     height, width = flow_hw2.shape[:2]
     ends = pixel_positions(height, width) + flow_hw2
     inside = (ends[..., 0] >= 0) & (ends[..., 0] <= width - 1) & (ends[..., 1] >= 0) & (ends[..., 1] <= height - 1)

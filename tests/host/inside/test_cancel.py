@@ -60,3 +60,40 @@ def test_a_host_models_two_streams_stop_within_a_step(comfy_inside, two_streams,
     model = two_streams(tiny.wan())
     noise = tiny.noise()
     assert cancelled_inside(model.model.diffusion_model, lambda: tiny.sample(model, noise)) == 0
+
+
+@pytest.mark.parametrize(
+    "node, settings",
+    [
+        ("FourRealSaveGrid", {"filename_prefix": "grids/cancelled"}),
+        (
+            "FourRealSaveGridFolder",
+            {"filename_prefix": "grids/cancelled", "layout": {"layout": "images", "kind": "png"}},
+        ),
+        ("FourRealGridToImages", {"order": "time by time"}),
+        ("FourRealContactSheet", {"max_side": 64, "mark_known": True, "gap": 2}),
+        ("FourRealTransportFill", {"method": "transport"}),
+        ("FourRealMeasureGrid", {}),
+    ],
+)
+def test_a_nodes_work_is_ended_in_the_middle(comfy_inside, monkeypatch, tmp_path, node, settings):
+    import comfy.model_management
+
+    frames = torch.rand(3, 3, 32, 48, 3, generator=torch.Generator().manual_seed(0))
+    known = torch.zeros(3, 3, dtype=torch.bool)
+    known[0], known[:, 0] = True, True
+    grid, asked = comfy_inside.core("grid").FrameGrid(frames=frames, known=known, fps=24.0), []
+    ask = comfy.model_management.throw_exception_if_processing_interrupted
+
+    def counting():
+        asked.append(1)
+        if len(asked) == 3:
+            comfy.model_management.interrupt_current_processing()
+        ask()
+
+    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", counting)
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        comfy_inside.call(node, grid=grid, **settings)
+    assert len(asked) == 3
+    saved = comfy_inside.base / "output" / "grids"
+    assert not saved.exists() or not [file for file in saved.iterdir() if "cancelled" in file.name]
