@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..processes import ALONE, Processes
 from . import sync as syncs
 from .config import ModelConfig
 from .dit import VideoDiT, initialize
@@ -53,6 +54,7 @@ class GridModel(nn.Module):
         output: str = "mean",
         context: tuple[Tensor | None, Tensor | None] | None = None,
         observe: syncs.Observe | None = None,
+        processes: Processes = ALONE,
     ) -> Tensor:
         """Velocity of noisy grids, float32, same shape as `x_BVCTHW` `[B, V, 3, T, H, W]`.
 
@@ -61,12 +63,13 @@ class GridModel(nn.Module):
         stream, as `output` and `observe` are. output: mean of both streams' velocities, or one stream's. context: text
         tokens of the time stream `[B * V, K, text_width]` and of the view stream `[B * T, K, text_width]`.
         observe(layer, y_time, y_view, x_time, x_view): told after each synchronization of both streams before and
-        after it, `[B, V, T, S, D]`. Raises ValueError for an unknown sync or output, or a strength out of range.
+        after it, `[B, V, T, S, D]`. processes: those that share the work, the time stream on one and the view stream on another where
+        there are two; each calls this with the same inputs and gets the same velocity. Raises ValueError for an unknown sync or output, or a strength out of range.
         """
         if output not in OUTPUTS:
             raise ValueError(f"unknown output {output!r}: expected one of {', '.join(OUTPUTS)}")
         steps = self._steps(sync, strength, observe)
-        streams = Streams(self.base, x_BVCTHW, sigma_B, condition_BVCTHW, context or (None, None))
+        streams = Streams(self.base, x_BVCTHW, sigma_B, condition_BVCTHW, context or (None, None), processes)
         time = view = streams.tokens_BVTSD
         for step, block in zip(steps, self.base.blocks):
             time, view = step(block, streams, time, view)

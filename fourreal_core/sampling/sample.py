@@ -21,6 +21,7 @@ from ..geometry.fill import Stage, find_sources
 from ..grid import FrameGrid
 from ..model.condition import prepare
 from ..model.two_stream import GridModel
+from ..processes import ALONE, Processes
 from ..transport import Predictions, transport
 
 OnStep = Callable[[int, int, Tensor], None]  # step, steps, the current clean estimate [V, T, H, W, 3] in 0..1
@@ -107,6 +108,7 @@ def sample_grid(
     on_step: OnStep | None = None,
     on_stage: Stage | None = None,
     predictions: Predictions | None = None,
+    processes: Processes = ALONE,
 ) -> FrameGrid:
     """Fill every unknown cell; known cells come back bit-exact.
 
@@ -117,11 +119,20 @@ def sample_grid(
     estimate `[V, T, H, W, 3]` in 0..1; what it raises ends the sampling. predictions: `transport(grid)` where it is at hand already.
     on_stage(name, share done 0..1): as in `fill_grid`, before and after the steps. Without guess and predictions of one's own, each
     pixel is finally chosen from what the model drew and what `fill_grid` finds, and the grid carries the cameras that were used.
+    processes: of `joined_processes`, each with the model on its own device, that share its blocks: the time stream on one and the view
+    stream on another where there are two. All call this with the same arguments and get the same grid.
     Raises ValueError for an unknown sync, sampler or output, and for numbers or shapes out of range.
     """
     sampling = Sampling(sync, strength, steps, seed, sampler, output, denoise)
     return fill_by_sampling(
-        model, grid, sampling, guess=guess, on_step=on_step, on_stage=on_stage, predictions=predictions
+        model,
+        grid,
+        sampling,
+        guess=guess,
+        on_step=on_step,
+        on_stage=on_stage,
+        predictions=predictions,
+        processes=processes,
     )
 
 
@@ -135,6 +146,7 @@ def fill_by_sampling(
     on_step: OnStep | None = None,
     on_stage: Stage | None = None,
     predictions: Predictions | None = None,
+    processes: Processes = ALONE,
 ) -> FrameGrid:
     """`sample_grid` with its settings in one object."""
     if not grid.known.any():
@@ -149,7 +161,7 @@ def fill_by_sampling(
     noise = cell_noise(sampling.seed, grid.views, grid.times, grid.height, grid.width)[None].to(device)
     known = grid.known[None, :, None, :, None, None].to(device)
     pixels = to_model(grid.frames)[None].to(device)
-    options = {"sync": sampling.sync, "strength": sampling.strength, "output": sampling.output}
+    options = {"sync": sampling.sync, "strength": sampling.strength, "output": sampling.output, "processes": processes}
 
     def velocity(x: Tensor, sigma: float) -> Tensor:
         x = torch.where(known, add_noise(pixels, noise, sigma), x)

@@ -21,7 +21,7 @@ from ..model.precision import fast_dtype
 from ..model.prior import Prior
 from ..model.two_stream import GridModel
 from . import schedule
-from .distributed import ALONE, Processes
+from ..processes import ALONE, Processes
 from .footage.examples import Batch, grid_batch, sequence_batch
 from .footage.mixture import Mixture
 from .loss import balanced, squared_error

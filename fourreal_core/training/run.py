@@ -18,7 +18,7 @@ from ..model.config import ModelConfig
 from ..model.precision import fast_dtype
 from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import load_checkpoint, save_checkpoint
-from .distributed import Processes, choose_device, joined_processes
+from ..processes import Processes, choose_device, joined_processes
 from .footage.mixture import ExampleFolder, load_examples
 from .loop import STAGES, Report, TrainingPlan, start, train
 from .pictures import draw_pictures

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from functools import partial
 import pytest
 import torch
 from PIL import Image
-from processes import SCRIPTS, command, script, started
+from processes import SCRIPTS, command, script, started, together
 
 from fourreal_core.data.shards import write_shard
 from fourreal_core.evaluation.measure import matrix_peak
@@ -66,20 +65,7 @@ def test_from_a_video_and_a_shard_to_a_filled_grid(examples, tmp_path, monkeypat
 
 
 def two_forks(words, folder):
-    """What torchrun does, but for starting Python anew: two processes that know each other by four variables."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    logs = [folder / "0.log", folder / "1.log"]
-    processes = [
-        started(script, "train.py", words, output=log, RANK=str(rank), LOCAL_RANK=str(rank), **meeting)
-        for rank, log in enumerate(logs)
-    ]
-    for process in processes:
-        process.join(120)
-    said = "".join(log.read_text() for log in logs)
-    assert [process.exitcode for process in processes] == [0, 0], said
-    return said
+    return together(script, 2, "train.py", words, folder=folder)
 
 
 def torchrun(words, folder):

@@ -1,7 +1,8 @@
-"""One training run on several processes (torchrun): each takes its share of the same batch, sums make them one.
+"""One training run, or one grid being sampled, on several processes (torchrun), each with a device of its own.
 
-Every process draws the whole batch from the same generator and keeps every count-th entry, so nothing depends on how many
-there are but the order of sums. Sums and not means: shares hold different numbers of pixels that count.
+Training: every process draws the whole batch from the same generator and keeps every count-th entry, so nothing depends on how many
+there are but the order of sums. Sums and not means: shares hold different numbers of pixels that count. Sampling: each process runs
+its part of the sequences of a block (model/streams.py) and hears the others' results.
 """
 
 from __future__ import annotations
@@ -51,6 +52,20 @@ class Processes:
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether it is true in one process at least."""
         return bool(self.sum(torch.tensor(float(flag), device=device)) > 0)
+
+    def split(self, jobs: int) -> list[list[int]]:
+        """The ranks that share each of so many jobs, as evenly as can be; a process may have more than one job where there are few."""
+        if self.count < jobs:
+            return [[job * self.count // jobs] for job in range(jobs)]
+        return [ranks.tolist() for ranks in torch.arange(self.count).tensor_split(jobs)]
+
+    def gathered(self, parts: Sequence[Tensor], owners: Sequence[int]) -> None:
+        """Fill each of `parts`, in place and everywhere, with what its owner (a rank) has in it; contiguous tensors."""
+        if self.count == 1:
+            return
+        for message in [dist.broadcast(part, src=owner, async_op=True) for part, owner in zip(parts, owners)]:
+            if message is not None:
+                message.wait()
 
     def spread(self, tensors: Sequence[Tensor]) -> None:
         """Give every process the first one's values, in place."""
