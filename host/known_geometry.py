@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from comfy_api.v0_0_2 import io
 
-from ..fourreal_core.geometry.fill import base_cell
+from ..fourreal_core.geometry.bases import base_cell
 from ..fourreal_core.grid import Cameras, FrameGrid
 from .learned_flow import flows_to_base
 

@@ -11,7 +11,7 @@ Shape suffixes: V views, T times, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 import torch
@@ -20,13 +20,13 @@ from torch import Tensor
 from ..grid import Cameras, FrameGrid
 from ..side_by_side import asking, beside
 from ..transport import Predictions, transport
+from .bases import base_cells, chosen_from
 from .candidates import SHOWN, StillLayer, carried_picture, layer_from_views
 from .cells import Cells, OnCell
 from .estimate import SceneSockets, estimate_scene
 from .networks import GeometryNetworks, load_networks
 from .scene import MOVES, SceneGeometry, SceneUnknown
 
-SMALLEST = 12  # pixels of the shorter side
 EXPLAINED = 0.8  # share of the frames' difference that a right depth leaves at most; 0.1 to 0.5 are usual
 FOLLOWED = 0.95  # share of the change of what moves that is left at most where its motion was found
 UNCHANGED = 0.01  # mean change of colour, 0..1, below which there is no motion to be checked
@@ -56,6 +56,7 @@ class FillSources:
     still_layers: dict[int, StillLayer] = field(
         default_factory=dict
     )  # of views, once they are found: every fill needs them
+    others: tuple[FillSources, ...] = ()  # of the same grid from other bases, each with a scene
 
     @torch.no_grad()
     def fill(
@@ -70,11 +71,18 @@ class FillSources:
             frames = self.predictions.blend if drawn is None else drawn
             return Filled(self.grid.filled(frames), self.predictions.confidence, self.report, "transport")
         tell = on_stage or (lambda name, share: None)
-        assert self.networks is not None
-        cells = Cells(self.networks, self.scene, self.predictions, self.still_layers)
-        frames, sure = cells.fill(self.grid.known, drawn, partial(tell, "cells"), on_cell)
+        every = (self, *self.others)
+        made = [one._made(drawn, _part_of(tell, number, len(every)), on_cell) for number, one in enumerate(every)]
+        bases = [one.scene.base for one in every if one.scene is not None]
+        frames, sure = made[0] if len(made) == 1 else chosen_from(bases, *zip(*made))
         sure = torch.where(self.grid.known[..., None, None], torch.ones_like(sure), sure)
         return Filled(self.grid.filled(frames), sure, self.report, "scene")
+
+    def _made(self, drawn: Tensor | None, tell: Stage, on_cell: OnCell | None) -> tuple[Tensor, Tensor]:
+        """Frames and confidences of the unknown cells, from this base alone."""
+        assert self.networks is not None and self.scene is not None
+        cells = Cells(self.networks, self.scene, self.predictions, self.still_layers)
+        return cells.fill(self.grid.known, drawn, partial(tell, "cells"), on_cell)
 
 
 def fill_grid(
@@ -97,7 +105,8 @@ def fill_grid(
     then the base view at its other times; each map has a scale and an offset of its own. flow: [T, h, w, 2], pixels of its own
     size (x, y) from each time of the base view back to the base time. moving: [T, h, w], 0..1, 1 where the base view shows what
     moves. h and w need not be those of the frames. Each replaces what would be estimated; None estimates. `base_cell` says which
-    view and time are the base. networks: None takes those that ship.
+    view and time are the base; where several views or times are known throughout and nothing of this but cameras is given, the scene is
+    found from up to three of them, and each pixel taken from one of them (bases.py). networks: None takes those that ship.
     on_stage(name, share done 0..1) is called during the work, at least once a second or so; raising inside cancels.
     on_cell(view, time, frame [H, W, 3]) is called with each cell filled by "scene".
     Raises ValueError for an unknown method, a grid without any known cell, inputs of wrong shapes or values, and, as SceneUnknown,
@@ -143,7 +152,7 @@ def find_sources(
 
         return transport(grid, on_cell=on_cell)
 
-    scene, using = None, grid.replace(cameras=grid.cameras)  # not the grid itself: see below
+    scenes, using = [], grid.replace(cameras=grid.cameras)  # not the grid itself: see below
     with asking(tell.again), beside(carried) as predictions:  # which are needed in any case
         if bool(grid.known.all()):
             report = "All cells were already known."
@@ -152,7 +161,7 @@ def find_sources(
         else:
             networks = networks or load_networks()
             try:
-                using, scene, report = _by_scene(grid, cameras, sockets, networks, tell, check=method == "auto")
+                using, scenes, report = _by_scenes(grid, cameras, sockets, networks, tell, check=method == "auto")
             except SceneUnknown as reason:
                 if method == "scene":
                     raise
@@ -160,7 +169,10 @@ def find_sources(
         found = predictions(lambda: tell("transport", done[0]))
     tell("transport", 1.0)
     # The sources never hold the grid itself: whoever keeps sources per grid shall not keep the grid.
-    return FillSources(using, scene, found, report, networks)
+    first, *others = [FillSources(using, scene, found, report, networks) for scene in scenes] or [
+        FillSources(using, None, found, report, networks)
+    ]
+    return replace(first, others=tuple(others))
 
 
 class _Telling:
@@ -179,7 +191,7 @@ class _Telling:
             self(*self.said)
 
 
-def _by_scene(
+def _by_scenes(
     grid: FrameGrid,
     cameras: Cameras | None,
     sockets: SceneSockets,
@@ -187,32 +199,35 @@ def _by_scene(
     tell: Stage,
     *,
     check: bool,
-) -> tuple[FrameGrid, SceneGeometry, str]:
-    """The grid with the cameras that were used, its scene, and what was done, in sentences. Raises SceneUnknown."""
-    base = base_cell(grid)
-    cameras, words = _cameras(grid, base, cameras, tell)
-    freeze, fixed = grid.frames[:, base[1]], grid.frames[base[0]]
-    scene = estimate_scene(networks, fixed, freeze, cameras, base=base, sockets=sockets, on_stage=tell)
-    if check:
-        words += " " + self_check(scene, lambda share: tell("following", 1.0))
-    given = [name for name in ("depth", "flow", "moving") if getattr(sockets, name) is not None]
-    words += f" Given: {', '.join(given)}." if given else ""
-    return grid.replace(cameras=cameras), scene, f"Filled by the scene's geometry. {words}"
+) -> tuple[FrameGrid, list[SceneGeometry], str]:
+    """The grid with the cameras that were used, its scene from each base, and what was done, in sentences. Raises SceneUnknown."""
+    given = [field.name for field in fields(sockets) if getattr(sockets, field.name) is not None]
+    bases = base_cells(grid)[: 1 if given else None]
+    cameras, words = _cameras(grid, bases[0], cameras, tell)
+    scenes, lost = list[SceneGeometry](), list[str]()
+    for number, base in enumerate(bases):
+        part = _part_of(tell, number, len(bases))
+        try:
+            freeze, fixed = grid.frames[:, base[1]], grid.frames[base[0]]
+            scene = estimate_scene(networks, fixed, freeze, cameras, base=base, sockets=sockets, on_stage=part)
+            checked = self_check(scene, lambda share: part("following", 1.0)) if check else ""  # noqa: B023 - called at once
+        except SceneUnknown as reason:
+            if base == bases[0]:
+                raise
+            lost.append(f" Not from view {base[0] + 1} and time {base[1] + 1} too: {reason}")
+            continue
+        words += f" {checked}" if checked and not scenes else ""
+        scenes.append(scene)
+    if len(scenes) > 1:
+        places = ", ".join(f"view {scene.base[0] + 1} and time {scene.base[1] + 1}" for scene in scenes)
+        words += f" Found from several places, each pixel from one of them: {places}."
+    words += "".join(lost) + (f" Given: {', '.join(given)}." if given else "")
+    return grid.replace(cameras=cameras), scenes, f"Filled by the scene's geometry. {words}"
 
 
-def base_cell(grid: FrameGrid) -> tuple[int, int]:
-    """(view, time) whose view is known at all times and whose time is known from all views; the first of several.
-
-    Raises SceneUnknown when there is none, or nothing to be learned from one view or one time.
-    """
-    if grid.views < 2:
-        raise SceneUnknown("a single view has no parallax: add a freeze-time video.")
-    if min(grid.height, grid.width) < SMALLEST:
-        raise SceneUnknown(f"frames of less than {SMALLEST} pixels per side show too little.")
-    views, times = grid.known.all(1).nonzero(), grid.known.all(0).nonzero()
-    if not len(views) or not len(times):
-        raise SceneUnknown("it needs one view known at all times and one time known from all views.")
-    return int(views[0]), int(times[0])
+def _part_of(tell: Stage, number: int, count: int) -> Stage:
+    """Tells of one of several times that the same is done."""
+    return lambda name, share: tell(name, (number + share) / count)
 
 
 def _cameras(grid: FrameGrid, base: tuple[int, int], given: Cameras | None, tell: Stage) -> tuple[Cameras, str]:

@@ -20,11 +20,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ..processes import ALONE, Processes
 from . import one_stream, sync
 from .attention import grid_attention
 from .config import ModelConfig
 from .dit import DYNAMIC, FREEZE_TIME, VideoDiT
+from .processes import ALONE, Processes
 
 Step = Callable[[nn.Module, "Streams", Tensor, Tensor], tuple[Tensor, Tensor]]  # block, streams, time, view
 
@@ -143,7 +143,9 @@ class Streams:
         self.tokens_BVTSD = rearrange(self.embedded.tokens_MSD, "(b v t) s d -> b v t s d", v=self.V, t=self.T)
         text_time, text_view = context
         self.time = Axis("(b v) (t s) d", {"v": self.V, "t": self.T}, *self._told(DYNAMIC, self.V, self.T), text_time)
-        self.view = Axis("(b t) (v s) d", {"v": self.V, "t": self.T}, *self._told(FREEZE_TIME, self.T, self.V), text_view)
+        self.view = Axis(
+            "(b t) (v s) d", {"v": self.V, "t": self.T}, *self._told(FREEZE_TIME, self.T, self.V), text_view
+        )
 
     def _told(self, mode: int, sequences: int, length: int) -> tuple[Tensor, Tensor]:
         """Modulation and rotary angles of so many sequences per grid, each of so many frames."""

@@ -17,10 +17,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..processes import ALONE, Processes
 from . import sync as syncs
 from .config import ModelConfig
 from .dit import VideoDiT, initialize
+from .processes import ALONE, Processes
 from .streams import KINDS, OUTPUTS, SYNC_KINDS, Step, Streams, build_layers, two_streams
 
 __all__ = ["OUTPUTS", "SYNC_KINDS", "GridModel", "initialize_grid_model"]

@@ -20,8 +20,8 @@ from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
 from ..geometry.fill import Stage, find_sources
 from ..grid import FrameGrid
 from ..model.condition import prepare
+from ..model.processes import ALONE, Processes
 from ..model.two_stream import GridModel
-from ..processes import ALONE, Processes
 from ..transport import Predictions, transport
 
 OnStep = Callable[[int, int, Tensor], None]  # step, steps, the current clean estimate [V, T, H, W, 3] in 0..1

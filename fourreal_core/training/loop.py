@@ -19,9 +19,9 @@ from ..model.config import TRAINED_SYNC
 from ..model.dit import Block
 from ..model.precision import fast_dtype
 from ..model.prior import Prior
+from ..model.processes import ALONE, Processes
 from ..model.two_stream import GridModel
 from . import schedule
-from ..processes import ALONE, Processes
 from .footage.examples import Batch, grid_batch, sequence_batch
 from .footage.mixture import Mixture
 from .loss import balanced, squared_error

@@ -16,9 +16,9 @@ from torch import Tensor
 from ..files.lock import held_alone
 from ..model.config import ModelConfig
 from ..model.precision import fast_dtype
+from ..model.processes import Processes, choose_device, joined_processes
 from ..model.two_stream import GridModel, initialize_grid_model
 from ..model.weights import load_checkpoint, save_checkpoint
-from ..processes import Processes, choose_device, joined_processes
 from .footage.mixture import ExampleFolder, load_examples
 from .loop import STAGES, Report, TrainingPlan, start, train
 from .pictures import draw_pictures

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..evaluation.measure import matrix_peak
 from ..model.precision import fast_dtype
-from ..processes import ALONE, Processes
+from ..model.processes import ALONE, Processes
 from .footage.mixture import Mixture
 from .loop import TrainingPlan, autocast, draw, like, predict
 from .loss import velocity_loss

@@ -9,8 +9,10 @@ import torch
 from planes import PlaneScene, plane_scene
 
 from fourreal_core import FrameGrid, fill_grid, transport_fill
+from fourreal_core.geometry import fill as fill_module
+from fourreal_core.geometry.bases import SMALLEST, base_cell, base_cells, chosen_from
 from fourreal_core.geometry.deformation import NodeMotion
-from fourreal_core.geometry.fill import SMALLEST, Filled, base_cell, find_sources, self_check
+from fourreal_core.geometry.fill import Filled, find_sources, self_check
 from fourreal_core.geometry.fusion import CANDIDATES
 from fourreal_core.geometry.networks import GeometryNetworks
 from fourreal_core.geometry.scene import SceneUnknown
@@ -255,6 +257,74 @@ def test_the_report_names_the_times_to_which_nothing_could_be_followed(scene, ne
     lost = [away[time] if time == 2 else motion for time, motion in enumerate(geometry.node_motion_T)]
     assert "could not be followed to time 3:" in self_check(replace(geometry, node_motion_T=lost))
     assert "could not be followed to any time:" in self_check(replace(geometry, node_motion_T=away))
+
+
+@pytest.fixture(scope="module")
+def wide() -> PlaneScene:
+    return plane_scene(4, 3, H, W)
+
+
+def two_rows(scene: PlaneScene) -> FrameGrid:
+    """The first and the last view are known at all times."""
+    first, last = scene.grid(), scene.grid((3, 0))
+    return first.replace(frames=torch.maximum(first.frames, last.frames), known=first.known | last.known)
+
+
+def test_with_two_views_known_each_pixel_comes_from_one_of_both(wide, networks):
+    grid = two_rows(wide)
+    found = find_sources(grid, method="scene", networks=networks)
+    assert [one.scene.base for one in (found, *found.others)] == [(0, 0), (3, 0)]
+    assert "view 1 and time 1, view 4 and time 1." in found.report
+    both, alone = found.fill(), [one.fill() for one in (replace(found, others=()), *found.others)]
+    check_filled(both, grid, "scene")
+    shown = [torch.isclose(both.grid.frames, one.grid.frames).all(-1)[~grid.known] for one in alone]
+    assert (shown[0] | shown[1]).all() and not shown[0].all() and not shown[1].all()
+    truth = wide.frames_VTHW3[~grid.known]
+    errors = [float((one.grid.frames[~grid.known] - truth).square().mean()) for one in (both, *alone)]
+    assert errors[0] < sum(errors[1:]) / 2  # near the better one: the untrained network does not know which that is
+    assert torch.equal(fill_grid(grid, networks=networks).grid.frames, both.grid.frames)
+    given = find_sources(grid, networks=networks, moving=wide.moving())
+    assert not given.others  # what is given belongs to one base
+
+
+def test_a_base_without_depth_is_left_out(wide, networks, monkeypatch):
+    real = fill_module.estimate_scene
+
+    def estimate(*inputs, base, **options):
+        if base != (0, 0):
+            raise SceneUnknown("no reason.")
+        return real(*inputs, base=base, **options)
+
+    monkeypatch.setattr(fill_module, "estimate_scene", estimate)
+    found = find_sources(two_rows(wide), networks=networks)
+    assert found.scene is not None and not found.others and "Not from view 4 and time 1 too: no reason." in found.report
+
+
+def test_bases_come_near_what_is_unknown():
+    known = torch.zeros(8, 8, dtype=torch.bool)
+    known[0] = known[:, 0] = True
+    grid = FrameGrid(torch.zeros(8, 8, 16, 16, 3), known)
+    assert base_cells(grid) == [(0, 0)]
+    known[7] = True
+    assert base_cells(grid) == [(0, 0), (7, 0)]
+    known[:, 7] = True
+    assert base_cells(grid) == [(0, 0), (7, 7)]
+    almost = torch.ones(8, 8, dtype=torch.bool)
+    almost[5, 4] = False
+    assert base_cells(grid.replace(known=almost)) == [(0, 0), (4, 3)]
+
+
+def test_each_pixel_is_of_the_surer_or_nearer_base():
+    bases = [(0, 0), (4, 0)]
+    frames = [torch.full((5, 2, 28, 28, 3), value) for value in (0.2, 0.8)]
+    alike = torch.full((5, 2, 28, 28), 0.5)
+    taken, sure = chosen_from(bases, frames, [alike, alike])
+    assert (taken[:3] == 0.2).all() and (taken[3:] == 0.8).all() and torch.equal(sure, alike)
+    surer = alike.clone()
+    surer[..., 14:] = 0.99
+    taken, sure = chosen_from(bases, frames, [alike, surer])
+    assert (taken[1, :, :, 16:] == 0.8).all() and (taken[1, :, :, :12] == 0.2).all()
+    assert torch.equal(sure, torch.where(taken[..., 0] == 0.2, alike, surer))
 
 
 def test_without_pycolmap_cameras_must_be_given(scene, networks, monkeypatch):

@@ -6,8 +6,8 @@ from processes import together
 
 from fourreal_core.grid import FrameGrid
 from fourreal_core.model.config import tiny
+from fourreal_core.model.processes import Processes, joined_processes
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.processes import Processes, joined_processes
 from fourreal_core.sampling import sample_grid
 from fourreal_core.transport import transport
 
