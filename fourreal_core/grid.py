@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .files.recording import Measured, view_recordings
+from .files.room import copied, room
 from .files.sound import Sound
 from .files.video import (
     MAX_FPS,
@@ -93,6 +94,9 @@ class FrameGrid:
 
     def __post_init__(self):
         object.__setattr__(self, "frames", _checked_grid_frames(self.frames))
+        self._check_all_but_frames()
+
+    def _check_all_but_frames(self) -> None:
         if (
             not isinstance(self.known, Tensor)
             or self.known.dtype != torch.bool
@@ -143,7 +147,7 @@ class FrameGrid:
                     f"expected the {name} video to have at least 2 frames, got 1: a still image cannot span a grid."
                 )
         check_bytes(len(freeze_VHWC), *fixed_THWC.shape[:3])
-        frames = torch.zeros(len(freeze_VHWC), *fixed_THWC.shape)
+        frames = room((len(freeze_VHWC), *fixed_THWC.shape))
         frames[:, 0] = freeze_VHWC
         frames[0] = fixed_THWC
         return cls(frames, task_known(*frames.shape[:2]), fps=fps)
@@ -156,7 +160,7 @@ class FrameGrid:
         first = float_frames(videos[0], "the video of view 0")
         _check_lengths(len(videos), len(first))
         check_bytes(len(videos), *first.shape[:3])
-        frames = torch.empty(len(videos), *first.shape)
+        frames = room((len(videos), *first.shape))
         for view, video in enumerate(videos):
             video_THWC = first if view == 0 else float_frames(video, f"the video of view {view}")
             if video_THWC.shape != first.shape:
@@ -199,12 +203,25 @@ class FrameGrid:
         )
 
     def replace(self, **changes) -> FrameGrid:
-        """A new grid with some fields changed; the others are shared, not copied."""
-        return dataclasses.replace(self, **changes)
+        """A new grid with some fields changed; the others are shared, not copied. Frames that stay are not looked through again."""
+        if "frames" in changes:
+            return dataclasses.replace(self, **changes)
+        other = object.__new__(type(self))
+        for each in dataclasses.fields(self):
+            object.__setattr__(other, each.name, changes.pop(each.name, getattr(self, each.name)))
+        if changes:
+            raise TypeError(f"a grid has no {', '.join(changes)}")
+        other._check_all_but_frames()
+        return other
 
     def filled(self, frames: Tensor) -> FrameGrid:
         """The grid with these frames [V, T, H, W, 3] in its unknown cells; known cells stay bit-exact, and `known` says which they are."""
-        return self.replace(frames=torch.where(self.known[:, :, None, None, None], self.frames, frames))
+        if frames is self.frames:
+            return self
+        whole = room(self.frames.shape)
+        for target, known_T, own, other in zip(whole, self.known, self.frames, frames.expand_as(self.frames)):
+            torch.where(known_T[:, None, None, None], own, other, out=target)
+        return self.replace(frames=whole)
 
     def swapped(self) -> FrameGrid:
         """The grid with view and time exchanged: `swapped().frames[t, v] = frames[v, t]`. Goes in version 0.3."""
@@ -260,7 +277,7 @@ def float_frames(video, name: str) -> Tensor:
 
 def _in_range(frames: Tensor, name: str) -> Tensor:
     low, high = check_range(frames, name)
-    return frames if low >= 0 and high <= 1 else frames.clamp(0, 1)
+    return frames if low >= 0 and high <= 1 else copied(frames).clamp_(0, 1)
 
 
 def _checked_grid_frames(frames: Tensor) -> Tensor:

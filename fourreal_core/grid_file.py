@@ -8,15 +8,19 @@ Layout: tensors `frames` (uint8 where that is exact, else float32) [V, T, H, W, 
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .files import room as rooms
 from .files.atomic import brief, checksum, write_tensors
 from .files.header import MOST_TEXT, FileKind, strict_json
+from .files.room import room
 from .files.sound import MOST_CHANNELS, MOST_SECONDS, RATES, Sound
 from .files.video import MAX_SIDE
 from .grid import MAX_LENGTH, Cameras, FrameGrid
@@ -74,7 +78,7 @@ def _description(grid: FrameGrid) -> str:
 
 
 def load_grid(file: str | Path) -> FrameGrid:
-    """The grid in `file`, exactly as it was saved.
+    """The grid in `file`, exactly as it was saved. Frames that are too large for memory stay in files (files/room.py).
 
     Nothing is allocated before header, names, dtypes and shapes have been checked against each other and the file's size, and nothing
     in the file is executed. Raises GridFileError with one sentence on anything else than a whole, valid grid file.
@@ -84,11 +88,12 @@ def load_grid(file: str | Path) -> FrameGrid:
         raise GridFileError(f"there is no grid file at {file}: check the name.")
     try:
         KIND.check_length(file)
-        with safe_open(file, framework="pt", device="cpu") as opened:
+        with safe_open(file, framework="np") as opened:  # "pt" maps files as if they were written to
             header = opened.metadata() or {}
             said = _read_description(header, file.name)
             _check_tensors(opened, file.name)
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+            tensors = {name: torch.from_numpy(opened.get_tensor(name)) for name in opened.keys() if name != "frames"}
+        tensors["frames"] = _stored_frames(file)
     except (OSError, SafetensorError) as error:
         raise GridFileError(
             f"cannot read {file.name} ({brief(error)}): it is damaged, incomplete, or not a grid file."
@@ -105,13 +110,37 @@ def load_grid(file: str | Path) -> FrameGrid:
 
 def _smallest_exact(frames: Tensor) -> Tensor:
     """uint8 if dividing it by 255 gives `frames` back bit for bit, else `frames`."""
-    frames_uint8 = torch.empty(frames.shape, dtype=torch.uint8)
+    frames_uint8 = room(frames.shape, torch.uint8)
     for cell_HWC, stored_HWC in zip(frames.flatten(0, 1), frames_uint8.flatten(0, 1)):
         ask()
         stored_HWC.copy_((cell_HWC * 255).round())
         if not torch.equal(stored_HWC.float() / 255, cell_HWC):
             return frames
     return frames_uint8
+
+
+def _stored_frames(file: Path) -> Tensor:
+    """The frames of a file whose header was checked, mapped for reading: nothing is read before it is asked for."""
+    with open(file, "rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        told = json.loads(opened.read(length))["frames"]
+    kind = {"U8": np.uint8, "F32": np.float32}[told["dtype"]]
+    start = 8 + length + told["data_offsets"][0]
+    stored = np.memmap(file, kind, "r", start, tuple(told["shape"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # PyTorch knows no tensors that must not be written into
+        return torch.from_numpy(stored)
+
+
+def _float_frames(stored: Tensor) -> Tensor:
+    """float32 0..1. Copied, so that the grid does not stay mapped to the file, unless they are as many numbers as stay on disk anyway."""
+    if stored.dtype == torch.float32 and stored.nbytes > rooms.IN_MEMORY:
+        return stored
+    frames = room(stored.shape)
+    for stored_HWC, cell_HWC in zip(stored.flatten(0, 1), frames.flatten(0, 1)):
+        ask()
+        cell_HWC.copy_(stored_HWC.float() / 255 if stored.dtype == torch.uint8 else stored_HWC)
+    return frames
 
 
 def _read_description(metadata: dict[str, str], name: str) -> dict:
@@ -182,12 +211,7 @@ def _sound_shape(shape: list[int], name: str) -> list[int]:
 def _grid(tensors: dict[str, Tensor], said: dict) -> FrameGrid:
     if tensors["known"].max() > 1:
         raise ValueError(f"expected 0 or 1 for every known cell, got {tensors['known'].max().item()}.")
-    stored = tensors["frames"]
-    # Copied, so that the grid does not stay mapped to the file.
-    frames = torch.empty(stored.shape)
-    for stored_HWC, cell_HWC in zip(stored.flatten(0, 1), frames.flatten(0, 1)):
-        ask()
-        cell_HWC.copy_(stored_HWC.float() / 255 if stored.dtype == torch.uint8 else stored_HWC)
+    frames = _float_frames(tensors["frames"])
     cameras = Cameras(tensors["world_to_camera"], tensors["intrinsics"]) if "intrinsics" in tensors else None
     sound = Sound(tensors["sound"].clone(), said.get("sound_rate", 0)) if "sound" in tensors else None
     return FrameGrid(frames, tensors["known"].bool(), said["fps"], cameras, said["provenance"], sound)

@@ -3,9 +3,10 @@
 import torch
 from comfy_api.v0_0_2 import io
 
+from ..fourreal_core.files.room import room
 from ..fourreal_core.grid import FrameGrid, check_bytes
 from ..host.cancel import stops_on_cancel
-from ..host.memory import expect_room
+from ..host.memory import expect_room_for_grid
 from ..host.types import Grid
 
 
@@ -36,8 +37,7 @@ class FourRealEmptyGrid(io.ComfyNode):
     @stops_on_cancel
     def execute(cls, views, times, width, height, fps) -> io.NodeOutput:
         check_bytes(views, times, height, width)
-        expect_room(
-            views * times * height * width * 3 * 4, f"a grid of {views} views and {times} times of {width}x{height}"
-        )
+        pixels = views * times * height * width
+        expect_room_for_grid(pixels, what=f"a grid of {views} views and {times} times of {width}x{height}")
         unknown = torch.zeros(views, times, dtype=torch.bool)
-        return io.NodeOutput(FrameGrid(torch.zeros(views, times, height, width, 3), unknown, fps=fps))
+        return io.NodeOutput(FrameGrid(room((views, times, height, width, 3)), unknown, fps=fps))

@@ -15,7 +15,7 @@ from ..fourreal_core.grid_file import load_grid, save_grid
 from ..fourreal_core.pairing import SAME_FRAME, frame_differences, mismatch_message
 from ..host.cancel import stops_on_cancel
 from ..host.clips import Clip, as_bytes, open_clip
-from ..host.memory import expect_room
+from ..host.memory import expect_room_for_grid
 from ..host.places import GRID_SUFFIX, file_problem, output_place, saved_grids, time_and_size
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 from .inputs import shape_inputs, video_or_images
@@ -100,7 +100,7 @@ def _build(fixed: Clip, freeze: Clip, views, times, width, height, fit, pick, fp
             )
     size = cell_size(fixed.size, height, width)
     check_bytes(views or freeze.length, times or fixed.length, *size)
-    expect_room((views or freeze.length) * (times or fixed.length) * size[0] * size[1] * 12, "this grid")
+    expect_room_for_grid((views or freeze.length) * (times or fixed.length) * size[0] * size[1])
     report = counting_progress()
     along_time = fixed.take(times, pick, size, fit, share(report, 0, 2))
     along_views = freeze.take(views, pick, size, fit, share(report, 1, 2))
@@ -167,9 +167,9 @@ class FourRealAssembleGrid(io.ComfyNode):
         clips = [open_clip(videos[key], name) for key, name in zip(ordered, names)]
         size = cell_size(clips[0].size, height, width)
         check_bytes(len(clips), times or clips[0].length, *size)
-        expect_room(
-            len(clips) * (times or clips[0].length) * size[0] * size[1] * 15, "this grid"
-        )  # as bytes and floats
+        expect_room_for_grid(
+            len(clips) * (times or clips[0].length) * size[0] * size[1], 3
+        )  # bytes, before they are floats
         report = counting_progress()
         taken = [clip.take(times, pick, size, fit, share(report, view, len(clips))) for view, clip in enumerate(clips)]
         tell_in_short([remark for view in taken for remark in view.remarks], partial(tell, cls))

@@ -9,15 +9,19 @@ Legend: V views, T times, H W pixels.
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import ceil
+from pathlib import Path
 
 from torch import Tensor
 
+from ..files.room import copied
 from ..grid import Cameras, FrameGrid
 from ..model.two_stream import GridModel
+from .kept_tiles import TileRun, alone_in
 from .sample import OnStep, Sampling, fill_by_sampling
 
 TILE = (8, 8)  # views and times of the grids that the bundled model was trained on
@@ -42,17 +46,21 @@ class Tile:
 
     def of(self, grid: FrameGrid) -> FrameGrid:
         """These cells alone, copied, with their cameras."""
+        return self.cut(grid, grid.frames, grid.known)
+
+    def cut(self, grid: FrameGrid, frames: Tensor, known: Tensor) -> FrameGrid:
+        """The same, with cells and known ones from elsewhere."""
         cameras = grid.cameras and Cameras(
             grid.cameras.world_to_camera[self.views], grid.cameras.intrinsics[self.views]
         )
-        frames, known = (part[self.cells].clone() for part in (grid.frames, grid.known))
+        frames, known = (part[self.cells].clone() for part in (frames, known))
         return grid.replace(frames=frames, known=known, cameras=cameras)
 
     def placed(self, frames: Tensor) -> Tensor:
         """The whole grid's frames so far, with these in this tile's place."""
         if self.so_far is None:
             raise ValueError("expected a tile of a grid that is being filled, got one without that grid's frames")
-        whole = self.so_far.clone()
+        whole = copied(self.so_far)
         whole[self.cells] = frames
         return whole
 
@@ -91,26 +99,40 @@ def tile_order(known_VT: Tensor, tile: tuple[int, int] = TILE) -> list[Tile]:
     return order
 
 
-def fill_in_tiles(grid: FrameGrid, fill: FillTile, *, tile: tuple[int, int] = TILE) -> FrameGrid:
+def fill_in_tiles(
+    grid: FrameGrid,
+    fill: FillTile,
+    *,
+    tile: tuple[int, int] = TILE,
+    folder: str | os.PathLike | None = None,
+    about: str = "",
+) -> FrameGrid:
     """Fill every unknown cell in tiles of at most `tile` views and times; known cells come back bit-exact.
 
     fill(task, tile): gives `task`, one tile's cells, filled; `tile` says which they are, so that a guess can be cut alike (`tile.of(guess)`)
     and noise can differ (`seed + tile.number`). Later tiles hold on to what earlier ones filled. The provenance is the first tile's.
-    Raises ValueError for a grid without known cells and for tiles of less than 2 views or times.
+    folder: keeps every tile that is done, so that the same call goes on after a run that was killed; `about` says what the fill
+    depends on. The grid's frames then lie in that folder: delete it once the grid is saved. Memory is that of one tile; frames that are
+    too large for memory lie in a file. Raises ValueError for a grid without known cells, for tiles of less than 2 views or times, and for a
+    folder that is in use or belongs to something else; OSError where the disk refuses.
     """
+    order = numbered_tiles(grid, tile)
+    if not order:
+        return grid
+    folder = None if folder is None else Path(folder)
+    with alone_in(folder):
+        run = TileRun.start(grid, order, folder, about)
+        for part in run.left():
+            run.place(part, fill(run.task(part), replace(part, so_far=run.frames)))
+    return run.result(tile)
+
+
+def numbered_tiles(grid: FrameGrid, tile: tuple[int, int] = TILE) -> list[Tile]:
+    """The tiles of a grid that have unknown cells, in the order to fill them. ValueError without known cells, and for tiles of less than 2 views or times."""
     if not grid.known.any():
         raise ValueError("the grid has no known cells: give it at least one frame to start from")
     order = tile_order(grid.known, tile)
-    so_far, provenance = grid, None
-    for number, place in enumerate(order):
-        part = replace(place, number=number, count=len(order), so_far=so_far.frames)
-        filled = fill(part.of(so_far), part)
-        known = so_far.known.clone()
-        known[part.cells] = True
-        so_far = so_far.replace(frames=part.placed(filled.frames), known=known)
-        provenance = filled.provenance if provenance is None else provenance
-    tiled = {"tile": list(tile), "tiles": len(order)} if len(order) > 1 else {}
-    return so_far.replace(known=grid.known, provenance={**(provenance or grid.provenance), **tiled})
+    return [replace(place, number=number, count=len(order)) for number, place in enumerate(order)]
 
 
 def sampled_tiles(

@@ -4,6 +4,7 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 24.
 """
 
 import json
+from collections import namedtuple
 from pathlib import Path
 
 import av
@@ -448,7 +449,13 @@ def test_a_grid_that_this_machine_cannot_hold_is_refused(comfy_inside, monkeypat
     monkeypatch.setattr(comfy_inside.pack_host("memory").psutil, "virtual_memory", lambda: FreeMemory(2**30))
     monkeypatch.setattr(comfy_inside.pack_host("memory").psutil, "swap_memory", lambda: FreeMemory(0))
     with pytest.raises(
-        ValueError, match="16 views and 16 times of 1024x1024 needs 3.0 GiB of memory, but only 1.0 GiB are free"
+        ValueError, match="16 views and 16 times of 1024x512 needs 1.5 GiB of memory, but only 1.0 GiB are free"
+    ):
+        comfy_inside.call("FourRealEmptyGrid", views=16, times=16, width=1024, height=512, fps=12.0)
+    usage = namedtuple("usage", "free")(2**30)  # larger grids lie on the disk
+    monkeypatch.setattr(comfy_inside.pack_host("memory").shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(
+        ValueError, match="16 views and 16 times of 1024x1024 needs 3.0 GiB on the disk, but only 1.0 GiB are free"
     ):
         comfy_inside.call("FourRealEmptyGrid", views=16, times=16, width=1024, height=1024, fps=12.0)
 
