@@ -40,16 +40,16 @@ class FillProgress:
         self.cells = self.cells.unflatten(0, grid.known.shape)
 
     def on_stage(self, name: str, share: float) -> None:
-        self.bar.move(name, share, self._picture() if name == "cells" else None)
+        self.bar.move(name, share, self._picture(share >= 1) if name == "cells" else None)
 
     def on_cell(self, view: int, moment: int, frame_HW3: torch.Tensor) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
         self.cells[view, moment] = _shrunk(frame_HW3[None])[0]
 
-    def _picture(self):
-        """The cells so far as a JPEG, at most once a second; None in between."""
+    def _picture(self, whole: bool):
+        """The cells so far as a JPEG, at most once a second and once they are whole; None in between."""
         now = time.monotonic()
-        if now - self.drawn_at < SECONDS:
+        if not whole and now - self.drawn_at < SECONDS:
             return None
         self.drawn_at = now
         sheet_HWC = contact_sheet(self.cells, self.known, max_side=PREVIEW_SIDE)

@@ -7,9 +7,11 @@ from comfy_api.v0_0_2 import ComfyExtension, io
 
 from ..host.examples import lay_out_examples
 from ..host.load import register_model_folders
+from ..host.memory import keep_large_frames_in_temp
 from ..host.player_routes import add_player_routes
 from .budget import FourRealBudget
 from .condition import FourRealGridConditioning, FourRealGridDecode
+from .detail import FourRealDetail
 from .empty_grid import FourRealEmptyGrid
 from .encode_footage import FourRealEncodeFootage
 from .estimate_cameras import FourRealEstimateCameras
@@ -54,6 +56,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealGridDecode,
     FourRealSampler,
     FourRealTransportFill,
+    FourRealDetail,
     FourRealGridToVideo,
     FourRealContactSheet,
     FourRealStereo,
@@ -82,6 +85,7 @@ class FourRealExtension(ComfyExtension):
     async def on_load(self) -> None:
         register_model_folders()
         lay_out_examples()
+        keep_large_frames_in_temp()
         add_player_routes()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

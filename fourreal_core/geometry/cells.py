@@ -17,6 +17,7 @@ from torch.nn import functional
 from ..side_by_side import ask, side_by_side
 from ..transport import Predictions
 from ..transport.confidence import TYPICAL_ERROR
+from .agreeing import agreed
 from .candidates import StillLayer, cell_candidates, still_layer
 from .estimate import working_size
 from .fusion import fusion_inputs
@@ -26,6 +27,11 @@ from .scene import SceneGeometry
 PIXEL_BYTES = 1200  # of memory while a cell is made, for each of its pixels
 WORKING_BYTES = 3 * 2**30  # for all cells that are made at once
 OnCell = Callable[[int, int, Tensor], None]
+
+
+def confidence_of(error: Tensor) -> Tensor:
+    """0..1, of pixels with an expected error of colour, 0..1."""
+    return 1 / (1 + (error / TYPICAL_ERROR) ** 2)
 
 
 def cells_at_once(pixels: int) -> int:
@@ -41,6 +47,7 @@ class Cells:
     scene: SceneGeometry
     predictions: Predictions
     still_layers: dict[int, StillLayer]  # of views, those that are at hand; the others are added
+    small_VThw3: Tensor | None = None  # all cells at a smaller size, to choose by instead of the network
 
     @torch.no_grad()
     def fill(
@@ -86,8 +93,11 @@ class Cells:
         views, times = self.predictions.time.confidence.shape[:2]
         place = abs(view - base) / max(views - 1, 1), abs(time - start) / max(times - 1, 1)
         pictures, told = fusion_inputs(cell, self.predictions, at, place, None if drawn is None else drawn[at])
-        frame_HW3, error_HW = self._chosen(pictures, told)
-        return frame_HW3, 1 / (1 + (error_HW / TYPICAL_ERROR) ** 2)
+        if self.small_VThw3 is None:
+            frame_HW3, error_HW = self._chosen(pictures, told)
+        else:
+            frame_HW3, error_HW = agreed(pictures, self.small_VThw3[at])
+        return frame_HW3, confidence_of(error_HW)
 
     def _chosen(self, pictures: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         """The pixels chosen [H, W, 3], and the error expected of them [H, W]."""

@@ -2,6 +2,7 @@
 
     cameras -> depth of every view -> motion and depth of view 0 at every time -> labels and hidden motion    (scene.py)
     -> each cell as every source would show it (candidates.py) -> a choice per pixel (fusion.py)                (cells.py)
+                                                                  or after a small picture of it (agreeing.py)
 
 Transport runs beside the first line.
 
@@ -20,9 +21,10 @@ from torch import Tensor
 from ..grid import Cameras, FrameGrid
 from ..side_by_side import asking, beside
 from ..transport import Predictions, transport
+from .agreeing import agreed
 from .bases import base_cells, chosen_from
 from .candidates import SHOWN, StillLayer, carried_picture, layer_from_views
-from .cells import Cells, OnCell
+from .cells import Cells, OnCell, confidence_of
 from .estimate import SceneSockets, estimate_scene
 from .networks import GeometryNetworks, load_networks
 from .scene import MOVES, SceneGeometry, SceneUnknown
@@ -30,6 +32,7 @@ from .scene import MOVES, SceneGeometry, SceneUnknown
 EXPLAINED = 0.8  # share of the frames' difference that a right depth leaves at most; 0.1 to 0.5 are usual
 FOLLOWED = 0.95  # share of the change of what moves that is left at most where its motion was found
 UNCHANGED = 0.01  # mean change of colour, 0..1, below which there is no motion to be checked
+SAME_ASPECT = 1.05  # how far the shapes of a grid's cells and of a small copy's may differ: sides are whole tokens
 METHODS = ("auto", "scene", "transport")
 Stage = Callable[[str, float], None]
 
@@ -70,18 +73,48 @@ class FillSources:
         if self.scene is None:
             frames = self.predictions.blend if drawn is None else drawn
             return Filled(self.grid.filled(frames), self.predictions.confidence, self.report, "transport")
+        return self._by_cells(drawn, None, on_stage, on_cell)
+
+    @torch.no_grad()
+    def detailed(self, small: Tensor, *, on_stage: Stage | None = None, on_cell: OnCell | None = None) -> Filled:
+        """The whole grid as a smaller one shows it, with the detail of the known frames: see `detail_grid`. small: [V, T, h, w, 3] in 0..1."""
+        if self.scene is not None:
+            return self._by_cells(None, small, on_stage, on_cell)
+        tell = on_stage or (lambda name, share: None)
+        frames, sure = self.grid.frames.clone(), torch.ones(self.grid.frames.shape[:-1])
+        todo = (~self.grid.known).nonzero().tolist()
+        for done, (view, time) in enumerate(todo):
+            tell("cells", done / len(todo))
+            carried = torch.stack([side.frames[view, time] for side in (self.predictions.time, self.predictions.view)])
+            frames[view, time], error_HW = agreed(carried.movedim(-1, 1), small[view, time])
+            sure[view, time] = confidence_of(error_HW)
+            if on_cell is not None:
+                on_cell(view, time, frames[view, time])
+        return Filled(self.grid.replace(frames=frames), sure, self.report, "transport")
+
+    def _by_cells(
+        self,
+        drawn: Tensor | None,
+        small: Tensor | None,
+        on_stage: Stage | None,
+        on_cell: OnCell | None,
+    ) -> Filled:
         tell = on_stage or (lambda name, share: None)
         every = (self, *self.others)
-        made = [one._made(drawn, _part_of(tell, number, len(every)), on_cell) for number, one in enumerate(every)]
+        made = [
+            one._made(drawn, small, _part_of(tell, number, len(every)), on_cell) for number, one in enumerate(every)
+        ]
         bases = [one.scene.base for one in every if one.scene is not None]
         frames, sure = made[0] if len(made) == 1 else chosen_from(bases, *zip(*made))
         sure = torch.where(self.grid.known[..., None, None], torch.ones_like(sure), sure)
         return Filled(self.grid.filled(frames), sure, self.report, "scene")
 
-    def _made(self, drawn: Tensor | None, tell: Stage, on_cell: OnCell | None) -> tuple[Tensor, Tensor]:
+    def _made(
+        self, drawn: Tensor | None, small: Tensor | None, tell: Stage, on_cell: OnCell | None
+    ) -> tuple[Tensor, Tensor]:
         """Frames and confidences of the unknown cells, from this base alone."""
         assert self.networks is not None and self.scene is not None
-        cells = Cells(self.networks, self.scene, self.predictions, self.still_layers)
+        cells = Cells(self.networks, self.scene, self.predictions, self.still_layers, small)
         return cells.fill(self.grid.known, drawn, partial(tell, "cells"), on_cell)
 
 
@@ -123,6 +156,31 @@ def fill_grid(
         on_stage=on_stage,
     )
     return sources.fill(on_stage=on_stage, on_cell=on_cell)
+
+
+def detail_grid(
+    grid: FrameGrid, small: FrameGrid, *, on_stage: Stage | None = None, on_cell: OnCell | None = None
+) -> Filled:
+    """The unknown cells of a grid as a smaller grid shows them, in the size and with the detail of the known frames, which stay bit-exact. [ours]
+
+    small: the same views and times at any smaller size, filled by anything, such as a video model that can do no larger. It decides what is
+    shown; where what the known frames show agrees with it, that is taken, elsewhere it is enlarged. on_stage and on_cell as in `fill_grid`.
+    Raises ValueError for grids of other views, times or aspects, and where the small one is not smaller.
+    """
+    if (small.views, small.times) != (grid.views, grid.times):
+        raise ValueError(
+            f"expected the small grid to have the {grid.views} views and {grid.times} times of the other one, got {small.views} and {small.times}."
+        )
+    if small.height > grid.height or small.width > grid.width or small.frames.shape == grid.frames.shape:
+        raise ValueError(
+            f"expected the small grid to have smaller cells than {grid.width}x{grid.height}, got {small.width}x{small.height}."
+        )
+    stretch = (small.width * grid.height) / (small.height * grid.width)
+    if not 1 / SAME_ASPECT <= stretch <= SAME_ASPECT:
+        raise ValueError(
+            f"expected cells of one shape, got {small.width}x{small.height} and {grid.width}x{grid.height}: crop the one as the other."
+        )
+    return find_sources(grid, on_stage=on_stage).detailed(small.frames, on_stage=on_stage, on_cell=on_cell)
 
 
 def find_sources(

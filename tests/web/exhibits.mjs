@@ -11,6 +11,7 @@ export const SOURCES = {
   fixedView: { type: "LoadVideo", set: { file: "4real_fixed_view.mp4" } },
   freezeTime: { type: "LoadVideo", set: { file: "4real_freeze_time.mp4" } },
   known: { type: "FourRealBuildGrid", set: { width: 128 }, from: { fixed_view: ["fixedView", 0], freeze_time: ["freezeTime", 0] } },
+  large: { type: "FourRealBuildGrid", set: { width: 256 }, from: { fixed_view: ["fixedView", 0], freeze_time: ["freezeTime", 0] } },
   filled: { type: "FourRealLoadGrid", set: { file: GRID_FILE } },
   fill: { type: "FourRealTransportFill", from: { grid: ["known", "grid"] } },
   model: { type: "FourRealLoadModel" },
@@ -55,6 +56,7 @@ export const EXHIBITS = {
   FourRealGridDecode: { from: { latent: ["sampled", 0], ...KNOWN }, shows: ["grid", "grid"] },
   FourRealSampler: { set: { seed: 1, control_after_generate: "fixed" }, from: { model: ["model", 0], ...KNOWN }, shows: ["grid", "grid"], apart: true, size: [380, 560] }, // its live preview stays
   FourRealTransportFill: { from: KNOWN, shows: ["grid", "grid"], apart: true, size: [380, 520] }, // its report and live preview stay
+  FourRealDetail: { from: { grid: ["large", "grid"], small: ["fill", "grid"] }, shows: ["grid", "grid"], apart: true, size: [380, 420] }, // its report and picture stay
   FourRealGridToVideo: { from: FILLED, shows: ["video", "video"] },
   FourRealContactSheet: { from: FILLED, shows: ["image", "images"] },
   FourRealEstimateCameras: { from: KNOWN, shows: ["picture", "images"] },

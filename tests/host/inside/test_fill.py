@@ -248,3 +248,28 @@ def test_the_bar_never_runs_back_and_pictures_show_the_cells(comfy_inside, task,
         len({picture.tobytes() for picture in pictures}) == (V - 1) * (T - 1) + 1
     )  # before the first cell, and after each
     assert pictures[-1].size == (T * (W + 2), V * (H + 2))
+
+
+def test_detail_brings_a_small_grid_to_full_size(comfy_inside):
+    core, scene = comfy_inside.core("grid"), plane_scene(2, 3, 36, 60)
+    known = scene.grid().known
+    task = core.FrameGrid(
+        scene.grid().frames, known, cameras=core.Cameras(scene.cameras.world_to_camera, scene.cameras.intrinsics)
+    )
+    small = core.FrameGrid(scene.frames_VTHW3, torch.ones_like(known), provenance={"sync": "soft"}).resized(
+        9, 15, "stretch"
+    )
+    before = task.frames.clone(), small.frames.clone()
+    made, confidence, report = comfy_inside.call("FourRealDetail", grid=task, small=small)
+    assert torch.equal(made.frames[known], task.frames[known]) and report.startswith("Filled by the scene's geometry")
+    assert (
+        confidence.shape == (6, 36, 60, 3)
+        and torch.equal(task.frames, before[0])
+        and torch.equal(small.frames, before[1])
+    )
+    enlarged = small.resized(36, 60, "stretch").frames
+    error = [(frames - scene.frames_VTHW3)[~known].square().mean() for frames in (made.frames, enlarged)]
+    assert error[0] < 0.7 * error[1]
+    assert made.provenance["sync"] == "soft" and made.provenance["detail"] == {"from": [15, 9], "by": "scene"}
+    with pytest.raises(ValueError, match="small grid to have smaller cells"):
+        comfy_inside.call("FourRealDetail", grid=task, small=task)
