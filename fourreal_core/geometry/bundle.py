@@ -147,7 +147,8 @@ def _solved(cameras, points, both, to_cameras, to_points, damping: float) -> tup
     cameras = cameras + np.diag(damping * np.diag(cameras) + 1e-12)
     own = np.einsum("pii->pi", points)
     inverse = np.linalg.inv(points + (damping * own + 1e-12)[:, :, None] * np.eye(3))
-    through = np.einsum("cpi,pij->cpj", both, inverse)
+    through = np.empty_like(both)
+    np.matmul(both.transpose(1, 0, 2), inverse, out=through.transpose(1, 0, 2))
     reduced = cameras - through.reshape(len(cameras), -1) @ both.reshape(len(cameras), -1).T
     step = np.linalg.lstsq(reduced, -(to_cameras - np.einsum("cpj,pj->c", through, to_points)), rcond=1e-12)[0]
     of_points = -np.einsum("pij,pj->pi", inverse, to_points + np.einsum("cpi,c->pi", both, step))

@@ -72,7 +72,7 @@ function drawBadges(ctx, { grid, marks, colors }, cell, area, width) {
   frame(ctx, area, colors.marked, width);
   const arm = large ? 10 : Math.min(area.width, area.height) * 0.22;
   const x = area.x + (large ? 22 : area.width / 2);
-  const y = area.y + (large ? 22 : area.height / 2);
+  const y = area.y + (large ? 48 : area.height / 2); // below the letter of a wipe
   ctx.beginPath();
   for (const side of [1, -1]) {
     ctx.moveTo(x - arm, y - arm * side);

@@ -73,8 +73,21 @@ export class PlayerView extends PlayingView {
     this.doubtful = sent.doubtful ?? [];
     if (same) return this.rested();
     this.sentKnown = String(sent.known);
-    this.position = inside(first ? { view: 0, time: 0 } : this.position, this.grid);
+    this.position = inside(first ? this.startFor(sent.id) : this.position, this.grid);
     this.rested();
+  }
+
+  /** What the player that takes this one's place shall know: undo makes all nodes anew. */
+  leave() {
+    return this.grid && { id: this.grid.id, position: this.position };
+  }
+
+  arrive(left) {
+    this.left = left;
+  }
+
+  startFor(id) {
+    return this.left?.id === id ? this.left.position : { view: 0, time: 0 };
   }
 
   /** Show a word over the picture for a while; with `stays` until the next one. */

@@ -1,10 +1,12 @@
 // How a view of a grid lives in its node: its place, what the node tells it, and the graph around it. Entry scripts pass the host's `app` and `api`.
 //
-// A view has element, closing (an AbortController), show(what nodes/player.py sent), restore() after the saved values have arrived, zoomed() and close().
+// A view has element, closing (an AbortController), show(what nodes/player.py sent), restore() after the saved values have arrived, zoomed() and close();
+// it may have leave(), what its successor in the same node shall know, and arrive(that) while undo puts the same outputs into new nodes.
 
 import { fileRoute } from "./payload.mjs";
 
 const views = new Map(); // node -> view, as long as the node is in a graph
+const left = new Map(); // name of a node -> what its closed view left for its successor
 
 /** loadPicture(file, grid, signal) -> Promise of a decoded picture. */
 export function pictureLoader(api) {
@@ -88,6 +90,7 @@ function follow(app, node, view, output) {
     takeOver(this, view);
     view.restore(); // the widget and the properties have their saved values from here on
     showOutput(this, app.nodeOutputs?.[place(this)], output);
+    view.arrive?.(undefined); // what a run gives later is looked at from its beginning
   };
   node.onConnectionsChange = function () {
     onConnectionsChange?.apply(this, arguments);
@@ -102,8 +105,9 @@ function follow(app, node, view, output) {
 function close(node) {
   const view = views.get(node);
   if (!view) return;
+  left.set(nameOf(node), view.leave?.());
   view.close();
-  view.element.dataset.closed = `${node.comfyClass} ${place(node)}`;
+  view.element.dataset.closed = nameOf(node);
   view.element.style.display = "none";
   views.delete(node);
 }
@@ -114,8 +118,14 @@ function close(node) {
  * each element a place of its own.
  */
 function takeOver(node, view) {
-  const name = `${node.comfyClass} ${place(node)}`;
+  const name = nameOf(node);
+  view.arrive?.(left.get(name));
+  left.delete(name);
   for (const closed of document.querySelectorAll(".lg-node [data-closed]")) if (closed.dataset.closed === name) closed.replaceWith(view.element);
+}
+
+function nameOf(node) {
+  return `${node.comfyClass} ${place(node)}`;
 }
 
 /** The name of a node among all outputs: with that of its subgraph where it is in one. */

@@ -215,7 +215,7 @@ for (const [renderer, vueNodes] of [["classic", false], ["Vue nodes", true]]) {
     writeFileSync(join(dirname(process.env.FOURREAL_SHOWN), `played_${vueNodes ? "vue" : "classic"}.mp4`), bytes); // test_in_browser.py looks at its frames
   });
 
-  test(`${renderer}: marks are undone without a click elsewhere, whatever set them`, async () => {
+  test(`${renderer}: marks are undone without a click elsewhere, whatever set them, and the cell that is shown stays`, async () => {
     const player = await shown(FILES.coloured);
     const marksAre = (text) =>
       editor.page.waitForFunction((wanted) => {
@@ -228,6 +228,8 @@ for (const [renderer, vueNodes] of [["classic", false], ["Vue nodes", true]]) {
     await marksAre("[[0,0],[0,1]]");
     await editor.page.keyboard.press("Control+z");
     await marksAre("[[0,0]]");
+    await player.waitShown("any");
+    assert.deepEqual(await player.cell(), { view: 0, time: 1 }, "undo moved through the grid");
   });
 }
 
