@@ -19,6 +19,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+# Told by what is in a file, not by its name; never those for which Pillow starts other programs (EPS). JPEG includes the MPO of phones.
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
 IMAGE_FOLDER_FPS = 24.0
 MAX_PIXELS = 2**27  # of one frame: 16384 x 8192
 HEAD = 2**16  # bytes in which a file says what it is
@@ -79,7 +81,7 @@ class Animation:
             starts = [0.0]
             for index in range(self.length):
                 image.seek(index)
-                image.load()
+                _load(image)
                 delay = image.info.get("duration", 0) / 1000
                 starts.append(starts[-1] + (delay if delay >= FASTEST_DELAY else 0.1))
         self.times = starts[:-1]
@@ -164,10 +166,25 @@ def _image(source: Path | BinaryIO, name: str = "") -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # bounded here, by MAX_PIXELS
-            with Image.open(source) as image:
+            with _opened(source) as image:
                 yield image
     except (OSError, EOFError, SyntaxError, Image.DecompressionBombError, MemoryError) as error:
         raise ValueError(f"cannot read the image {name} ({error}).") from error
+
+
+def _opened(source: Path | BinaryIO) -> Image.Image:
+    try:
+        return Image.open(source, formats=FORMATS)
+    except ValueError as error:  # of some broken headers
+        raise OSError(str(error)) from error
+
+
+def _load(image: Image.Image) -> None:
+    """Decode it. Raises OSError where it is broken, also where Pillow's words are a ValueError without the file's name."""
+    try:
+        image.load()
+    except ValueError as error:
+        raise OSError(str(error)) from error
 
 
 def _picture(image: Image.Image, name: str, of: str) -> Picture:
@@ -176,6 +193,7 @@ def _picture(image: Image.Image, name: str, of: str) -> Picture:
             f"expected 8-bit images, but {name} has more bits per channel (mode {image.mode}): save it with 8 "
             "bits per channel."
         )
+    _load(image)
     upright = ImageOps.exif_transpose(image)
     if not upright.has_transparency_data:
         return Picture(np.asarray(upright.convert("RGB")))

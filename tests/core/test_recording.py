@@ -229,16 +229,34 @@ def test_an_image_of_gigapixels_is_refused_before_it_is_decoded(tmp_path, width,
         read(tmp_path)
 
 
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+HEAD_OF_PNG = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 1, 0, 0, 0, 0))
+BROKEN_IMAGES = {  # what Pillow has only words of its own for, without the file's name
+    "a text of many megabytes": HEAD_OF_PNG + png_chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(2**25))),
+    "a header that is too short": b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", b"\0\0\0\x08"),
+    "a program for a printer": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_IMAGES)
+def test_a_broken_image_is_named_and_no_other_program_started(tmp_path, monkeypatch, name):
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_: pytest.fail("Ghostscript was started"))
+    (tmp_path / "a.png").write_bytes(BROKEN_IMAGES[name])
+    with pytest.raises(ValueError, match=r"cannot read the image a\.png"):
+        read(tmp_path)
+
+
 def black_png(width: int, height: int) -> bytes:
     """One bit a pixel; no more than a line of it is ever in memory."""
     packer, line = zlib.compressobj(), bytes(1 + width // 8)
     pixels = b"".join(packer.compress(line) for _ in range(height)) + packer.flush()
     chunks = {b"IHDR": struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0), b"IDAT": pixels, b"IEND": b""}
-    packed = (
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks.items()
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, data) for name, data in chunks.items())
 
 
 def test_large_photos_are_decoded_no_larger_than_needed(tmp_path, monkeypatch):

@@ -322,7 +322,8 @@ def _read_image(document: Mapping, binary: bytes, image: Mapping) -> np.ndarray:
     view = document["bufferViews"][image["bufferView"]]
     start = view.get("byteOffset", 0)
     try:
-        return np.asarray(Image.open(io.BytesIO(binary[start : start + view["byteLength"]])).convert("RGB"))
+        picture = Image.open(io.BytesIO(binary[start : start + view["byteLength"]]), formats=("PNG", "JPEG", "WEBP"))
+        return np.asarray(picture.convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError("a texture of the model cannot be decoded: export its textures as PNG or JPEG") from error
 
