@@ -63,9 +63,8 @@ class Processes:
         """Fill each of `parts`, in place and everywhere, with what its owner (a rank) has in it; contiguous tensors."""
         if self.count == 1:
             return
-        for message in [dist.broadcast(part, src=owner, async_op=True) for part, owner in zip(parts, owners)]:
-            if message is not None:
-                message.wait()
+        for part, owner in zip(parts, owners):
+            dist.broadcast(part, src=owner)
 
     def spread(self, tensors: Sequence[Tensor]) -> None:
         """Give every process the first one's values, in place."""
