@@ -9,13 +9,16 @@ import argparse
 import glob
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fourreal_core.data.rendered.render import Renderer, RendererUnavailable
-from fourreal_core.data.rendered.scenes import random_scene, render_grid
-from fourreal_core.data.shards import write_shard
+from terminal import show
+
+from fourreal_core.batch.spread import add_cluster_options, cluster_of, spread
+from fourreal_core.data.rendered.render import RendererUnavailable
+from fourreal_core.data.rendered.shard import Shards, render_shard
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,51 +38,36 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--times", type=int, default=8)
     parser.add_argument("--per-shard", type=int, default=20, help="grids per file")
     parser.add_argument("--output", type=Path, required=True, help="folder for shard_<first seed>.safetensors")
+    add_cluster_options(parser, gpus=False)
     return parser.parse_args()
-
-
-def show_progress(done: int, count: int, started: float, rendered: int) -> None:
-    filled = 40 * done // count
-    pace = (time.monotonic() - started) / max(rendered, 1)
-    print(
-        f"\r[{'#' * filled}{'.' * (40 - filled)}] {done}/{count} grids, {pace:.2f} s each, {pace * (count - done) / 60:.1f} min left ",
-        end="",
-        flush=True,
-    )
 
 
 def main() -> int:
     options = parse_arguments()
-    height, width = (int(side) for side in options.size.lower().split("x"))
     excluded = set(filter(None, options.exclude.split(",")))
-    models = [Path(file) for file in sorted(glob.glob(options.models)) if Path(file).stem not in excluded]
+    models = [Path(file).resolve() for file in sorted(glob.glob(options.models)) if Path(file).stem not in excluded]
     unknown = excluded - {Path(file).stem for file in glob.glob(options.models)}
     if unknown:
         print(f"--exclude names unknown models: {sorted(unknown)}", file=sys.stderr)
         return 2
     by_name = {model.stem: model for model in models}
-    leads = [by_name[name] for name in filter(None, options.main.split(","))]
-    started, rendered = time.monotonic(), 0
+    leads = tuple(by_name[name] for name in filter(None, options.main.split(",")))
+    height, width = (int(side) for side in options.size.lower().split("x"))
+    folders = options.env.resolve(), options.output.resolve()  # workers have another working folder
+    grids = options.count, options.seed, options.views, options.times, height, width, options.per_shard
+    shards = Shards(tuple(models), leads, *folders, *grids)
+    todo, started = shards.missing(), time.monotonic()
     try:
-        with Renderer(height, width) as renderer:
-            for first in range(0, options.count, options.per_shard):
-                last = min(first + options.per_shard, options.count)
-                file = options.output / f"shard_{options.seed + first:08d}.safetensors"
-                if not file.exists():
-                    grids = []
-                    for index in range(first, last):
-                        scene = random_scene(
-                            options.seed + index, models, options.env, leads[index % len(leads)] if leads else None
-                        )
-                        grids.append(render_grid(scene, options.views, options.times, height, width, renderer))
-                        rendered += 1
-                        show_progress(index + 1, options.count, started, rendered)
-                    write_shard(file, grids)
-                show_progress(last, options.count, started, rendered)
-    except RendererUnavailable as error:
+        cluster = cluster_of(options)
+        work = partial(render_shard, shards, **({} if cluster else {"report": show}))
+        for done, (first, problem) in enumerate(spread(work, todo, cluster), 1):
+            if problem is not None:
+                raise problem
+            left = (time.monotonic() - started) / done * (len(todo) - done) / 60
+            print(f"{shards.file(first).name}: {done}/{len(todo)} files, {left:.1f} min left", flush=True)
+    except (RendererUnavailable, ValueError, OSError) as error:
         print(f"cannot render: {error}", file=sys.stderr)
         return 1
-    print()
     return 0
 
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from terminal import pace, pixels, show
 
+from fourreal_core.batch.spread import add_cluster_options, cluster_of
 from fourreal_core.model import config as configs
 from fourreal_core.training import run
 from fourreal_core.training.footage import prepare as sources
@@ -47,7 +48,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     jobs += sources.procedural_jobs(arguments.procedural, arguments.seed, shape)
     if not jobs:
         raise ValueError("pass a source of examples, such as --videos or --shards: see `train.py prepare --help`")
-    if not sources.prepare(jobs, arguments.output, show, arguments.workers):
+    if not sources.prepare(jobs, arguments.output, show, arguments.workers, cluster_of(arguments)):
         raise ValueError("none of the sources could be used")
 
 
@@ -99,6 +100,7 @@ def parse() -> argparse.Namespace:
     part.add_argument("--times", type=int, default=8)
     part.add_argument("--size", type=pixels, default=(72, 128), help="HEIGHTxWIDTH in pixels")
     part.add_argument("--workers", type=int, default=1, help="processes")
+    add_cluster_options(part, gpus=False)
     part.add_argument("--output", type=Path, required=True)
     part.set_defaults(command=prepare)
     part = commands.add_parser("run")

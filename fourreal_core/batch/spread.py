@@ -28,7 +28,8 @@ class Cluster:
     gpus: float | None = None
 
 
-def add_cluster_options(parser: ArgumentParser) -> None:
+def add_cluster_options(parser: ArgumentParser, gpus: bool = True) -> None:
+    """gpus: whether the work can use graphics cards."""
     parser.add_argument(
         "--cluster",
         action="store_true",
@@ -37,6 +38,9 @@ def add_cluster_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--cpus", type=float, default=1, help="with --cluster: cores that one job takes (default: %(default)s)"
     )
+    if not gpus:
+        parser.set_defaults(gpus=0.0)
+        return
     parser.add_argument(
         "--gpus", type=float, help="with --cluster: graphics cards that one job takes (default: one, if there are any)"
     )
@@ -49,6 +53,14 @@ def cluster_of(arguments: Namespace) -> Cluster | None:
     if importlib.util.find_spec("ray") is None:
         raise ValueError("--cluster needs Ray: pip install ray, or the pack's extra [cluster].")
     return Cluster(arguments.cpus, arguments.gpus)
+
+
+def task_of(ray: Any, cluster: Cluster, work: Callable) -> Any:
+    """work(...) as something to call on a cluster: task.remote(...)."""
+    gpus = cluster.gpus if cluster.gpus is not None else min(1, ray.cluster_resources().get("GPU", 0))
+    return ray.remote(num_cpus=cluster.cpus, num_gpus=gpus, max_retries=TRIES, max_calls=0)(
+        lambda *arguments: work(*arguments)
+    )
 
 
 def spread(
@@ -72,8 +84,7 @@ def spread(
 
 
 def _on_ray(ray: Any, work: Callable, jobs: Sequence, cluster: Cluster) -> Iterator[tuple[Any, Any]]:
-    gpus = cluster.gpus if cluster.gpus is not None else min(1, ray.cluster_resources().get("GPU", 0))
-    task = ray.remote(num_cpus=cluster.cpus, num_gpus=gpus, max_retries=TRIES, max_calls=0)(lambda job: work(job))
+    task = task_of(ray, cluster, work)
     running = {task.remote(job): job for job in jobs}
     try:
         while running:

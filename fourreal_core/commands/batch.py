@@ -50,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Runs what has not been run. Raises ValueError for what is missing or does not fit, and where a shot failed."""
-    shots, cluster = find_shots(arguments.shots), cluster_of(arguments)
+    shots, cluster = find_shots(arguments.shots.resolve()), cluster_of(arguments)
     plan = Plan(
         _workflow(arguments.workflow),
         _comfyui(arguments.comfyui),

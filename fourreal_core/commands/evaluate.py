@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
+from ..batch.spread import Cluster, add_cluster_options, cluster_of, spread
 from ..evaluation.agreement.measure import measure_agreement
 from ..evaluation.agreement.splat_fit import splat_fit
 from ..evaluation.collection import SUFFIX, find_grids
@@ -90,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--videoscore", type=Path, metavar="FOLDER", help="local folder of TIGER-Lab/VideoScore")
     parser.add_argument("--prompt", default="", help="what the grids show, for VideoScore")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    add_cluster_options(parser, gpus=False)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -107,13 +111,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    extras, kept, study = _extras(arguments), KeptStudy(arguments.output), Study()
+    kept, study, cluster = KeptStudy(arguments.output), Study(), cluster_of(arguments)
+    if cluster is not None:
+        _measure_ahead(arguments, kept, cluster)
     features = None if arguments.i3d is None else load_i3d(arguments.i3d)
     truths = {} if arguments.truths is None else dict(find_grids(arguments.truths, arguments.count))
     wholes = {name: truth for name, truth in truths.items() if truth.known.all()}
     by_way: dict[str, list[np.ndarray]] = {}
-    for way, name, grid in _grids(arguments, truths, study):
-        study.add(name, way, _kept_or_measured(kept, way, name, grid, wholes.get(name), extras, _words(arguments)))
+    for way, name, grid in _measure(arguments, kept, study, truths):
         if features is not None:
             by_way.setdefault(way, []).append(grid_features([grid], features, arguments.order))
         print(f"{name}: {way}", flush=True)
@@ -126,6 +131,41 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         if arguments.part == PART:
             write_part(arguments.write, THEIRS, published_part())
     print(f"\n{tables(study)}\n{page}")
+
+
+def _measure_ahead(arguments: argparse.Namespace, kept: KeptStudy, cluster: Cluster) -> None:
+    """Fill and measure on a cluster, a grid's name per job, so that all is kept when its turn comes here."""
+    names = [name for name, _ in find_grids(arguments.truths, arguments.count)] if arguments.truths else []
+    names += [name for _, name, _ in grids_by_way(arguments.grids)] if arguments.grids else []
+    names = list(dict.fromkeys(names))
+    paths = {name: path.resolve() for name, path in vars(arguments).items() if isinstance(path, Path)}
+    arguments = argparse.Namespace(**vars(arguments) | paths)  # workers have another working folder
+    for done, (name, found) in enumerate(spread(partial(_measured_alone, arguments), names, cluster), 1):
+        if isinstance(found, Exception):
+            raise found
+        kept.join(found)
+        print(f"{done}/{len(names)} {name}", flush=True)
+
+
+def _measured_alone(arguments: argparse.Namespace, name: str) -> dict[str, dict]:
+    """Everything asked of the grids of one name, as `KeptStudy.found` has it; fills and pictures lie in the output folder."""
+    torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(arguments.threads)
+    kept = KeptStudy(arguments.output, alone=False)
+    truths = {} if arguments.truths is None else dict(find_grids(arguments.truths, arguments.count, only=name))
+    deque(_measure(arguments, kept, Study(), truths, only=name), maxlen=0)
+    return kept.found(name)
+
+
+def _measure(
+    arguments: argparse.Namespace, kept: KeptStudy, study: Study, truths: dict[str, FrameGrid], only: str | None = None
+) -> Iterator[tuple[str, str, FrameGrid]]:
+    """(way, name, grid) of every grid, once it is filled and its numbers are in `study` and kept."""
+    extras = _extras(arguments)
+    for way, name, grid in _grids(arguments, truths, study, only):
+        truth = truths[name] if name in truths and truths[name].known.all() else None
+        study.add(name, way, _kept_or_measured(kept, way, name, grid, truth, extras, _words(arguments)))
+        yield way, name, grid
 
 
 def _words(arguments: argparse.Namespace) -> str:
@@ -146,12 +186,12 @@ def _kept_or_measured(kept: KeptStudy, way: str, name: str, grid: FrameGrid, tru
 
 
 def _grids(
-    arguments: argparse.Namespace, truths: dict[str, FrameGrid], study: Study
+    arguments: argparse.Namespace, truths: dict[str, FrameGrid], study: Study, only: str | None = None
 ) -> Iterator[tuple[str, str, FrameGrid]]:
     """(way, name, grid): the truths themselves, grids from files, and those that are filled here, which are kept as files as well."""
     yield from ((TRUTH, name, truth) for name, truth in truths.items() if truth.known.all())
     if arguments.grids is not None:
-        yield from grids_by_way(arguments.grids)
+        yield from grids_by_way(arguments.grids, only)
     if arguments.fill is None:
         return
     shipped = ShippedWays(load_model(), arguments.steps)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ..data.shards import read_shard
@@ -12,8 +13,10 @@ from ..grid_file import load_grid
 SUFFIX = ".grid.safetensors"
 
 
-def find_grids(folder: str | Path, count: int | None = None) -> Iterator[tuple[str, FrameGrid]]:
-    """(name, grid) of the first `count` grids in a folder (None: all), by file name; a shard's grids are numbered from 1.
+def find_grids(
+    folder: str | Path, count: int | None = None, only: str | None = None
+) -> Iterator[tuple[str, FrameGrid]]:
+    """(name, grid) of the first `count` grids in a folder (None: all), by file name; a shard's grids are numbered from 1. only: the one of this name.
 
     Raises ValueError for a folder that is missing or holds none, or a file that cannot be read.
     """
@@ -25,17 +28,19 @@ def find_grids(folder: str | Path, count: int | None = None) -> Iterator[tuple[s
         raise ValueError(f"found no grids (*{SUFFIX}) in {folder}: save some with 4Real Save Grid or save_grid().")
     left = len(files) * 10**6 if count is None else count
     for file in files:
-        for named in _in_file(file):
+        for name, load in _in_file(file):
             if left <= 0:
                 return
             left -= 1
-            yield named
+            if only in (None, name):
+                yield name, load()
 
 
-def _in_file(file: Path) -> Iterator[tuple[str, FrameGrid]]:
+def _in_file(file: Path) -> Iterator[tuple[str, Callable[[], FrameGrid]]]:
+    """(name, what loads it)."""
     if file.name.endswith(SUFFIX):
-        yield file.name.removesuffix(SUFFIX), load_grid(file)
+        yield file.name.removesuffix(SUFFIX), partial(load_grid, file)
         return
     shard = read_shard(file)
     for index in range(len(shard)):
-        yield f"{file.stem} {index + 1}", shard.grid(index)
+        yield f"{file.stem} {index + 1}", partial(shard.grid, index)

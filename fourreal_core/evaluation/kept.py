@@ -22,10 +22,13 @@ EVALUATED = "evaluated"  # key of a filled grid's provenance: with what it was f
 
 
 class KeptStudy:
-    """A folder with numbers.json ({"grids": {name: {way: {metric: ...}}}, "of": {name: {way: digest}}, ...}), sheets/ and plots/."""
+    """A folder with numbers.json ({"grids": {name: {way: {metric: ...}}}, "of": {name: {way: digest}}, ...}), sheets/ and plots/.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    alone: whether this process is the only one that writes numbers.json; else it writes pictures alone, and `found` is for the one that does.
+    """
+
+    def __init__(self, folder: Path, alone: bool = True):
+        self.folder, self.alone = folder, alone
         self.plain: dict = {"grids": {}, "of": {}}
         if (folder / NUMBERS).is_file():
             self.plain |= json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
@@ -44,9 +47,22 @@ class KeptStudy:
         self.plain["of"].setdefault(name, {})[way] = digest
         self.write()
 
+    def found(self, name: str) -> dict[str, dict]:
+        """What is known of a grid, for `join` of another process."""
+        return {kind: {name: self.plain[kind].get(name, {})} for kind in ("grids", "of")}
+
+    def join(self, found: Mapping[str, dict]) -> None:
+        """Keep what another process found."""
+        for kind, of_names in found.items():
+            for name, by_way in of_names.items():
+                self.plain[kind].setdefault(name, {}).update(by_way)
+        self.write()
+
     def write(self, **more: object) -> None:
         """numbers.json, all or nothing. more: further entries of it."""
         self.plain |= more
+        if not self.alone:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / NUMBERS, json.dumps(self.plain, indent=1))
 

@@ -116,8 +116,8 @@ class Study:
         return [f"{text} ({count} times)" for text, count in counts.items()]
 
 
-def grids_by_way(folder: str | Path) -> Iterator[tuple[str, str, FrameGrid]]:
-    """(way, name, grid) of a folder: its subfolders are ways that hold grids of the same names; without subfolders it is one way.
+def grids_by_way(folder: str | Path, only: str | None = None) -> Iterator[tuple[str, str, FrameGrid]]:
+    """(way, name, grid) of a folder: its subfolders are ways that hold grids of the same names; without subfolders it is one way. only: of this name.
 
     Raises ValueError as `find_grids` does.
     """
@@ -128,6 +128,6 @@ def grids_by_way(folder: str | Path) -> Iterator[tuple[str, str, FrameGrid]]:
         else []
     )
     if not ways:
-        yield from ((ALONE, name, grid) for name, grid in find_grids(folder))
+        yield from ((ALONE, name, grid) for name, grid in find_grids(folder, only=only))
     for way in ways:
-        yield from ((way.name, name, grid) for name, grid in find_grids(way))
+        yield from ((way.name, name, grid) for name, grid in find_grids(way, only=only))

@@ -1,6 +1,5 @@
 """Many shots: which there are, what each is given, that a dead worker loses none, and what the report says."""
 
-import importlib.util
 import json
 import os
 from functools import partial
@@ -17,7 +16,7 @@ from fourreal_core.batch.page import write_page
 from fourreal_core.batch.prompt import WorkflowProblem
 from fourreal_core.batch.run_shot import Plan, facts_of, loader_of, prompt_for
 from fourreal_core.batch.shots import Shot, find_shots
-from fourreal_core.batch.spread import Cluster, spread
+from fourreal_core.batch.spread import spread
 from fourreal_core.evaluation.agreement.measure import measure_agreement
 from fourreal_core.evaluation.contest import as_json
 from fourreal_core.files.recording import read_video
@@ -175,25 +174,6 @@ def test_work_in_this_process_goes_on_after_a_problem(tmp_path):
     checked(list(spread(partial(halved, folder=tmp_path, deadly=9), range(6))))
     with pytest.raises(ZeroDivisionError):  # a fault of the program ends it
         list(spread(lambda job: 1 // job, [0]))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")
-def test_a_dead_worker_loses_no_job(tmp_path):
-    """A local Ray of two workers, of which one is killed at its work."""
-    import ray
-
-    home = {"env_vars": {"PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[1:3]))}}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=home, object_store_memory=10**8)
-    try:
-        checked(list(spread(partial(halved, folder=tmp_path, deadly=2), range(6), Cluster())))
-        assert (tmp_path / "2.tries").read_text() == "xx" and (tmp_path / "3.tries").read_text() == "x"
-        killed = list(spread(partial(halved, folder=tmp_path / "missing", deadly=9), [1], Cluster()))
-        assert isinstance(killed[0][1], OSError)
-        with pytest.raises(ZeroDivisionError):
-            list(spread(lambda job: 1 // job, [0], Cluster()))
-    finally:
-        ray.shutdown()
 
 
 def test_the_page_shows_every_shot_with_its_scores_and_files(tmp_path):

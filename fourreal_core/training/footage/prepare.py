@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ...batch.spread import Cluster, joined, task_of
 from ...data.folder import find_captures, find_grids, find_videos, random_stretch, read_capture
 from ...data.pseudo4d import pseudo_grid
 from ...data.shards import read_shard
@@ -46,11 +48,17 @@ class Job:
     read: Callable[[], Iterator[Raw]]
 
 
-def prepare(jobs: Iterable[Job], folder: Path, report: Report = lambda line: None, workers: int = 1) -> int:
+def prepare(
+    jobs: Iterable[Job],
+    folder: Path,
+    report: Report = lambda line: None,
+    workers: int = 1,
+    cluster: Cluster | None = None,
+) -> int:
     """Write the files of all jobs into `folder`; what exists is kept. Gives how many of them are there.
 
     A source that cannot be read is skipped with a sentence. workers: processes that compute Transport's guesses, of one thread each;
-    1: this one. Which of them computes a guess changes nothing. Raises ValueError when two jobs have one name.
+    1: this one. cluster: a Ray cluster instead. Which of them computes a guess changes nothing. Raises ValueError when two jobs have one name.
     """
     jobs = list(jobs)
     names = [job.name for job in jobs]
@@ -60,8 +68,8 @@ def prepare(jobs: Iterable[Job], folder: Path, report: Report = lambda line: Non
     todo = [job for job in jobs if not _is_there(folder, job, report)]
     written, grids = len(jobs) - len(todo), []
     progress = Progress(sum(job.count for job in todo))
-    with _submitter(workers) as submit:
-        for job, result in _results(todo, submit, ahead=2 * workers if workers > 1 else 0):
+    with _submitter(workers, cluster) as (submit, ahead):
+        for job, result in _results(todo, submit, ahead):
             if isinstance(result, StoredGrid):
                 grids.append(result)
                 report(f"{job.name + ENDING}: {len(grids)} grids  {progress.advance()}")
@@ -225,28 +233,32 @@ def _submitted(job: Job, submit: Callable[[Raw], Future | _Unpacked]) -> Iterato
 
 
 @contextmanager
-def _submitter(workers: int) -> Iterator[Callable[[Raw], Future | _Unpacked]]:
-    """A function that begins to compute a stored grid: here, or in one of several processes."""
+def _submitter(workers: int, cluster: Cluster | None) -> Iterator[tuple[Callable[[Raw], Future | _Unpacked], int]]:
+    """(A function that begins to compute a stored grid: here, in one of several processes, or on a cluster; how many to begin ahead)."""
+    if cluster is not None:
+        with joined() as ray:
+            task = task_of(ray, cluster, _stored_arrays_alone)
+            many = max(1, int(ray.cluster_resources().get("CPU", 1) / max(cluster.cpus, 0.1)))
+            yield lambda raw: _Unpacked(task.remote(*_arrays(raw)).future()), 2 * many
+        return
     if workers <= 1:
-        yield lambda raw: _done(_stored(raw))
+        yield lambda raw: _done(_stored(raw)), 0
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker)
     try:
-        yield lambda raw: _Unpacked(
-            pool.submit(_stored_arrays, raw[0].numpy(), None if raw[1] is None else raw[1].numpy())
-        )
+        yield lambda raw: _Unpacked(pool.submit(_stored_arrays, *_arrays(raw))), 2 * workers
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 class _Unpacked:
-    """A worker's answer, turned from arrays (which travel by value) into a StoredGrid."""
+    """A worker's answer, turned from arrays (which travel by value, or are Ray's and cannot be written to) into a StoredGrid."""
 
     def __init__(self, future: Future):
         self._future = future
 
     def result(self) -> StoredGrid:
-        return StoredGrid(**{name: torch.from_numpy(array) for name, array in self._future.result().items()})
+        return StoredGrid(**{name: torch.tensor(array) for name, array in self._future.result().items()})
 
 
 def _done(result: object) -> Future:
@@ -255,13 +267,23 @@ def _done(result: object) -> Future:
     return future
 
 
+def _arrays(raw: Raw) -> tuple[np.ndarray, np.ndarray | None]:
+    """As they travel."""
+    return raw[0].numpy(), None if raw[1] is None else raw[1].numpy()
+
+
 def _begin_worker() -> None:
     """One thread each, and Ctrl-C is the first process's business."""
-    import cv2
-
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _stored_arrays_alone(frames: np.ndarray, valid: np.ndarray | None) -> dict[str, np.ndarray]:
+    """On a worker of a cluster, which gave it one core."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    return _stored_arrays(frames, valid)
 
 
 def _stored_arrays(frames: np.ndarray, valid: np.ndarray | None) -> dict[str, np.ndarray]:
