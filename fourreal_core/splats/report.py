@@ -53,8 +53,9 @@ def describe(facts: Mapping[str, Any]) -> str:
     if held is None:
         lines.append("no score on cells kept out of the fit: no cell lies between others")
     else:
+        count = score["held_out_cells"]
         lines.append(
-            f"on {score['held_out_cells']} cells kept out of the fit: {held:.1f} dB, on fitted ones next to them "
+            f"on {count} cell{'s' * (count > 1)} kept out of the fit: {held:.1f} dB, on their fitted neighbours "
             f"{score['beside_db']:.1f} dB{_verdict(score)}"
         )
     return "\n".join([*lines, *facts["notes"]])

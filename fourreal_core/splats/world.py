@@ -17,6 +17,7 @@ from ..grid import Cameras, FrameGrid
 FIELD = 50.0  # degrees across, of the camera that a single view is given
 FILLED = 0.6  # weight of a cell that was filled and comes with no confidence
 LEAST_WEIGHT = 0.05
+MOST_AWAY = 1e6  # units
 RIGID_ERROR = 1e-2  # of a rotation matrix times its transpose
 
 
@@ -108,7 +109,7 @@ def world_of(cameras: Cameras, base: int) -> World:
 
 
 def expect_pinholes(cameras: Cameras) -> None:
-    """Raises ValueError where a camera does not turn the world rigidly, or has a focal length of 0 or less."""
+    """Raises ValueError where a camera does not turn the world rigidly, has a focal length of 0 or less, or stands too far away to be told apart."""
     turns_V33 = cameras.world_to_camera[:, :3, :3]
     bent = (turns_V33 @ turns_V33.transpose(1, 2) - torch.eye(3)).abs().amax((1, 2)) > RIGID_ERROR
     wrong = bent | (torch.linalg.det(turns_V33) < 0) | (cameras.intrinsics[:, [0, 1], [0, 1]] <= 0).any(1)
@@ -116,6 +117,11 @@ def expect_pinholes(cameras: Cameras) -> None:
         raise ValueError(
             f"the camera of view {int(wrong.nonzero()[0, 0]) + 1} is none: expected a rotation without scale or mirroring, and focal "
             "lengths above 0. Check where the cameras come from."
+        )
+    away = float(cameras.world_to_camera[:, :3, 3].norm(dim=-1).max())
+    if away > MOST_AWAY:
+        raise ValueError(
+            f"a camera stands {away:g} units from the origin: expected at most {MOST_AWAY:g}. Use a larger unit."
         )
 
 

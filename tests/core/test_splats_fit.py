@@ -31,10 +31,11 @@ def whole(scene, **changes) -> FrameGrid:
     return grid.replace(**changes)
 
 
-def changed(focal: float = 30.0, turn: float = 1.0) -> Cameras:
-    """Cameras of which one has another focal length or rotation matrix."""
+def changed(focal: float = 30.0, turn: float = 1.0, away: float = 0.0) -> Cameras:
+    """Cameras of which one has another focal length, rotation matrix or place."""
     poses, lenses = torch.eye(4).repeat(V, 1, 1), torch.diag(torch.tensor([30.0, 30, 1])).repeat(V, 1, 1)
     poses[2, :3, :3] *= turn
+    poses[2, 0, 3] = away
     lenses[2, 0, 0] = focal
     return Cameras(poses, lenses)
 
@@ -216,6 +217,7 @@ def test_grids_that_tell_nothing(scene):
         ({"cameras": changed(focal=0.0)}, "camera of view 3"),
         ({"cameras": changed(turn=0.0)}, "camera of view 3"),
         ({"cameras": changed(turn=-1.0)}, "camera of view 3"),
+        ({"cameras": changed(away=2e7)}, "2e\\+07 units from the origin"),
     ],
 )
 def test_bad_input_is_one_clear_error(scene, settings, said):
