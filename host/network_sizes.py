@@ -14,6 +14,7 @@ AS_SET = "as the model is set"
 # Layers of a block that do not work on every video token: modulation, and whatever reads or changes text.
 NOT_PER_TOKEN = re.compile(
     r"txt_|_y\b|modulation|\bmod_x|img_mod|cross_attn\.[kv]|attn2\.to_[kv]|cross_attention\.to_(key|value)"
+    r"|audio|norm\d\.linear|blocks\.1\.block\.attn\.to_[kv]"  # LTX-2, CogVideoX, Cosmos
 )
 LATENT_COPIES, INPUT_COPIES, VACE_COPIES = (
     8,
@@ -23,13 +24,15 @@ LATENT_COPIES, INPUT_COPIES, VACE_COPIES = (
 MORE = {  # widths per token beside the common ones, in one stream and in two (counted, see tests/host/inside/test_budget.py)
     "Wan VACE": (3.0, 6.0),  # the hints that its own blocks leave
     "HunyuanVideo": (0.0, 2.5),  # text and video joined, and parted again
+    "CogVideoX": (7.0, 10.0),  # the same, around each layer of a block
+    "Cosmos": (0.0, 2.0),
+    "Cosmos Predict2": (2.0, 4.0),
 }
-MEASURED = ("Wan", "Wan VACE", "LTXV", "HunyuanVideo", "Mochi", "Kandinsky 5")
 TIMESTEPS_PER_TOKEN = {"LTXV": (13.0, 21.0)}  # with known cells each token is modulated by itself
 
 
 def network_of(model, sync: str, masked: bool) -> VideoNetwork:
-    """The sizes of a MODEL. masked: some cells are known. ValueError for models and kinds of sync whose memory was not measured."""
+    """The sizes of a MODEL. masked: some cells are known. ValueError for models and kinds of sync that two streams do not take."""
     network = model.get_model_object("diffusion_model")
     if isinstance(model.model, GridBaseModel):
         layers = network.sync[sync] if sync in network.sync else []
@@ -37,16 +40,11 @@ def network_of(model, sync: str, masked: bool) -> VideoNetwork:
         trained = sum(weight.numel() for name, weight in weights if weight.ndim == 2 and "modulation" not in name)
         return budget.of_grid_model(network.config, network.base.compute_dtype.itemsize, trained)
     backbone = backbone_of(network)
-    if backbone.name not in MEASURED:
-        raise ValueError(
-            f"expected a 4Real model or one of {', '.join(MEASURED)}, got {backbone.name}, whose memory use "
-            "was not measured: sample a small grid and watch how much memory it takes"
-        )
     if sync == "fused" and not backbone.fused:
         raise ValueError(f"fused works only on Wan models without VACE, got {backbone.name}: choose hard or sequential")
     _, width, depth = backbone.sizes(network)
-    layers = list(_token_layers(network, [name for _, name in backbone.blocks]))
     extra = getattr(network, "vace_blocks", [])
+    layers = list(_token_layers(backbone.modules(network).values()))
     latent, patch = model.get_model_object("latent_format"), backbone.patch_size(network)[-1]
     channels = LATENT_COPIES * latent.latent_channels + INPUT_COPIES * getattr(
         network, "in_dim", latent.latent_channels
@@ -58,7 +56,7 @@ def network_of(model, sync: str, masked: bool) -> VideoNetwork:
         widest=max(layer.out_features for layer in layers),
         depth=depth + len(extra),
         weights=sum(
-            layer.in_features * layer.out_features for layer in [*layers, *_token_layers(network, ["vace_blocks"])]
+            layer.in_features * layer.out_features for layer in [*layers, *_token_layers(extra)]
         ),
         number_bytes=model.model.get_dtype_inference().itemsize,
         pixels_per_token=latent.spacial_downscale_ratio * patch,
@@ -68,13 +66,12 @@ def network_of(model, sync: str, masked: bool) -> VideoNetwork:
     )
 
 
-def _token_layers(network, blocks):
+def _token_layers(blocks):
     """The linear layers of these blocks that every video token goes through."""
-    for name in blocks:
-        for block in getattr(network, name, []):
-            for place, layer in block.named_modules():
-                if hasattr(layer, "out_features") and not NOT_PER_TOKEN.search(place):
-                    yield layer
+    for block in blocks:
+        for place, layer in block.named_modules():
+            if hasattr(layer, "out_features") and not NOT_PER_TOKEN.search(place):
+                yield layer
 
 
 def sync_of(model, chosen: str) -> str:

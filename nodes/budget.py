@@ -15,7 +15,7 @@ from ..host.two_stream.plan import HOST_KINDS
 from ..host.types import Grid, expect_grid
 
 TIPS = {
-    "model": "The model that will sample: a 4Real model, or Wan, LTXV, HunyuanVideo, Mochi or Kandinsky 5, with or without 4Real Two-Stream.",
+    "model": "The model that will sample: a 4Real model, or any video model that 4Real Two-Stream takes, with or without it.",
     "sync": "How the streams will be kept in agreement. 'as the model is set' takes it from the model.",
     "encoding": "How cells become latent frames, as on 4Real Latent Grid Conditioning. Ignored for 4Real models, which sample pixels.",
     "cfg": "The sampler's cfg. Above 1 there are two prompts per step, which ComfyUI runs at once if memory allows.",

@@ -46,7 +46,7 @@ class FourRealTrainSync(io.ComfyNode):
             node_id="FourRealTrainSync",
             display_name="4Real Train Sync",
             category="4Real/training",
-            description="Train synchronization layers for a video model (Wan, LTXV, LTX-2, HunyuanVideo, Mochi, Kandinsky 5, CogVideoX, Cosmos 1) from "
+            description="Train synchronization layers for a video model (Wan, LTXV, LTX-2, HunyuanVideo, Mochi, Kandinsky 5, CogVideoX, Cosmos) from "
             "encoded footage. The model itself is not changed. Connect sync_layers to 4Real "
             "Two-Stream, or load the file with 4Real Load Sync.",
             search_aliases=["4d", "train", "soft sync", "finetune", "synchronize views"],

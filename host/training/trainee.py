@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 import comfy.model_management
+import comfy.quant_ops
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, amp
@@ -26,7 +27,6 @@ from ..two_stream.patch import patch_two_streams
 from ..two_stream.plan import TwoStreamPlan
 
 PRECISIONS = ("auto", "bfloat16", "float32")
-TRIED = ("wan", "ltxv", "ltx2", "hunyuan_video", "mochi", "kandinsky5", "cogvideox", "cosmos")
 NAMING_WEIGHTS = 12  # the shortest weights of a network, which are never quantized, name it
 
 
@@ -67,7 +67,10 @@ def loaded(patcher: Any, checkpointing: bool = False) -> Iterator[None]:
     comfy.model_management.load_models_gpu([patcher], memory_required=1e20, force_full_load=True)
     patcher.pre_run()
     try:
-        with _checkpointed_blocks(patcher.model.diffusion_model) if checkpointing else _kept_values():
+        with (
+            _positions_with_gradient(),
+            _checkpointed_blocks(patcher.model.diffusion_model) if checkpointing else _kept_values(),
+        ):
             yield
     finally:
         patcher.cleanup()
@@ -99,6 +102,26 @@ def _copy_with_gradients(model: Any) -> Any:
 def _attention_with_gradient(function: Callable, *args: Any, **kwargs: Any) -> Tensor:
     """Whatever attention the host has chosen for sampling: some kernels have no gradient."""
     return attention_pytorch(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _positions_with_gradient() -> Iterator[None]:
+    """Cosmos Predict2 norms and turns its queries and keys in one kernel that has no gradient; the same package has it in plain PyTorch.
+
+    ComfyUI itself does so while `in_training` for the kernels of its other models.
+    """
+    kernels = comfy.quant_ops.ck
+    kernel = getattr(kernels, "rms_rope_split_half", None)
+    if kernel is None:  # a ComfyUI that has only the plain one
+        yield
+        return
+    from comfy_kitchen.backends.eager import rope
+
+    kernels.rms_rope_split_half = rope.rms_rope_split_half
+    try:
+        yield
+    finally:
+        kernels.rms_rope_split_half = kernel
 
 
 def _kept_values() -> contextlib.AbstractContextManager:
@@ -184,13 +207,7 @@ def expect_trainable(model: Any) -> tuple[str, int, int]:
             "expected one of ComfyUI's video models, got a 4Real model: train its layers with scripts/train.py, see docs/training.md"
         )
     network = model.get_model_object("diffusion_model")
-    family, size, depth = backbone_of(network).sizes(network)
-    if family not in TRIED:
-        raise ValueError(
-            "expected a Wan, LTXV, LTX-2, HunyuanVideo, Mochi, Kandinsky 5, CogVideoX or Cosmos 1 model, got "
-            f"{backbone_of(network).name}, whose blocks have no gradients in ComfyUI"
-        )
-    return family, size, depth
+    return backbone_of(network).sizes(network)
 
 
 def layers_for(model: Any, sync: str, rank: int) -> SyncConfig:

@@ -170,7 +170,7 @@ def cogvideo(**more: Any):
     }
     text = {"text_embed_dim": TEXT_WIDTH, "max_text_seq_length": 6}
     positions = {"sample_width": 8, "sample_height": 4, "use_rotary_positional_embeddings": True}
-    model = of_family("CogVideoX_T2V", image_model="cogvideox", **sizes, **text, **positions, **more)
+    model = of_family("CogVideoX_T2V", image_model="cogvideox", **{**sizes, **text, **positions, **more})
     for block in model.model.diffusion_model.blocks:
         block.norm1.linear.bias.data.add_(1)  # a gate before the attention, which else does next to nothing
     return model
