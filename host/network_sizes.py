@@ -55,9 +55,7 @@ def network_of(model, sync: str, masked: bool) -> VideoNetwork:
         width=width,
         widest=max(layer.out_features for layer in layers),
         depth=depth + len(extra),
-        weights=sum(
-            layer.in_features * layer.out_features for layer in [*layers, *_token_layers(extra)]
-        ),
+        weights=sum(layer.in_features * layer.out_features for layer in [*layers, *_token_layers(extra)]),
         number_bytes=model.model.get_dtype_inference().itemsize,
         pixels_per_token=latent.spacial_downscale_ratio * patch,
         frames_per_latent=latent.temporal_downscale_ratio,

@@ -10,6 +10,7 @@ from ..host.load import register_model_folders
 from ..host.memory import keep_large_frames_in_temp
 from ..host.player_routes import add_player_routes
 from .budget import FourRealBudget
+from .camera_embedding import FourRealCameraEmbedding
 from .condition import FourRealGridConditioning, FourRealGridDecode
 from .detail import FourRealDetail
 from .empty_grid import FourRealEmptyGrid
@@ -76,6 +77,7 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealLoadSplats,
     FourRealWarp,
     FourRealGuidedSteps,
+    FourRealCameraEmbedding,
 ]
 
 

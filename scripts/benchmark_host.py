@@ -7,15 +7,15 @@ each round ComfyUI runs V videos of T frames and T videos of V, then each kind r
 
 import argparse
 import functools
-import importlib.util
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from environment import PACK, enter_or_stop
+from environment import enter_or_stop
 from host_models import SHAPES, Shape, random_model
+from pack import part
 
 
 def main() -> None:
@@ -66,11 +66,7 @@ def run(arguments: argparse.Namespace, device: str) -> None:
 
 def patched_by_the_pack() -> Callable[[Any, str], Any]:
     """4Real Two-Stream as a function of a MODEL and a kind."""
-    spec = importlib.util.spec_from_file_location(
-        "fourreal_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)]
-    )
-    sys.modules["fourreal_pack"] = importlib.util.module_from_spec(spec)
-    module, plan = (importlib.import_module(f"fourreal_pack.host.two_stream.{name}") for name in ("patch", "plan"))
+    module, plan = (part(f"host.two_stream.{name}") for name in ("patch", "plan"))
     return lambda model, kind: module.patch_two_streams(model, plan.TwoStreamPlan(kind))
 
 

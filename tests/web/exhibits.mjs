@@ -60,6 +60,7 @@ export const EXHIBITS = {
   FourRealGridToVideo: { from: FILLED, shows: ["video", "video"] },
   FourRealContactSheet: { from: FILLED, shows: ["image", "images"] },
   FourRealEstimateCameras: { from: KNOWN, shows: ["picture", "images"] },
+  FourRealCameraEmbedding: { from: FILLED },
   FourRealStereo: { set: { view: 2, time: 3 }, from: FILLED, shows: ["images", "images"], high: 190 },
   FourRealQuilt: { from: FILLED },
   FourRealGridPlayer: { set: { marked_cells: "[[5,6],[6,6],[7,5]]" }, from: FILLED, size: [640, 560], move: ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown"] },

@@ -96,3 +96,69 @@ def test_other_weights_other_grids_and_cameras_of_ones_own_are_left_alone(
     own = torch.ones(1, 24, 5, 16, 32)
     positive, _, _ = condition(camera_model, grid=filmed, positive=tiny.text(1, camera_conditions=own))
     assert positive[0][1]["camera_conditions"] is own and "model_conds" not in positive[0][1]
+
+
+def embedding(comfy_inside, grid, **changed):
+    settings = {"width": 32, "height": 16, "length": 9, "scale": 1.0}
+    return comfy_inside.call("FourRealCameraEmbedding", grid=grid, **settings | changed)
+
+
+def test_a_path_of_equal_cameras_is_the_hosts_static_embedding(comfy_inside, grid):
+    from comfy_extras.nodes_camera_trajectory import WanCameraEmbedding
+
+    lens = torch.tensor([[0.5 * 256, 0, 128], [0, 0.5 * 144, 72], [0, 0, 1]]).repeat(3, 1, 1)
+    cameras = comfy_inside.core("grid").Cameras(torch.eye(4).repeat(3, 1, 1), lens)
+    wide = comfy_inside.core("grid").FrameGrid(torch.zeros(3, 5, 144, 256, 3), grid.known, cameras=cameras)
+    ours, *sizes = embedding(comfy_inside, wide, width=0, height=0, length=13)
+    assert sizes == [256, 144, 13]
+    host = WanCameraEmbedding.execute("Static", 256, 144, 13).result[0]
+    assert ours.shape == host.shape and torch.allclose(ours, host, atol=1e-4)
+
+
+def test_a_path_goes_through_every_view_at_even_steps(comfy_inside, filmed):
+    ours = embedding(comfy_inside, filmed)[0]
+    frames = ours[0].unflatten(0, (6, 4)).permute(2, 1, 0, 3, 4).flatten(0, 1)
+    frames = frames[3:]  # without the first one's copies
+    rays = hosts_rays(filmed.cameras)
+    for frame, view in ((0, 0), (4, 1), (8, 2)):
+        assert torch.allclose(frames[frame], rays[view], atol=1e-5)
+    steps = frames[1:, 3:].sub(frames[:-1, 3:]).flatten(1).norm(dim=1)
+    assert steps.max() / steps.min() < 1.2  # equal turns between equally turned views
+    twice = embedding(comfy_inside, filmed, scale=2.0)[0].unflatten(1, (6, 4))
+    once = ours.unflatten(1, (6, 4))
+    assert torch.allclose(twice[:, :3], 2 * once[:, :3], atol=1e-5) and torch.allclose(twice[:, 3:], once[:, 3:])
+
+
+def test_a_path_for_a_video_of_another_size_looks_the_same_way(comfy_inside, filmed):
+    small, large = (embedding(comfy_inside, filmed, **size)[0] for size in ({}, {"width": 64, "height": 32}))
+    assert large.shape[-2:] == (32, 64)
+    assert torch.allclose(torch.nn.functional.avg_pool2d(large[0], 2), small[0], atol=2e-3)
+
+
+def test_the_hosts_camera_node_takes_the_path(comfy_inside, camera_model, filmed, vae):
+    from comfy_extras.nodes_wan import WanCameraImageToVideo
+
+    def made(grid):
+        path = embedding(comfy_inside, grid)[0]
+        positive, negative, latent = WanCameraImageToVideo.execute(
+            tiny.text(1), tiny.text(2), vae, 32, 16, 9, 1, start_image=filmed.frames[0, :1], camera_conditions=path
+        ).result
+        noise = torch.randn(latent["samples"].shape, generator=torch.Generator().manual_seed(4))
+        return tiny.sample(camera_model, noise, positive=positive, negative=negative)
+
+    still = filmed.replace(
+        cameras=comfy_inside.core("grid").Cameras(torch.eye(4).repeat(3, 1, 1), filmed.cameras.intrinsics)
+    )
+    moving = made(filmed)
+    assert moving.isfinite().all() and (moving - made(still)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("changed", "reason"), [({"length": 10}, r"expected 4 n \+ 1 frames, got 10: choose 9")])
+def test_lengths_that_the_weights_do_not_take_are_refused(comfy_inside, filmed, changed, reason):
+    with pytest.raises(ValueError, match=reason):
+        embedding(comfy_inside, filmed, **changed)
+
+
+def test_a_grid_without_cameras_is_refused(comfy_inside, grid):
+    with pytest.raises(ValueError, match="expected a grid of at least 2 views with cameras: connect 4Real Estimate"):
+        embedding(comfy_inside, grid.replace(cameras=None))
