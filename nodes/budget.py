@@ -8,6 +8,7 @@ from ..fourreal_core.sampling import budget
 from ..fourreal_core.sampling.budget import GridSize, Plan
 from ..fourreal_core.sampling.latents import ENCODINGS
 from ..host.budget_report import GIB, prompts_at_once, report
+from ..host.choices import within_limits
 from ..host.model import GridBaseModel
 from ..host.network_sizes import AS_SET, free_bytes, network_of, sync_of
 from ..host.sampling import at_home
@@ -71,6 +72,7 @@ class FourRealBudget(io.ComfyNode):
         return round(comfy.model_management.get_free_memory() / GIB)  # runs again when what is free has changed
 
     @classmethod
+    @within_limits
     def execute(cls, model, sync, encoding, cfg, views, times, width, height, memory, grid=None) -> io.NodeOutput:
         size = GridSize(views, times, height, width) if grid is None else _size_of(expect_grid(grid))
         is_ours = isinstance(model.model, GridBaseModel)

@@ -9,6 +9,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.sampling.latents import ENCODINGS
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.grid_latent import AS_CONDITIONED, LATENT_KEY, condition_grid, decode_grid, decode_latent_grid, encoding_of
 from ..host.sampling import size_remark
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
@@ -41,6 +42,7 @@ class FourRealGridConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, model, grid, guess=None) -> io.NodeOutput:
         grid = expect_grid(grid)
@@ -82,6 +84,7 @@ class FourRealGridDecode(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, latent, grid=None, vae=None, encoding=AS_CONDITIONED, tiled=False) -> io.NodeOutput:
         encoding = encoding_of(latent, encoding, vae)

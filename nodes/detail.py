@@ -7,6 +7,7 @@ from comfy_api.v0_0_2 import io, ui
 from ..fourreal_core.geometry.fill import detail_grid
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.fill_progress import FillProgress
 from ..host.preview import PREVIEW_SIDE
 from ..host.types import Grid, expect_grid, tell, with_provenance
@@ -46,6 +47,7 @@ class FourRealDetail(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, small) -> io.NodeOutput:
         grid, small = expect_grid(grid), expect_grid(small, "small")

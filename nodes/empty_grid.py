@@ -6,6 +6,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.files.room import room
 from ..fourreal_core.grid import FrameGrid, check_bytes
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.memory import expect_room_for_grid
 from ..host.types import Grid
 
@@ -34,6 +35,7 @@ class FourRealEmptyGrid(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, views, times, width, height, fps) -> io.NodeOutput:
         check_bytes(views, times, height, width)

@@ -6,6 +6,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.sampling.latents import ENCODINGS
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.memory import expect_room
 from ..host.training.footage import KINDS_OF_FOOTAGE, encoded_footage, encoder_for, footage_paths, newest
 from ..host.types import Footage, counting_progress, tell
@@ -70,6 +71,7 @@ class FourRealEncodeFootage(io.ComfyNode):
         return [(str(path), newest(path)) for text, kind in named for path in footage_paths(text or "", kind)]
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(
         cls, model, vae, name, videos, captures, grids, views, times, width, height, encoding, grids_per_source, tiled

@@ -6,6 +6,7 @@ from ..fourreal_core.geometry.grid_cameras import describe_cameras, estimate_gri
 from ..fourreal_core.geometry.matches import LONGEST_SIDE
 from ..fourreal_core.show.camera_path import draw_camera_path
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.clips import open_clip
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid
 
@@ -55,6 +56,7 @@ class FourRealEstimateCameras(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, freeze_time=None, replace=False) -> io.NodeOutput:
         grid, found = expect_grid(grid), None

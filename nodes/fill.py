@@ -8,6 +8,7 @@ from ..fourreal_core.geometry.fill import METHODS, find_sources
 from ..fourreal_core.geometry.scene import SceneUnknown
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.fill_progress import FillProgress
 from ..host.grid_latent import remember_sources
 from ..host.known_geometry import DepthGeometry, OpticalFlow, PointGeometry, known_geometry
@@ -69,6 +70,7 @@ class FourRealTransportFill(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, method="auto", depth=None, moving=None, flow=None) -> io.NodeOutput:
         grid = expect_grid(grid)

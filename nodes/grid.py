@@ -14,6 +14,7 @@ from ..fourreal_core.grid import FrameGrid, check_bytes, first_frame_difference
 from ..fourreal_core.grid_file import load_grid, save_grid
 from ..fourreal_core.pairing import SAME_FRAME, frame_differences, mismatch_message
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.clips import Clip, as_bytes, open_clip
 from ..host.memory import expect_room_for_grid
 from ..host.places import GRID_SUFFIX, file_problem, output_place, saved_grids, time_and_size
@@ -68,6 +69,7 @@ class FourRealBuildGrid(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, fixed_view, freeze_time, **settings) -> io.NodeOutput:
         settings = {name: _single(value, name) for name, value in settings.items()}
@@ -160,6 +162,7 @@ class FourRealAssembleGrid(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, videos, times, width, height, fit, pick, fps) -> io.NodeOutput:
         ordered = sorted(videos, key=lambda name: int(name.removeprefix("video")))
@@ -204,6 +207,7 @@ class FourRealLoadGrid(io.ComfyNode):
         return time_and_size(folder_paths.get_annotated_filepath(file))
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, file) -> io.NodeOutput:
         return io.NodeOutput(load_grid(folder_paths.get_annotated_filepath(file)))
@@ -230,6 +234,7 @@ class FourRealSaveGrid(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, filename_prefix) -> io.NodeOutput:
         grid = expect_grid(grid)

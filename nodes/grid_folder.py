@@ -10,7 +10,7 @@ from ..fourreal_core.exchange.folders import IMAGE_KINDS, write_images, write_ti
 from ..fourreal_core.exchange.nerfstudio import write_nerfstudio
 from ..fourreal_core.exchange.rig import RigPick, parse_offsets, plan_rig, read_rig
 from ..host.cancel import stops_on_cancel
-from ..host.choices import known_choice
+from ..host.choices import known_choice, within_limits
 from ..host.places import folder_problem, output_place, rig_folders, time_and_size
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, tell
 from .inputs import fit_input, fps_input, side_inputs
@@ -96,6 +96,7 @@ class FourRealLoadGridFolder(io.ComfyNode):
         return [(file, *time_and_size(file)) for file in files if os.path.isfile(file)]
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, folder, views, times, first_frame, stride, width, height, fit, offsets, fps) -> io.NodeOutput:
         pick = RigPick(views, times, first_frame, stride, parse_offsets(offsets))
@@ -158,6 +159,7 @@ class FourRealSaveGridFolder(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, filename_prefix, layout=None) -> io.NodeOutput:
         grid = expect_grid(grid)

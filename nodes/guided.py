@@ -2,6 +2,7 @@
 
 from comfy_api.v0_0_2 import io
 
+from ..host.choices import within_limits
 from ..host.guided import guide_of, guided
 
 STRENGTH_TOOLTIP = (
@@ -50,6 +51,7 @@ class FourRealGuidedSteps(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(cls, model, latent, strength, start_percent, end_percent) -> io.NodeOutput:
         guide = guide_of(latent, strength=strength, start_percent=start_percent, end_percent=end_percent)
         return io.NodeOutput(guided(model, guide))

@@ -8,6 +8,7 @@ from ..fourreal_core.files.stills import IMAGE_FOLDER_FPS
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.redo import cells_from_mask
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid
 
 CATEGORY = "4Real/grid"
@@ -38,6 +39,7 @@ class FourRealGridToImages(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, order) -> io.NodeOutput:
         grid = expect_grid(grid)
@@ -88,6 +90,7 @@ class FourRealImagesToGrid(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, images, views, fps, order, like=None, known=None) -> io.NodeOutput:
         grid = (

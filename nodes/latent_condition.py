@@ -11,6 +11,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.model.condition import check_guess
 from ..fourreal_core.sampling.latents import ENCODINGS, GREY, redo_mask
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.grid_cameras import with_cameras
 from ..host.grid_latent import LATENT_KEY
 from ..host.guided import SURE_KEY
@@ -107,6 +108,7 @@ class FourRealLatentGridConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(
         cls, model, vae, positive, negative, grid, encoding, known_cells, hold_back, vace_strength, tiled,

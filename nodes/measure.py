@@ -8,6 +8,7 @@ from ..fourreal_core.evaluation.contest import as_json, contest_summary, contest
 from ..fourreal_core.evaluation.heat import heat, heat_plot, heat_sheet
 from ..fourreal_core.evaluation.plots import beside
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.measuring import Da3Model, Extras, letters, measured_grid, pictures_tensor
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid
 
@@ -76,6 +77,7 @@ class FourRealMeasureGrid(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(
         cls, grid, reference=None, clip=None, clip_vision=None, prompt="", da3_model=None, fit_splats=False
@@ -126,6 +128,7 @@ class FourRealCompareGrids(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, fills, names="", reference=None) -> io.NodeOutput:
         ordered = [expect_grid(fills[key], key) for key in sorted(fills, key=lambda key: int(key.removeprefix("grid")))]

@@ -9,6 +9,7 @@ from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.redo import most_doubtful, parse_marks, with_marks_unknown
 from ..host.cancel import stops_on_cancel
 from ..host.cell_images import cell_images
+from ..host.choices import within_limits
 from ..host.player_files import image_files, player_files
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
 
@@ -64,6 +65,7 @@ class FourRealGridPlayer(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, marked_cells="[]", compare=None, confidence=None) -> io.NodeOutput:
         grid = expect_grid(grid)

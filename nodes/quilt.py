@@ -7,7 +7,7 @@ from ..fourreal_core.exchange.stereo import EVERY, stands_right_of
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.paths.sound import sound_along
 from ..host.cancel import stops_on_cancel
-from ..host.choices import known_choice
+from ..host.choices import known_choice, within_limits
 from ..host.places import output_place
 from ..host.types import GRID_TOOLTIP, Grid, counting_progress, expect_grid, frames_to_video, tell
 from .inputs import fit_input
@@ -86,6 +86,7 @@ class FourRealQuilt(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(
         cls, grid, first_view, views, time, right_to_left, between, fit, filename_prefix, layout=None

@@ -8,6 +8,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.redo import after_redo, cells_from_mask, redo_task
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.load import expect_grid_model
 from ..host.sampling import SEEDS, HostSampling, filled_by_host, size_remark
 from ..host.synchronize import kind_of, resynchronized, sync_facts
@@ -87,6 +88,7 @@ class FourRealSampler(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(
         cls,

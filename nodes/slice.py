@@ -9,7 +9,7 @@ from ..fourreal_core.paths.sound import sound_along
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.cancel import stops_on_cancel
 from ..host.cell_images import cell_images
-from ..host.choices import known_choice
+from ..host.choices import known_choice, within_limits
 from ..host.types import (
     GRID_TOOLTIP,
     DrawnPath,
@@ -124,6 +124,7 @@ class FourRealGridToVideo(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, fps, path=None, camera_path=None, between="none", seconds=0.0, back=False) -> io.NodeOutput:
         grid = expect_grid(grid)
@@ -187,6 +188,7 @@ class FourRealContactSheet(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, max_side, mark_known, gap, images=None) -> io.NodeOutput:
         grid = expect_grid(grid)

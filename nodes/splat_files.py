@@ -8,6 +8,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.splats.exports import write_4dgs, write_glb, write_ply, write_sequence, write_usd
 from ..fourreal_core.splats.splat_file import SUFFIX, load_splats, save_splats
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.places import file_problem, output_place, saved_files, time_and_size
 from ..host.splats import MovingSplats, expect_splats
 from ..host.types import counting_progress
@@ -48,6 +49,7 @@ class FourRealSaveSplats(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, splats, format, filename_prefix) -> io.NodeOutput:
         splats = expect_splats(splats)
@@ -93,6 +95,7 @@ class FourRealLoadSplats(io.ComfyNode):
         return time_and_size(folder_paths.get_annotated_filepath(file))
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, file) -> io.NodeOutput:
         return io.NodeOutput(load_splats(folder_paths.get_annotated_filepath(file)))

@@ -5,6 +5,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.splats.gaussians import Splats
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.player_files import player_files
 from ..host.splat_player_files import splat_player_files
 from ..host.splats import MovingSplats, expect_splats
@@ -39,6 +40,7 @@ class FourRealSplatPlayer(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, splats, grid=None) -> io.NodeOutput:
         sent = splat_player_files(expect_splats(splats))

@@ -13,7 +13,7 @@ from ..fourreal_core.splats.points import MOST_POINTS
 from ..fourreal_core.splats.views import Shot, draw, orbit, shots_along
 from ..host.cancel import stops_on_cancel
 from ..host.cell_images import cell_images
-from ..host.choices import known_choice
+from ..host.choices import known_choice, within_limits
 from ..host.splats import (
     FitProgress,
     MovingSplats,
@@ -86,6 +86,7 @@ class FourRealFitSplats(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, steps, longest, gaussians, confidence=None, start=None) -> io.NodeOutput:
         grid = expect_grid(grid)
@@ -182,6 +183,7 @@ class FourRealRenderSplats(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(
         cls, splats, fps, seconds=0.0, back=False, width=0, height=0, path=None, camera_path=None, camera=None
@@ -284,6 +286,7 @@ class FourRealSplatsToSplat(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, splats, view) -> io.NodeOutput:
         splats = expect_splats(splats)

@@ -6,6 +6,7 @@ from ..fourreal_core.exchange.stereo import EVERY, VIEWINGS, stands_right_of, st
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.paths.sound import sound_along
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, frames_to_video, tell
 from .inputs import fps_input
 
@@ -71,6 +72,7 @@ class FourRealStereo(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, view, spacing, time, viewing, half_width, fps) -> io.NodeOutput:
         grid = expect_grid(grid)

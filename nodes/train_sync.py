@@ -5,6 +5,7 @@ from comfy_api.v0_0_2 import io
 from ..fourreal_core.model.sync_file import KINDS
 from ..fourreal_core.training.sync_loop import SyncTraining
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.load import load_sync_patcher
 from ..host.training.error import Prompts
 from ..host.training.footage import Run
@@ -89,6 +90,7 @@ class FourRealTrainSync(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(
         cls, model, footage, positive, name, sync, rank, steps, learning_rate, seed, grids_per_step, save_every, sheet_steps, precision,

@@ -5,6 +5,7 @@ import logging
 from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.model.two_stream import OUTPUTS
+from ..host.choices import within_limits
 from ..host.synchronize import synchronized
 from ..host.two_stream.plan import HOST_KINDS
 from ..host.two_stream.trained import AUTO, plan_for
@@ -58,6 +59,7 @@ class FourRealTwoStream(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(
         cls,
         model,

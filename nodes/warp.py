@@ -7,6 +7,7 @@ from comfy_api.v0_0_2 import io, ui
 from ..fourreal_core.sampling.warp import places_to_paint, share_report, shown_frames, tinted_frames
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.known_cells import confidence_of
 from ..host.preview import PREVIEW_SIDE
 from ..host.types import Grid, expect_grid, tell
@@ -42,6 +43,7 @@ class FourRealWarp(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     @stops_on_cancel
     def execute(cls, grid, confidence, threshold, margin) -> io.NodeOutput:
         grid = expect_grid(grid)

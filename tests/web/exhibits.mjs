@@ -66,8 +66,8 @@ export const EXHIBITS = {
   FourRealGridPlayer: { set: { marked_cells: "[[5,6],[6,6],[7,5]]" }, from: FILLED, size: [640, 560], move: ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown"] },
   FourRealSplatPlayer: { from: { ...SPLATS, ...FILLED }, size: [640, 520], move: ["Shift+ArrowRight", "Shift+ArrowUp", "Shift+ArrowUp", "ArrowRight", "ArrowRight", "-", "-"] },
   FourRealPath: { from: FILLED },
-  FourRealMeasureGrid: { from: FILLED, shows: ["sheet", "images"], high: 300, size: [380, 240] },
-  FourRealCompareGrids: { set: { names: "one, same" }, from: { "fills.grid0": ["filled", "grid"], "fills.grid1": ["filled", "grid"] }, shows: ["picture", "images"], high: 180, size: [420, 170] },
+  FourRealMeasureGrid: { from: FILLED, shows: ["sheet", "images"], high: 300, size: [380, 190] },
+  FourRealCompareGrids: { set: { names: "one, same" }, from: { "fills.grid0": ["filled", "grid"], "fills.grid1": ["filled", "grid"] }, shows: ["picture", "images"], high: 180, size: [420, 126] },
   FourRealFitSplats: { set: { steps: 100, longest: 128 }, from: FILLED, shows: ["grid", "grid"], apart: true, size: [380, 420] }, // its pictures stay
   FourRealRenderSplats: { from: SPLATS, shows: ["images", "images"] },
   FourRealSplatsToSplat: { from: SPLATS },

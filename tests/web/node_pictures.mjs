@@ -97,7 +97,8 @@ function build({ sources, exhibits, width, gap }) {
 
 /** In the page: whether the previews among these nodes, and nodes that show pictures of their own, have all of them. */
 function picturesArrived(ids) {
-  const previews = ids.map((id) => window.app.graph.getNodeById(id)).filter(({ id, type }) => type === "PreviewImage" || window.app.nodeOutputs[id]?.images);
+  const showsPictures = ({ images, animated } = {}) => images && !animated?.[0]; // not a video
+  const previews = ids.map((id) => window.app.graph.getNodeById(id)).filter(({ id, type }) => type === "PreviewImage" || showsPictures(window.app.nodeOutputs[id]));
   return previews.every(({ imgs }) => imgs?.length && imgs.every(({ complete }) => complete));
 }
 
