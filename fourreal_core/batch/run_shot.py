@@ -28,7 +28,7 @@ from ..files.atomic import part_of, remove_left_behind, save_picture, write_text
 from ..grid_file import load_grid
 from .inputs import lay_out
 from .prompt import Prompt, WorkflowProblem, set_inputs, workflow_to_prompt
-from .server import Host, HostProblem, has_gpu, started
+from .server import Host, HostNotStarted, HostProblem, has_gpu, started
 from .shots import ROLES, Shot
 
 FACTS, SHEET, PLOT = "shot.json", "sheet.jpg", "plot.png"
@@ -73,8 +73,8 @@ def facts_of(folder: Path) -> dict[str, Any] | None:
 def run_shot(shot: Shot, plan: Plan) -> dict[str, Any]:
     """Runs the workflow on a shot's pair and gives its facts: digest, seconds, files (names in its folder), scores (as `contest.as_json`).
 
-    A ComfyUI that dies is started again. Raises WorkflowProblem, RunProblem or ValueError for what this shot cannot do, HostProblem where
-    ComfyUI does not start or dies each time, OSError.
+    A ComfyUI that dies is started again. Raises WorkflowProblem, RunProblem or ValueError for what this shot cannot do, HostNotStarted,
+    HostProblem where ComfyUI dies each time, OSError.
     """
     start, target = time.monotonic(), plan.output / shot.name
     made, outputs = _run(shot, plan)
@@ -107,19 +107,22 @@ def _run(shot: Shot, plan: Plan, left: int = TRIES - 1) -> tuple[Path, list[Path
         return made, host.files(host.run(prompt_for(shot, plan.workflow, host)))
     except HostProblem as problem:
         _servers.stop()
-        if not left:
+        if not left or isinstance(problem, HostNotStarted):
             raise
         logging.getLogger(__name__).warning("starting ComfyUI again for %s: %s", shot.name, problem)
     return _run(shot, plan, left - 1)
 
 
 def _scores(folder: Path, files: list[str]) -> dict[str, Any]:
-    """Numbers of the first grid among the files, with a sheet and a plot beside it; none where there is no grid."""
+    """Numbers of the first grid among the files, with a sheet and a plot beside it; none where there is no grid that can be measured."""
     found = [name for name in files if name.endswith(SUFFIX)]
     if not found:
         return {}
     grid = load_grid(folder / found[0])
-    numbers = measure_agreement(grid)
+    try:
+        numbers = measure_agreement(grid)
+    except ValueError:  # cells without a picture, or too small
+        return {}
     save_picture(heat_sheet(grid, heat(grid, numbers), SHEET_SIDE), folder / SHEET, quality=QUALITY)
     save_picture(heat_plot(numbers), folder / PLOT)
     return as_json(numbers)
@@ -179,7 +182,7 @@ class Servers:
         self._host: Host | None = None
 
     def running(self, plan: Plan) -> Host:
-        """Raises HostProblem where it does not start."""
+        """Raises HostNotStarted."""
         if self._host is None or self._plan != plan:
             self.stop()
             self._host, self._plan = self._open.enter_context(_own_server(plan)), plan

@@ -34,6 +34,10 @@ class HostProblem(RuntimeError):
     """ComfyUI did not start, or stopped by itself; the message ends with its last log lines."""
 
 
+class HostNotStarted(HostProblem):
+    """It did not start."""
+
+
 class RunProblem(RuntimeError):
     """A prompt was refused or a node failed; the message says which and why."""
 
@@ -145,7 +149,7 @@ def started(
     """Start the ComfyUI in a folder, which holds main.py, and end it with all it started when the block or this process ends, however that goes.
 
     base: an existing folder, for its log and, by `options`, for what it reads and writes. `meanwhile` is called while it starts; what
-    it raises ends the start and is raised again. Raises HostProblem when it does not answer within five minutes.
+    it raises ends the start and is raised again. Raises HostNotStarted when it does not answer within five minutes.
     """
     port = free_port()
     host = Host(f"http://127.0.0.1:{port}", base, base / "comfyui.log")
@@ -186,13 +190,13 @@ def wait_until_ready(host: Host, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise HostProblem(f"ComfyUI stopped with exit code {process.returncode}.\n{last_lines(host.log_file)}")
+            raise HostNotStarted(f"ComfyUI stopped with exit code {process.returncode}.\n{last_lines(host.log_file)}")
         try:
             host.get("/system_stats")
             return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.25)
-    raise HostProblem(f"ComfyUI did not answer within {START_S} s.\n{last_lines(host.log_file)}")
+    raise HostNotStarted(f"ComfyUI did not answer within {START_S} s.\n{last_lines(host.log_file)}")
 
 
 def last_lines(log_file: Path, count: int = 15) -> str:

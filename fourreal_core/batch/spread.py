@@ -94,7 +94,7 @@ def _on_ray(ray: Any, work: Callable, jobs: Sequence, cluster: Cluster) -> Itera
                 try:
                     result = ray.get(reference)
                 except PROBLEMS as problem:
-                    result = problem
+                    result = getattr(problem, "cause", problem)  # without what Ray tells of its worker
                 except ray.exceptions.RayTaskError:
                     raise
                 except ray.exceptions.RayError as problem:  # its worker died each time

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..batch.page import write_page
 from ..batch.run_shot import Plan, facts_of, run_shot, stop_server
+from ..batch.server import HostNotStarted
 from ..batch.shots import Shot, find_shots
 from ..batch.spread import add_cluster_options, cluster_of, spread
 from ..files.lock import held_alone
@@ -79,6 +80,8 @@ def _run(shots: list[Shot], plan: Plan, cluster) -> dict[str, str]:
         print(f"{len(facts)} of {len(shots)} shots are there already", flush=True)
     try:
         for done, (shot, result) in enumerate(spread(partial(run_shot, plan=plan), todo, cluster), 1):
+            if isinstance(result, HostNotStarted) and cluster is None:  # it will not for the next one either
+                raise ValueError(str(result))
             if isinstance(result, Exception):
                 problems[shot.name] = str(result)
             else:

@@ -170,6 +170,17 @@ def checked(found: list) -> None:
     assert results == {job: job // 2 for job in range(5)}
 
 
+def test_a_comfyui_that_does_not_start_ends_the_batch_at_its_first_shot(tmp_path, capsys):
+    """And what it last said is told."""
+    touched(tmp_path, "a_fixed_view.mp4", "a_freeze_time.mp4", "b_fixed_view.mp4", "b_freeze_time.mp4")
+    (tmp_path / "workflow.json").write_text(json.dumps(api_workflow()))
+    (tmp_path / "main.py").write_text("raise SystemExit('no graphics card')")
+    words = ["batch", str(tmp_path), "--workflow", str(tmp_path / "workflow.json"), "--output", str(tmp_path / "out")]
+    assert main([*words, "--comfyui", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert "no graphics card" in told.err and "0 of 2 shots" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_work_in_this_process_goes_on_after_a_problem(tmp_path):
     checked(list(spread(partial(halved, folder=tmp_path, deadly=9), range(6))))
     with pytest.raises(ZeroDivisionError):  # a fault of the program ends it
