@@ -2,6 +2,8 @@
 
 from comfy_api.v0_0_2 import io
 
+from ..host.cancel import stops_on_cancel
+from ..host.choices import within_limits
 from ..host.grid_cameras import PACKED, path_embedding
 from ..host.types import Grid, expect_grid
 from .inputs import whole_number
@@ -41,6 +43,8 @@ class FourRealCameraEmbedding(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
+    @stops_on_cancel
     def execute(cls, grid, width, height, length, scale) -> io.NodeOutput:
         grid = expect_grid(grid)
         width, height = width or grid.width, height or grid.height
