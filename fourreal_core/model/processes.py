@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -65,6 +66,14 @@ class Processes:
             return
         for part, owner in zip(parts, owners):
             dist.broadcast(part, src=owner)
+
+    def told(self, thing: Any, by: int = 0) -> Any:
+        """What that process has: anything that can be pickled."""
+        if self.count == 1:
+            return thing
+        things = [thing]
+        dist.broadcast_object_list(things, src=by)
+        return things[0]
 
     def spread(self, tensors: Sequence[Tensor]) -> None:
         """Give every process the first one's values, in place."""

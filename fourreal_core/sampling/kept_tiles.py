@@ -18,6 +18,7 @@ from ..files.lock import held_alone
 from ..files.records import add_record, read_records
 from ..files.room import copied, mapped
 from ..grid import FrameGrid
+from ..model.processes import Processes
 
 if TYPE_CHECKING:
     from .tiles import Tile
@@ -96,6 +97,16 @@ class TileRun:
                 os.fsync(file.fileno())
             add_record(self.folder / RECORDS, {"tile": part.number, "told": told})
         self.told[part.number] = told
+
+    def shared(self, processes: Processes, folder: Path | None) -> None:
+        """Every process has what the first one has; folder: where that one keeps its tiles."""
+        if processes.count == 1:
+            return
+        self.told = processes.told(self.told)
+        if folder is None:
+            self.frames = processes.told(self.frames)
+        elif not processes.first:
+            self.frames = mapped(folder / FRAMES, self.grid.frames.shape)
 
     def result(self, size: tuple[int, int]) -> FrameGrid:
         """The whole grid; its provenance is the first tile's, and says of how many tiles it is, of at most this size."""

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..files.room import copied
 from ..grid import Cameras, FrameGrid
+from ..model.processes import ALONE, Processes
 from ..model.two_stream import GridModel
 from .kept_tiles import TileRun, alone_in
 from .sample import OnStep, Sampling, fill_by_sampling
@@ -106,6 +108,7 @@ def fill_in_tiles(
     tile: tuple[int, int] = TILE,
     folder: str | os.PathLike | None = None,
     about: str = "",
+    processes: Processes = ALONE,
 ) -> FrameGrid:
     """Fill every unknown cell in tiles of at most `tile` views and times; known cells come back bit-exact.
 
@@ -113,18 +116,54 @@ def fill_in_tiles(
     and noise can differ (`seed + tile.number`). Later tiles hold on to what earlier ones filled. The provenance is the first tile's.
     folder: keeps every tile that is done, so that the same call goes on after a run that was killed; `about` says what the fill
     depends on. The grid's frames then lie in that folder: delete it once the grid is saved. Memory is that of one tile; frames that are
-    too large for memory lie in a file. Raises ValueError for a grid without known cells, for tiles of less than 2 views or times, and for a
+    too large for memory lie in a file. processes: of `joined_processes`, that share the tiles which do not wait for each other, each with a
+    device of its own; all call this with the same arguments and get the same grid, and only the first one is in the folder until it is
+    filled, which all of them must reach. Raises ValueError for a grid without known cells, for tiles of less than 2 views or times, and for a
     folder that is in use or belongs to something else; OSError where the disk refuses.
     """
     order = numbered_tiles(grid, tile)
     if not order:
         return grid
     folder = None if folder is None else Path(folder)
-    with alone_in(folder):
-        run = TileRun.start(grid, order, folder, about)
-        for part in run.left():
-            run.place(part, fill(run.task(part), replace(part, so_far=run.frames)))
+    with alone_in(folder if processes.first else None):
+        run = TileRun.start(grid, order, folder if processes.first else None, about)
+        if processes.count == 1:
+            for part in run.left():
+                run.place(part, fill(run.task(part), replace(part, so_far=run.frames)))
+        else:
+            for wave in waves(processes.told(run.left()), grid.known):
+                _fill_wave(run, fill, wave, processes)
+    run.shared(processes, folder)
     return run.result(tile)
+
+
+def waves(left: list[Tile], known_VT: Tensor) -> list[list[Tile]]:
+    """Tiles that do not wait for each other, in rounds: each comes after those that fill cells which it holds on to."""
+    fills_VT = torch.full(known_VT.shape, -1)
+    for part in reversed(left):
+        fills_VT[part.cells] = part.number
+    fills_VT[known_VT] = -1
+    rounds, place = list[list[Tile]](), {-1: -1}
+    for part in left:
+        before = fills_VT[part.cells].unique().tolist()
+        place[part.number] = 1 + max((place[number] for number in before if number != part.number), default=-1)
+        rounds += [[]] if place[part.number] == len(rounds) else []
+        rounds[place[part.number]].append(part)
+    return rounds
+
+
+def _fill_wave(run: TileRun, fill: FillTile, wave: list[Tile], processes: Processes) -> None:
+    """The first process hands out the tiles and places them as they come back."""
+    tasks = processes.told([run.task(part) for part in wave] if processes.first else None)
+    mine = {
+        index: fill(task, replace(part, so_far=run.frames))
+        for index, (part, task) in enumerate(zip(wave, tasks))
+        if index % processes.count == processes.rank
+    }
+    for index, part in enumerate(wave):
+        filled = processes.told(mine.get(index), by=index % processes.count)
+        if processes.first:
+            run.place(part, filled)
 
 
 def numbered_tiles(grid: FrameGrid, tile: tuple[int, int] = TILE) -> list[Tile]:

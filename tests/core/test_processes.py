@@ -9,6 +9,8 @@ from fourreal_core.model.config import tiny
 from fourreal_core.model.processes import Processes, joined_processes
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
 from fourreal_core.sampling import sample_grid
+from fourreal_core.sampling.sample import Sampling
+from fourreal_core.sampling.tiles import fill_in_tiles, numbered_tiles, sampled_tiles, waves
 from fourreal_core.transport import transport
 
 KINDS = ("soft", "sequential", "fused")
@@ -56,3 +58,47 @@ def test_work_is_split_evenly():
     assert Processes(0, 5).split(2) == [[0, 1, 2], [3, 4]]
     assert Processes(0, 3).split(1) == [[0, 1, 2]]
     assert Processes(0, 2).split(4) == [[0], [0], [1], [1]]
+
+
+def tiled(processes, folder, stop_at=None):
+    """A grid of 9 x 9 cells in nine tiles, and the numbers of those that this process filled."""
+    model = initialize_grid_model(GridModel(tiny()), torch.Generator().manual_seed(0)).eval()
+    fill, numbers = sampled_tiles(model, Sampling(sync="hard", steps=1)), []
+
+    def counted(part, tile):
+        if tile.number == stop_at:
+            raise KeyboardInterrupt
+        numbers.append(tile.number)
+        return fill(part, tile)
+
+    grid = fill_in_tiles(task(9, 9), counted, tile=(4, 4), folder=folder, processes=processes)
+    return grid.frames.clone(), grid.provenance, numbers
+
+
+def tiles_of_several(results, folder):
+    torch.set_num_threads(1)
+    with joined_processes(torch.device("cpu")) as processes:
+        torch.save(tiled(processes, folder), results / f"{processes.rank}.pt")
+
+
+@pytest.mark.parametrize("kept", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_several_processes_fill_the_tiles_that_one_fills(tmp_path, kept):
+    folder, left = tmp_path / "tiles" if kept else None, 9
+    if kept:  # a run on one process that was stopped goes on with several
+        with pytest.raises(KeyboardInterrupt):
+            tiled(Processes(), folder, stop_at=2)
+        left = 7
+    together(tiles_of_several, 2, tmp_path, folder, folder=tmp_path)
+    alone, told, numbers = tiled(Processes(), None)
+    done = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    for frames, provenance, _ in done:
+        torch.testing.assert_close(frames, alone, atol=1e-5, rtol=0)
+        assert provenance == told
+    assert sorted(done[0][2] + done[1][2]) == numbers[-left:] and min(len(done[0][2]), len(done[1][2])) >= 2
+
+
+def test_tiles_of_one_round_do_not_wait_for_each_other():
+    grid = task(9, 9)
+    rounds = waves(numbered_tiles(grid, (4, 4)), grid.known)
+    assert [len(one) for one in rounds] == [1, 2, 3, 2, 1]
+    assert sorted(part.number for one in rounds for part in one) == list(range(9))
