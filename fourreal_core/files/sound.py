@@ -14,6 +14,8 @@ import torch
 from av.error import FFmpegError
 from torch import Tensor
 
+from ..side_by_side import ask
+
 MOST_SECONDS = 600.0  # of sound that is kept
 MOST_CHANNELS = 8
 RATES = (1000, 768_000)  # samples per second: the least and the most
@@ -65,6 +67,7 @@ def decoded_sound(container, start: float, seconds: float) -> Sound | None:
         with suppress(FFmpegError):  # a container that cannot seek is read from its beginning
             container.seek(int((start - 1) * av.time_base))
     for frame in container.decode(track):
+        ask()
         for part in resampler.resample(frame):
             if part.time is None or part.time >= start + seconds:
                 return Sound(torch.from_numpy(samples_CN), rate) if found else None

@@ -18,6 +18,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ..side_by_side import ask
+
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 # Told by what is in a file, not by its name; never those for which Pillow starts other programs (EPS). JPEG includes the MPO of phones.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
@@ -80,6 +82,7 @@ class Animation:
             self._size = image.height, image.width
             starts = [0.0]
             for index in range(self.length):
+                ask()
                 image.seek(index)
                 _load(image)
                 delay = image.info.get("duration", 0) / 1000
@@ -94,6 +97,7 @@ class Animation:
         """The frames `wanted`, ascending."""
         with _image(self.source, self.name) as image:
             for done, index in enumerate(wanted, start=1):
+                ask()
                 image.seek(index)
                 yield _picture(image, self.name, self.name)
                 if report is not None:

@@ -21,6 +21,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.stream import Disposition
 
+from ..side_by_side import ask
 from .hdr import NAMES, needs_mapping, to_bt709
 from .sound import Sound, decoded_sound
 from .stills import IMAGE_FOLDER_FPS, MAX_PIXELS, Picture, Report, over_black
@@ -207,7 +208,9 @@ class Stream:
 
     def _decode(self, container, stream) -> Iterator[av.VideoFrame]:
         if not self.alpha:
-            yield from container.decode(stream)
+            for frame in container.decode(stream):
+                ask()
+                yield frame
             return
         # FFmpeg's own decoders of VP8 and VP9 drop the alpha channel, libvpx keeps it.
         library = "libvpx-vp9" if stream.codec_context.name == "vp9" else "libvpx"
@@ -215,6 +218,7 @@ class Stream:
         decoder.extradata = stream.codec_context.extradata
         for packet in container.demux(stream):
             for frame in decoder.decode(packet if packet.size else None):
+                ask()
                 frame.time_base = stream.time_base
                 yield frame
 
@@ -284,6 +288,7 @@ def _packet_index(container, stream) -> _Index | None:
         return None  # AVI keeps no times, and what FFmpeg makes of frames out of order is wrong for H.264
     stamps, keys = [], []
     for packet in container.demux(stream):
+        ask()
         if packet.size == 0 or packet.is_discard:
             continue
         if packet.pts is None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from fourreal_core.evaluation.agreement.measure import measure_agreement
 from fourreal_core.evaluation.reference import measure_reference
@@ -11,6 +12,7 @@ from fourreal_core.exchange.quilt import one_tile_per_view, quilts
 from fourreal_core.exchange.stereo import stereo_video
 from fourreal_core.files import atomic
 from fourreal_core.files.atomic import save_picture
+from fourreal_core.files.recording import Measured, Recording
 from fourreal_core.files.video import fit_frames, write_video
 from fourreal_core.grid import FrameGrid
 from fourreal_core.grid_file import load_grid, save_grid
@@ -37,6 +39,17 @@ def loading(folder):
     return lambda: load_grid(folder / "there")
 
 
+def looking_through_a_video(folder):
+    write_video(folder / "there.mp4", FRAMES[0].repeat(9, 1, 1, 1), 24)
+    return lambda: Measured(Recording.at(folder / "there.mp4")).read(range(0, 18, 5), (16, 24))
+
+
+def looking_through_an_animation(folder):
+    pictures = [Image.fromarray((frame * 255).byte().numpy()) for frame in FRAMES.flatten(0, 1)]
+    pictures[0].save(folder / "there.webp", save_all=True, append_images=pictures[1:])
+    return lambda: Measured(Recording.at(folder / "there.webp")).read(range(V * T), (16, 24))
+
+
 def blending(folder):
     predictions = transport(OPEN)
     return lambda: predictions.blend
@@ -53,6 +66,8 @@ WORKS = {  # what is done in a folder, and how often it asks at least
     "write a video": (lambda folder: lambda: write_video(folder / "a.mp4", FRAMES[0].repeat(9, 1, 1, 1), 24), 2 * 18),
     "write videos": (lambda folder: lambda: write_view_videos(GRID, folder / "videos", lossless=True), 2 * V * T),
     "write images": (lambda folder: lambda: write_images(GRID, folder / "images"), V * T),
+    "look through a video": (looking_through_a_video, 18 + 16),
+    "look through an animation": (looking_through_an_animation, 2 * V * T),
     "fit frames": (lambda folder: lambda: fit_frames(FRAMES[0], 16, 24), T),
     "images of a grid": (lambda folder: lambda: grid_images(GRID), V * T),
     "a grid of images": (
@@ -90,8 +105,6 @@ def test_it_asks_often_and_can_be_ended_anywhere(name, tmp_path, monkeypatch):
 
 
 def test_a_large_png_asks_while_it_is_encoded(tmp_path):
-    from PIL import Image
-
     noise = torch.randint(0, 256, (700, 700, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)).numpy()
     asked = []
     with asking(lambda: asked.append(1)):
