@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -156,12 +157,12 @@ def started(
     fixed = ["--port", str(port), "--database-url", "sqlite:///:memory:", "--disable-auto-launch"]
     with open(host.log_file, "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, str(GUARD), str(python), str(comfyui / "main.py"), *fixed, *options],
+            [str(python), str(GUARD), str(comfyui / "main.py"), *fixed, *options],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-            start_new_session=True,  # Ctrl+C is for us, who then end it
+            start_new_session=True,  # Ctrl+C is for us, and what ComfyUI starts ends with it
         )
     try:
         meanwhile()
@@ -169,6 +170,9 @@ def started(
         yield host
     finally:
         process.communicate()  # closes what the guard waits for
+        if os.name != "nt":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it left behind
 
 
 def has_gpu() -> bool:

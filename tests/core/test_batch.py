@@ -2,6 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +19,7 @@ from fourreal_core.batch import run_shot as running
 from fourreal_core.batch.page import write_page
 from fourreal_core.batch.prompt import WorkflowProblem
 from fourreal_core.batch.run_shot import Plan, facts_of, loader_of, prompt_for
+from fourreal_core.batch.server import GUARD
 from fourreal_core.batch.shots import Shot, find_shots
 from fourreal_core.batch.spread import spread
 from fourreal_core.evaluation.agreement.measure import measure_agreement
@@ -179,6 +184,28 @@ def test_a_comfyui_that_does_not_start_ends_the_batch_at_its_first_shot(tmp_path
     assert main([*words, "--comfyui", str(tmp_path)]) == 1
     told = capsys.readouterr()
     assert "no graphics card" in told.err and "0 of 2 shots" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks the system for processes")
+def test_a_guarded_program_ends_with_all_it_started_once_nobody_holds_its_input(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import subprocess, sys, time\n"
+        "print(__name__, sys.argv[1:], sys.stdin.read(), subprocess.Popen(['sleep', '60']).pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    words = [sys.executable, str(GUARD), str(program), "a", "b"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as guarded:
+        said = guarded.stdout.readline().split()
+        assert said[:3] == ["__main__", "['a',", "'b']"] and guarded.poll() is None
+        guarded.stdin.close()
+        assert guarded.wait(9) == -signal.SIGTERM  # before it is forced to
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):
+            os.kill(int(said[-1]), 0)
+            time.sleep(0.1)
 
 
 def test_work_in_this_process_goes_on_after_a_problem(tmp_path):
