@@ -14,7 +14,7 @@ from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint
 from ..fourreal_core.sampling.budget import GridSize
 from ..fourreal_core.sampling.lifted import HOME, home_size, lifted
-from ..fourreal_core.sampling.tiles import Tile, fill_in_tiles
+from ..fourreal_core.sampling.tiles import TILE, Tile, fill_in_tiles
 from ..fourreal_core.transport import Predictions
 from .fill_progress import STAGES
 from .grid_latent import chosen, condition_grid, decode_grid, predictions_of, sources_of, stages_of
@@ -42,11 +42,12 @@ def filled_by_host(
 ) -> FrameGrid:
     """The grid with its unknown cells sampled; known cells come back bit-exact.
 
-    tile: 0, or how many views and times at once at most; tile number n then has the seed `sampling.seed` + n. full_size: never through
+    tile: how many views and times at once at most, 0: as the model knows them (`tile_at_home`); tile number n has the seed `sampling.seed` + n. full_size: never through
     a small copy. ValueError for tiles of one, for a guess of another size and for models that are no grid models.
     """
     through_copy = not full_size and at_home(model, grid) != (grid.height, grid.width)
     fill_one = _through_small_copy if through_copy else _sampled
+    tile = tile or tile_at_home(model, grid)
     if tile == 0:
         return fill_one(model, grid, sampling, guess, StageBar(STAGES, stages_of(grid, guess)))
     bar = None
@@ -62,8 +63,16 @@ def filled_by_host(
 
 def at_home(model, grid: FrameGrid | GridSize) -> tuple[int, int]:
     """(height, width) at which a grid model is best asked to work on this grid: the grid's own where nothing is known of the model."""
-    bundled = expect_grid_model(model).checkpoint_hash == checkpoint_hash(default_checkpoint())
-    return home_size(grid.height, grid.width) if bundled else (grid.height, grid.width)
+    return home_size(grid.height, grid.width) if _bundled(model) else (grid.height, grid.width)
+
+
+def tile_at_home(model, grid: FrameGrid) -> int:
+    """Views and times of the tiles in which a grid is best filled that is larger than the model was trained on; 0: it is not, or nothing is known of the model."""
+    return max(TILE) if _bundled(model) and (grid.views > TILE[0] or grid.times > TILE[1]) else 0
+
+
+def _bundled(model) -> bool:
+    return expect_grid_model(model).checkpoint_hash == checkpoint_hash(default_checkpoint())
 
 
 def size_remark(model, grid: FrameGrid, then: str) -> str:

@@ -34,6 +34,7 @@ from .splat_files import FourRealLoadSplats, FourRealSaveSplats
 from .splat_player import FourRealSplatPlayer
 from .splats import FourRealFitSplats, FourRealRenderSplats, FourRealSplatsToSplat
 from .stereo import FourRealStereo
+from .tiles import FourRealJoinTiles, FourRealSplitIntoTiles
 from .train_sync import FourRealTrainSync
 from .two_stream import FourRealTwoStream
 from .warp import FourRealWarp
@@ -58,6 +59,8 @@ NODES: list[type[io.ComfyNode]] = [
     FourRealSampler,
     FourRealTransportFill,
     FourRealDetail,
+    FourRealSplitIntoTiles,
+    FourRealJoinTiles,
     FourRealGridToVideo,
     FourRealContactSheet,
     FourRealStereo,

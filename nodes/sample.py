@@ -25,8 +25,8 @@ REDO_TOOLTIP = (
     "view. All other filled cells stay exactly as they are."
 )
 TILE_TOOLTIP = (
-    "Fills the grid in tiles of at most this many views and times, for grids larger than the model was trained on. "
-    "Neighbouring tiles share one view or one time. 0: the whole grid at once."
+    "Fills the grid in tiles of at most this many views and times. Neighbouring tiles share one view or one time. "
+    "0: in tiles of 8 if the grid is larger than the bundled model was trained on, else at once. As many as the grid has: at once."
 )
 FULL_SIZE_TOOLTIP = (
     "Off: if cells are much larger than the bundled model was trained on, it samples a small copy and adds the changes to the full-size fill. "
@@ -80,7 +80,7 @@ class FourRealSampler(io.ComfyNode):
                 ),
                 Grid.Input("guess", optional=True, tooltip=GUESS_TOOLTIP),
                 io.Mask.Input("redo", optional=True, tooltip=REDO_TOOLTIP),
-                io.Int.Input("tile", default=0, min=0, max=64, optional=True, advanced=True, tooltip=TILE_TOOLTIP),
+                io.Int.Input("tile", default=0, min=0, max=1024, optional=True, advanced=True, tooltip=TILE_TOOLTIP),
                 io.Boolean.Input("full_size", default=False, optional=True, advanced=True, tooltip=FULL_SIZE_TOOLTIP),
             ],
             outputs=[Grid.Output("grid", tooltip="The filled grid.")],

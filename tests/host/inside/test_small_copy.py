@@ -88,3 +88,19 @@ def test_models_of_ones_own_are_asked_as_they_are(comfy_inside, tiny_model, fill
     with caplog.at_level(logging.INFO):
         sample(comfy_inside, own, filled)
     assert "trained on" not in caplog.text
+
+
+def test_grids_larger_than_the_bundled_model_knows_are_filled_in_tiles(comfy_inside, bundled, monkeypatch):
+    core, sampling = comfy_inside.core("grid"), comfy_inside.pack_host("sampling")
+
+    def empty(views, times):
+        return core.FrameGrid(torch.zeros(views, times, 8, 8, 3), core.task_known(views, times))
+
+    assert [sampling.tile_at_home(bundled, empty(*size)) for size in ((8, 8), (9, 8), (8, 9))] == [0, 8, 8]
+    monkeypatch.setattr(sampling, "_bundled", lambda model: False)
+    assert sampling.tile_at_home(bundled, empty(9, 9)) == 0
+    monkeypatch.undo()
+    monkeypatch.setattr(sampling, "TILE", (2, 2))
+    made = sample(comfy_inside, bundled, empty(3, 2))
+    assert made.provenance["tile"] == [2, 2] and made.provenance["tiles"] == 2
+    assert "tiles" not in sample(comfy_inside, bundled, empty(3, 2), tile=3).provenance

@@ -1,0 +1,39 @@
+"""The jump across a seam: 1 where nothing is there, larger where a tile is brighter than its neighbour."""
+
+import math
+
+import torch
+
+from fourreal_core.evaluation.seams import seam_jumps
+from fourreal_core.grid import FrameGrid, task_known
+
+V, T, H, W = 7, 9, 4, 6
+
+
+def even_grid() -> FrameGrid:
+    """Each view and each time is as much brighter as the next."""
+    steps = torch.arange(V)[:, None] * 0.02 + torch.arange(T) * 0.03
+    return FrameGrid(
+        steps[..., None, None, None].expand(-1, -1, H, W, 3).contiguous(), torch.ones(V, T, dtype=torch.bool)
+    )
+
+
+def test_an_even_grid_has_no_seams():
+    along_views, along_times = seam_jumps(even_grid(), task_known(V, T), (4, 5))
+    assert math.isclose(along_views, 1, abs_tol=1e-4) and math.isclose(along_times, 1, abs_tol=1e-4)
+
+
+def test_a_tile_that_is_brighter_shows_along_the_axis_where_it_begins():
+    grid = even_grid()
+    frames = grid.frames.clone()
+    frames[:, 5:] += 0.06  # tiles of 5 times share time 4
+    along_views, along_times = seam_jumps(grid.replace(frames=frames), task_known(V, T), (4, 5))
+    assert math.isclose(along_views, 1, abs_tol=1e-4) and math.isclose(along_times, 3, abs_tol=1e-3)
+
+
+def test_known_cells_do_not_count_and_one_tile_has_no_seam():
+    grid = even_grid()
+    frames = grid.frames.clone()
+    frames[0, 5:] = 1.0
+    assert math.isclose(seam_jumps(grid.replace(frames=frames), task_known(V, T), (4, 5))[1], 1, abs_tol=1e-4)
+    assert all(math.isnan(jump) for jump in seam_jumps(grid, task_known(V, T), (7, 9)))
