@@ -1,0 +1,117 @@
+"""One case of scripts/performance.py, in a process of its own: a fill of the example videos, its seconds, its memory and its operations."""
+
+import time
+from pathlib import Path
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from fourreal_core import FrameGrid, load_model, sample_grid
+from fourreal_core.evaluation.measure import matrix_peak
+from fourreal_core.evaluation.seams import seam_jumps
+from fourreal_core.files.recording import read_video
+from fourreal_core.files.video import fit_frames, pick_frames
+from fourreal_core.geometry.fill import detail_grid, fill_grid, find_sources
+from fourreal_core.sampling.lifted import home_size, lifted
+from fourreal_core.sampling.tiles import TILE, fill_in_tiles
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "example_inputs"
+COPIED = 2**28  # bytes, more than a processor's caches hold
+
+
+class Traffic(TorchDispatchMode):
+    """Bytes of the tensors that operations of this thread read and write; views move nothing."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        if not getattr(function, "is_view", False):
+            tensors = [*arguments, *(result if isinstance(result, (tuple, list)) else [result])]
+            self.bytes += sum(part.numel() * part.element_size() for part in tensors if isinstance(part, torch.Tensor))
+        return result
+
+
+def bandwidth() -> float:
+    """Bytes per second, read and written, of the fastest of five copies."""
+    source, target, best = torch.ones(COPIED // 4), torch.empty(COPIED // 4), float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        target.copy_(source)
+        best = min(best, time.perf_counter() - start)
+    return 2 * COPIED / best
+
+
+def example_grid(views: int, times: int, height: int, width: int) -> FrameGrid:
+    examples = [read_video(EXAMPLES / name)[0] for name in ("fixed_view.mp4", "freeze_time.mp4")]
+    fixed, freeze = (fit_frames(pick_frames(v, n), height, width) for v, n in zip(examples, (times, views)))
+    return FrameGrid.from_videos(fixed, freeze)
+
+
+def sampled(model, grid: FrameGrid) -> FrameGrid:
+    """As 4Real Sampler fills it: in tiles where it is larger than the model knows, through a small copy where its cells are."""
+    small = home_size(grid.height, grid.width)
+
+    def fill(task: FrameGrid, _) -> FrameGrid:
+        if small == (grid.height, grid.width):
+            return sample_grid(model, task, steps=1)
+        sources = find_sources(task)
+        drawn = lifted(
+            task, sources.predictions, None, lambda g, told, _: sample_grid(model, g, steps=1, predictions=told)
+        )
+        return sources.fill(drawn.frames).grid
+
+    return fill_in_tiles(grid, fill, tile=TILE)
+
+
+def fills(grid: FrameGrid) -> dict:
+    """Functions by name, ready to be timed."""
+    model = load_model()
+
+    def small() -> FrameGrid:
+        return fill_grid(grid.resized(72, 128, fit="stretch"), method="transport").grid
+
+    prepared = small() if grid.width > 128 else None
+    return {
+        "transport": lambda: fill_grid(grid, method="transport"),
+        "fill": lambda: fill_grid(grid),
+        "detail": lambda: detail_grid(grid, prepared),
+        "model": lambda: sampled(model, grid),
+    }
+
+
+def seams(fill: str, where: str) -> dict:
+    """15x15 cells of 128x72 in tiles of 8, or at once: how much more cells differ across the places of the seams than elsewhere."""
+    grid, start = example_grid(15, 15, 72, 128), time.process_time()
+    if fill == "model":
+        made = sampled(load_model(), grid)
+    else:
+        made = fill_in_tiles(grid, lambda task, _: fill_grid(task).grid, tile=TILE if where == "tiles" else (15, 15))
+    seconds = time.process_time() - start
+    return {"jumps": seam_jumps(made, grid.known, TILE), "cells": "15x15 cells of 128x72", "cpu": seconds}
+
+
+def said(name: str) -> int:
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split(name + ":")[1].split()[0]) * 1024
+
+
+def measured(fill: str, cells: int, height: int, width: int, counted: bool) -> dict:
+    """CPU and wall seconds, bytes above those before, counted operations and bytes (None where not counted), and the machine's peaks."""
+    peaks = {"matrix": matrix_peak(torch.float32), "bandwidth": bandwidth(), "torch": torch.__version__}
+    tiny = example_grid(2, 2, 24, 40)
+    for name, run in fills(tiny).items():
+        _ = name != "detail" and run()  # what is loaded at the first use is no part of it
+    run = fills(example_grid(cells, cells, height, width))[fill]
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forgets the peak so far
+    before, cpu, wall = said("VmRSS"), time.process_time(), time.perf_counter()
+    kept = run()
+    result = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall, "memory": said("VmHWM") - before}
+    del kept
+    flops = moved = None
+    if counted:
+        with FlopCounterMode(display=False) as counter, Traffic() as traffic:
+            run()
+        flops, moved = counter.get_total_flops(), traffic.bytes
+    return {**result, "flops": flops, "bytes": moved, **peaks}
