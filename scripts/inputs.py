@@ -1,4 +1,4 @@
-"""Makes videos like those of phones, cameras and editors, reads cells from each, and writes seconds and peak memory to docs/inputs.md.
+"""Makes videos like those of phones, cameras and editors, reads cells from each, and writes CPU seconds and peak memory to docs/inputs.md.
 
 python scripts/inputs.py              all of them
 python scripts/inputs.py 4K           only those whose name contains a text, printed and not written
@@ -22,11 +22,12 @@ CELLS, SIZE = 8, (288, 512)
 MIB = 2**20
 HEAD = """# Inputs
 
-What can be read, with the time and the memory that it takes to make {cells} cells of {width}x{height} of it, above what Python with PyTorch
+What can be read, with the work and the memory that it takes to make {cells} cells of {width}x{height} of it, above what Python with PyTorch
 needs anyway. Frames are picked and shrunk while they are decoded, so that memory grows with the cells and with the size of one frame, not
-with the length of the file. Made by `python scripts/inputs.py`, which makes every input itself; this run had one CPU core, busy with other work as well.
+with the length of the file. The seconds are those of one core; several share the work. Made by `python scripts/inputs.py`, which makes every
+input itself.
 
-| input | frames | size | seconds | peak memory | remark |
+| input | frames | size | CPU seconds | peak memory | remark |
 |---|---|---|---|---|---|
 """
 CHILD = """
@@ -36,7 +37,7 @@ def peak():  # of this program alone: what getrusage says includes the process t
 sys.path.insert(0, {pack!r})
 import torch
 from fourreal_core.files.recording import Measured, Recording
-base, began = peak(), time.monotonic()
+base, began = peak(), time.process_time()
 try:
     clip = Measured(Recording.at({path!r}))
     height, width = clip.size
@@ -47,7 +48,7 @@ try:
     said = f"{{clip.length}}|{{width}}x{{height}}", "; ".join(remarks)
 except ValueError as error:
     said = "|", f"refused: {{error}}"
-print("RESULT", said[0], f"{{time.monotonic() - began:.1f}}", (peak() - base) // 1024, said[1].replace("|", "/"), sep="|")
+print("RESULT", said[0], f"{{time.process_time() - began:.1f}}", (peak() - base) // 1024, said[1].replace("|", "/"), sep="|")
 """
 
 
@@ -187,7 +188,7 @@ INPUTS: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 
 def measure(path: Path) -> list[str]:
-    """[frames, size, seconds, MiB above the baseline, remark] of reading cells from `path` in a process of its own."""
+    """[frames, size, CPU seconds, MiB above the baseline, remark] of reading cells from `path` in a process of its own."""
     code = CHILD.format(pack=str(PACK), path=str(path), cells=CELLS, size=SIZE)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
