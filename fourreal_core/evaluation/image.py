@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..grid import FrameGrid
+from ..side_by_side import ask
 
 MOVING_THRESHOLD = 0.05  # of the range 0..1
+BAND = 2**18  # pixels that are worked on at once
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels; these and the next two as in Wang et al. 2004
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for the range 0..1
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, Rec. 601
@@ -85,12 +87,25 @@ def ssim(prediction_NHWC: Tensor, truth_NHWC: Tensor) -> float:
 
 
 def _frame_ssim(a_HW: Tensor, b_HW: Tensor) -> Tensor:
+    """Some lines of windows after the other: a large frame takes seconds."""
+    height, width = a_HW.shape
+    lines = max(1, BAND // width)
+    bands = []
+    for first in range(0, height - SSIM_WINDOW + 1, lines):
+        ask()
+        band = slice(first, first + lines + SSIM_WINDOW - 1)
+        bands.append(_window_ssim(a_HW[band], b_HW[band]).flatten())
+    return torch.cat(bands).mean()
+
+
+def _window_ssim(a_HW: Tensor, b_HW: Tensor) -> Tensor:
+    """Of every window that fits."""
     moments = torch.stack([a_HW, b_HW, a_HW * a_HW, b_HW * b_HW, a_HW * b_HW])
     mean_a, mean_b, square_a, square_b, product = _window_means(moments)
     variances = square_a - mean_a**2 + square_b - mean_b**2
     covariance = product - mean_a * mean_b
     alike = (2 * mean_a * mean_b + SSIM_C1) * (2 * covariance + SSIM_C2)
-    return (alike / ((mean_a**2 + mean_b**2 + SSIM_C1) * (variances + SSIM_C2))).mean()
+    return alike / ((mean_a**2 + mean_b**2 + SSIM_C1) * (variances + SSIM_C2))
 
 
 def _window_means(maps_NHW: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..grid import FrameGrid
 from ..side_by_side import ask
-from .image import SSIM_WINDOW, moving_pixels, psnr, ssim
+from .image import SSIM_WINDOW, moving_pixels, ssim
 from .measured import Measured, Metric, nan_map, nan_mean
 
 MOST_DB = 100.0  # shown for equal cells, whose PSNR is infinite
@@ -81,10 +81,11 @@ def _psnr(grid: FrameGrid, truth: FrameGrid, cells_VT: Tensor, moving_VTHW: Tens
     per_cell = counts.flatten(2).sum(2)
     if per_cell.sum() < (1 if moving_VTHW is None else FEWEST_MOVING):
         return Measured.not_measurable("nothing moves in the reference")
-    means = (squares * counts).flatten(2).sum(2) / per_cell
+    sums = (squares * counts).flatten(2).sum(2)
+    means, whole = sums / per_cell, float(sums.sum() / per_cell.sum())
     enough = cells_VT if moving_VTHW is None else per_cell >= FEWEST_MOVING
     cells = torch.where(enough, (-10 * means.log10()).clamp(max=MOST_DB), nan_map(tuple(cells_VT.shape)).double())
-    return Measured(min(psnr(grid.frames, truth.frames, counts), MOST_DB), cells_VT=cells.float())
+    return Measured(min(-10 * math.log10(whole), MOST_DB) if whole else MOST_DB, cells_VT=cells.float())
 
 
 def _ssim(grid: FrameGrid, truth: FrameGrid, cells_VT: Tensor) -> Measured:

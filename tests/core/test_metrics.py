@@ -7,8 +7,10 @@ import pytest
 import torch
 from exchanging import exchanged
 
+from fourreal_core.evaluation import image
 from fourreal_core.evaluation.image import grid_psnr, grid_ssim, moving_pixels, psnr, ssim
 from fourreal_core.grid import FrameGrid
+from fourreal_core.side_by_side import asking
 
 V, T, H, W = 3, 5, 8, 16
 
@@ -116,6 +118,16 @@ def test_ssim_is_the_published_definition_on_luma():
     lumas = [frames.double().numpy() @ [0.299, 0.587, 0.114] for frames in (prediction, truth)]
     assert ssim(prediction, truth) == pytest.approx(np.mean([direct_ssim(*pair) for pair in zip(*lumas)]), abs=1e-6)
     assert ssim(truth, truth) == pytest.approx(1) and 0.3 < ssim(prediction, truth) < 0.95
+
+
+def test_ssim_of_large_frames_is_taken_line_by_line(monkeypatch):
+    truth = torch.rand(1, 31, 17, 3, generator=torch.Generator().manual_seed(0))
+    prediction, asked = (truth + 0.2 * torch.rand(truth.shape)).clamp(0, 1), []
+    whole = ssim(prediction, truth)
+    monkeypatch.setattr(image, "BAND", 17 * 4)
+    with asking(lambda: asked.append(1)):
+        assert ssim(prediction, truth) == pytest.approx(whole, abs=1e-12)
+    assert len(asked) == 6  # 21 lines of windows
 
 
 def test_ssim_forgives_brightness_more_than_lost_structure():
