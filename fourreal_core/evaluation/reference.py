@@ -18,10 +18,11 @@ from torch import Tensor
 
 from ..grid import FrameGrid
 from ..side_by_side import ask
-from .image import SSIM_WINDOW, moving_pixels, ssim
+from .image import BAND, SSIM_WINDOW, moving_pixels, ssim
 from .measured import Measured, Metric, nan_map, nan_mean
 
 MOST_DB = 100.0  # shown for equal cells, whose PSNR is infinite
+FLIP_REACH = 32  # pixels; its widest filter reaches 10 at the 67 pixels per degree that it assumes
 FEWEST_MOVING = 20  # pixels of a cell, for a number of its moving ones
 
 REFERENCE: dict[str, Metric] = {
@@ -98,6 +99,19 @@ def _ssim(grid: FrameGrid, truth: FrameGrid, cells_VT: Tensor) -> Measured:
     return Measured(nan_mean(cells), cells_VT=cells)
 
 
+def _flip_of_cell(evaluate: Callable, wanted_HWC: np.ndarray, made_HWC: np.ndarray) -> np.ndarray:
+    """[H, W]: some lines after the other, with as many around them as FLIP's filters reach, since a large cell takes many seconds."""
+    height, width = wanted_HWC.shape[:2]
+    lines, parts = max(1, BAND // width), []
+    for first in range(0, height, lines):
+        ask()
+        top = max(first - FLIP_REACH, 0)
+        seen = slice(top, first + lines + FLIP_REACH)
+        found = evaluate(wanted_HWC[seen], made_HWC[seen], "LDR", applyMagma=False, computeMeanError=False)[0]
+        parts.append(found[first - top : first - top + lines, :, 0])
+    return np.concatenate(parts)
+
+
 def _flip(grid, truth, cells_VT: Tensor, moving_VTHW: Tensor, report: Callable[[float], None]) -> dict[str, Measured]:
     if importlib.util.find_spec("flip_evaluator") is None:
         missing = Measured.not_measurable("the package flip-evaluator is not installed (pip install flip-evaluator)")
@@ -108,9 +122,7 @@ def _flip(grid, truth, cells_VT: Tensor, moving_VTHW: Tensor, report: Callable[[
     places = cells_VT.nonzero().tolist()
     for done, (view, time) in enumerate(places):
         wanted, made = (each.frames[view, time].contiguous().numpy() for each in (truth, grid))
-        pixels[view, time] = torch.from_numpy(
-            evaluate(wanted, made, "LDR", applyMagma=False, computeMeanError=False)[0][..., 0]
-        )
+        pixels[view, time] = torch.from_numpy(_flip_of_cell(evaluate, wanted, made))
         report((done + 1) / len(places))
     cells = pixels.flatten(2).mean(2)
     found = {"flip": Measured(nan_mean(cells), cells_VT=cells, pixels_VThw=pixels)}

@@ -11,6 +11,7 @@ from fourreal_core.evaluation.agreement.metrics import METRICS
 from fourreal_core.evaluation.heat import RAMP, Heat, heat, heat_plot, heat_sheet
 from fourreal_core.evaluation.measured import Measured
 from fourreal_core.grid import FrameGrid, task_known
+from fourreal_core.side_by_side import asking
 
 V, T, H, W = 3, 4, 24, 32
 
@@ -55,6 +56,17 @@ def test_moving_pixels_alone():
     assert found["psnr_moving"].value == reference.MOST_DB and found["psnr"].value < 20
     still = reference.measure_reference(fill(0.1), truth(moving=False))
     assert still["psnr_moving"].reason == "nothing moves in the reference"
+
+
+def test_flip_of_a_large_cell_is_that_of_its_parts_and_asks_in_between(monkeypatch):
+    evaluate = pytest.importorskip("flip_evaluator").evaluate
+    generator = torch.Generator().manual_seed(0)
+    wanted, made = (torch.rand(200, 60, 3, generator=generator).numpy() for _ in range(2))
+    whole, asked = evaluate(wanted, made, "LDR", applyMagma=False, computeMeanError=False)[0][..., 0], []
+    monkeypatch.setattr(reference, "BAND", 60 * 30)
+    with asking(lambda: asked.append(1)):
+        in_parts = reference._flip_of_cell(evaluate, wanted, made)
+    assert (in_parts == whole).all() and len(asked) == 7
 
 
 def test_flip_is_zero_where_equal_and_grows_with_the_error():
