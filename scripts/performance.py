@@ -31,6 +31,7 @@ SEAMS = [
     for where in ("tiles", "at once")
     if (fill, where) != ("model", "at once")
 ]
+TILES = [("tiles", str(side)) for side in (8, 15, 22, 29)]  # views and times of grids in tiles of 8
 WORDS = {
     "transport": "Transport",
     "fill": "4Real Fill",
@@ -44,20 +45,20 @@ import torch
 torch.set_num_threads({threads})
 import cv2
 cv2.setNumThreads({threads})
-from performance_cases import measured, seams
+from performance_cases import measured, seams, tiles
 print("RESULT" + json.dumps({call}))
 """
 
 
 def name_of(case: tuple) -> str:
-    if case[0] == "seams":
+    if case[0] in ("seams", "tiles"):
         return " ".join(case)
     fill, cells, height, width = case
     return f"{fill} {cells}x{cells} {width}x{height}"
 
 
 def run_case(case: tuple, threads: int) -> dict:
-    call = f"seams{case[1:]!r}" if case[0] == "seams" else f"measured{(*case, case[1:] == COUNTED)!r}"
+    call = f"{case[0]}{case[1:]!r}" if case[0] in ("seams", "tiles") else f"measured{(*case, case[1:] == COUNTED)!r}"
     code = CHILD.format(pack=str(PACK), threads=threads, call=call)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
@@ -116,6 +117,18 @@ def seam_table(found: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
+def tile_table(found: dict[str, dict]) -> str:
+    lines = [
+        "| grid, cells of 128x72 | tiles of 8x8 | peak memory of one's own above that before, MiB |",
+        "| --- | ---: | ---: |",
+    ]
+    for case in TILES:
+        if name_of(case) in found:
+            result = found[name_of(case)]
+            lines.append(f"| {case[1]}x{case[1]} | {result['tiles']} | {result['memory'] / 2**20:.0f} |")
+    return "\n".join(lines)
+
+
 def row(case: tuple, result: dict, matrix: float, bandwidth: float) -> str:
     fill, cells, height, width = case
     made = (cells - 1) ** 2
@@ -149,13 +162,13 @@ def main() -> int:
     from fourreal_core.files.records import add_record, read_records
 
     found = {record["case"]: record for record in read_records(arguments.results)}
-    left = [case for case in [*CASES, *SEAMS] if arguments.only in name_of(case) and name_of(case) not in found]
+    left = [case for case in [*CASES, *SEAMS, *TILES] if arguments.only in name_of(case) and name_of(case) not in found]
     for case in left[: arguments.most]:
         found[name_of(case)] = run_case(case, arguments.threads)
         add_record(arguments.results, found[name_of(case)])
         print(json.dumps(found[name_of(case)]), flush=True)
     if found:
-        for part, text in (("costs", tables(found)), ("seams", seam_table(found))):
+        for part, text in (("costs", tables(found)), ("seams", seam_table(found)), ("tiles", tile_table(found))):
             print(text)
             if arguments.write:
                 write_part(arguments.write, part, text)

@@ -1,6 +1,8 @@
 """One case of scripts/performance.py, in a process of its own: a fill of the example videos, its seconds, its memory and its operations."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -10,11 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from fourreal_core import FrameGrid, load_model, sample_grid
 from fourreal_core.evaluation.measure import matrix_peak
 from fourreal_core.evaluation.seams import seam_jumps
+from fourreal_core.files import room
 from fourreal_core.files.recording import read_video
 from fourreal_core.files.video import fit_frames, pick_frames
 from fourreal_core.geometry.fill import detail_grid, fill_grid, find_sources
 from fourreal_core.sampling.lifted import home_size, lifted
 from fourreal_core.sampling.tiles import TILE, fill_in_tiles
+from fourreal_core.transport import transport_fill
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "example_inputs"
 COPIED = 2**28  # bytes, more than a processor's caches hold
@@ -90,6 +94,25 @@ def seams(fill: str, where: str) -> dict:
         made = fill_in_tiles(grid, lambda task, _: fill_grid(task).grid, tile=TILE if where == "tiles" else (15, 15))
     seconds = time.process_time() - start
     return {"jumps": seam_jumps(made, grid.known, TILE), "cells": "15x15 cells of 128x72", "cpu": seconds}
+
+
+def tiles(side: str) -> dict:
+    """A grid of so many views and times of 128x72, filled by Transport in tiles of 8; frames lie in files whatever their size. Memory of the
+    process's own, looked at a hundred times a second: pages of mapped files are the system's, which takes them back when it needs them."""
+    room.IN_MEMORY = 2**20
+    transport_fill(example_grid(2, 2, 24, 40))
+    grid, done = example_grid(int(side), int(side), 72, 128), threading.Event()
+    before, peak = said("RssAnon"), [0]
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            peak[0] = max(peak[0], said("RssAnon"))
+
+    with ThreadPoolExecutor(1) as watching:
+        watching.submit(watch)
+        made = fill_in_tiles(grid, lambda task, _: transport_fill(task)[0], tile=TILE)
+        done.set()
+    return {"tiles": made.provenance.get("tiles", 1), "memory": peak[0] - before}
 
 
 def said(name: str) -> int:
