@@ -16,12 +16,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..side_by_side import ask
 from ..transport import Direction
 
 DISPLACEMENT_UNIT = 8.0  # pixels: the unit of displacements in a condition and in the network's output
 WIDTHS = (3, 1, 3, 2)  # channels of a direction's frames, confidence, source, back
 KNOWN_CHANNELS = 4
 GUESS_CHANNELS = 2 * sum(WIDTHS)
+IN_PIECES = 2**24  # numbers from which on channels are joined in pieces
 
 
 class Channels(NamedTuple):
@@ -37,8 +39,8 @@ def pack(channels: Channels) -> Tensor:
     """The condition, 4 or 22 channels."""
     known = [channels.pixels, channels.mask]
     if channels.time is None or channels.view is None:
-        return torch.cat(known, dim=1)
-    return torch.cat([*known, pack_directions(channels.time, channels.view)], dim=1)
+        return _joined(known)
+    return _joined([*known, pack_directions(channels.time, channels.view)])
 
 
 def unpack(condition: Tensor) -> Channels:
@@ -49,7 +51,19 @@ def unpack(condition: Tensor) -> Channels:
 
 def pack_directions(time: Direction, view: Direction) -> Tensor:
     """Channels 4..21."""
-    return torch.cat([part for pair in zip(time, view) for part in pair], dim=1)
+    return _joined([part for pair in zip(time, view) for part in pair])
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """All channels; large ones piece by piece, between which a cancel can end it."""
+    if sum(part.numel() for part in parts) < IN_PIECES:
+        return torch.cat(parts, dim=1)
+    whole = parts[0].new_empty(len(parts[0]), sum(part.shape[1] for part in parts), *parts[0].shape[2:])
+    for piece, one in zip(whole.split([part.shape[1] for part in parts], dim=1), parts):
+        for target, source in zip(piece, one):
+            ask()
+            target.copy_(source)
+    return whole
 
 
 def unpack_directions(guess: Tensor) -> tuple[Direction, Direction]:

@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from fourreal_core.grid import FrameGrid
+from fourreal_core.model import channels as channels_module
 from fourreal_core.model.channels import (
     DISPLACEMENT_UNIT,
     GUESS_CHANNELS,
@@ -17,6 +19,7 @@ from fourreal_core.model.channels import (
 )
 from fourreal_core.model.condition import grid_condition, unconditional
 from fourreal_core.model.config import tiny
+from fourreal_core.side_by_side import asking
 from fourreal_core.transport import Direction, transport
 
 V, T, H, W = 3, 5, 8, 16
@@ -68,3 +71,18 @@ def test_every_channel_lies_where_the_documentation_says():
     assert not negative[:, :KNOWN_CHANNELS].any() and torch.equal(
         negative[:, KNOWN_CHANNELS:], condition[:, KNOWN_CHANNELS:]
     )
+
+
+def test_large_conditions_are_joined_in_pieces_that_a_cancel_can_end(monkeypatch):
+    whole = Channels(torch.randn(V, 3, T, H, W), torch.ones(V, 1, T, H, W), random_direction(1), random_direction(2))
+    at_once, asked = pack(whole), []
+    monkeypatch.setattr(channels_module, "IN_PIECES", 0)
+    with asking(lambda: asked.append(None)):
+        assert torch.equal(pack(whole), at_once)
+    assert len(asked) >= V * 10  # each part of each view
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with asking(stop), pytest.raises(KeyboardInterrupt):
+        pack(whole)
