@@ -120,12 +120,14 @@ def test_layers_of_its_own_training_run(model, latents, task, tmp_path, comfy_in
         save_file({"frames_VTHW3": whole}, file)
     import folder_paths
 
-    before = folder_paths.get_output_directory()
+    output, known = folder_paths.get_output_directory(), folder_paths.folder_names_and_paths
+    folders = {name: (list(paths), set(endings)) for name, (paths, endings) in known.items()}
     try:
         with torch.inference_mode():  # as nodes run
             said = streams.train_sync(model, latents, files, tmp_path, 2, 1e-3)
-    finally:
-        folder_paths.set_output_directory(before)
+    finally:  # later tests of this process find their own folders
+        folder_paths.set_output_directory(output)
+        known.update(folders)
     assert said.startswith("2 steps on 1 grids")
     layers = streams.part("host.load").load_sync_patcher(str(tmp_path / "models" / "tiny_wan.safetensors"), "layers")
     soft = streams.sampled(model, latents, task, "soft", "", layers)
