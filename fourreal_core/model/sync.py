@@ -67,7 +67,7 @@ class LowRankHardSync(nn.Module):
         self.width = width
         self.down = operations.Linear(2 * width, rank, bias=False, **factory)
         self.up = operations.Linear(rank, width, bias=False, **factory)
-        self.averaging = nn.Parameter(torch.empty(2, width, **factory))
+        self.averaging = nn.Parameter(torch.ones(2, width, **factory))
         self.modulation = operations.Linear(sigma_width, 2 * width, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,7 @@ class LowRankSoftSync(nn.Module):
         self.width = width
         self.down = operations.Linear(2 * width, rank, bias=False, **factory)
         self.up = operations.Linear(rank, 2 * width, **factory)
-        self.averaging = nn.Parameter(torch.empty(2, width, **factory))
+        self.averaging = nn.Parameter(torch.ones(2, width, **factory))
         self.modulation = operations.Linear(sigma_width, 4 * width + 2, **factory)
 
     def forward(self, y_time: Tensor, y_view: Tensor, sigma_B: Tensor) -> tuple[Tensor, Tensor]:

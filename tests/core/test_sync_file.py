@@ -52,6 +52,21 @@ def test_round_trip_is_exact(tmp_path, kind, rank):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.safetensors", "b.safetensors"]
 
 
+@pytest.fixture
+def memory_full_of_nan(monkeypatch):
+    """New memory holds NaN until something is written there, instead of what it happened to hold."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("kind, rank", SHAPES)
+def test_new_layers_are_finite_before_any_start_is_chosen(memory_full_of_nan, tmp_path, kind, rank):
+    save_sync(SyncLayers(config(kind=kind, rank=rank)), tmp_path / "a.safetensors")
+    load_sync(tmp_path / "a.safetensors")
+
+
 def test_a_copy_in_bfloat16_is_half_the_size(tmp_path):
     layers = random_layers(width=128)
     for name, dtype in (("whole", None), ("half", torch.bfloat16)):
