@@ -24,7 +24,7 @@ def seam_jumps(grid: FrameGrid, known_VT: Tensor, tile: tuple[int, int]) -> tupl
         count = grid.known.shape[axis] - 1
         before, after = grid.frames.narrow(axis, 0, count), grid.frames.narrow(axis, 1, count)
         made = ~(known_VT.narrow(axis, 0, count) & known_VT.narrow(axis, 1, count))
-        seams = {span.start for span in spans(count + 1, longest)[1:]}  # the shared cell is the earlier tile's
+        seams = {span.stop - 1 for span in spans(count + 1, longest)[:-1]}  # shared cells are the earlier tile's
         across, inside = [], []
         for place in range(count):
             at = made.select(axis, place)

@@ -82,13 +82,13 @@ class TileRun:
         return part.cut(self.grid, self.frames, known)
 
     def place(self, part: Tile, filled: FrameGrid) -> None:
-        """A tile is filled. Raises ValueError for another shape than its own, and OSError."""
+        """A tile is filled; cells that were known stay as they were. Raises ValueError for another shape than its own, and OSError."""
         if filled.frames.shape != self.frames[part.cells].shape:
             raise ValueError(
                 f"expected a tile filled as it is, {len(self.frames[part.views])} views and {self.frames[part.cells].shape[1]} times of "
                 f"{self.grid.width}x{self.grid.height}, got {filled.views} and {filled.times} of {filled.width}x{filled.height}."
             )
-        self.frames[part.cells] = filled.frames
+        self.frames[part.cells] = self.task(part).filled(filled.frames).frames
         told = dict(filled.provenance)
         if self.folder is not None:
             with open(

@@ -1,4 +1,4 @@
-"""Grids larger than a model was trained on, filled tile by tile: neighbouring tiles share one view or one time.
+"""Grids larger than a model was trained on, filled tile by tile: neighbouring tiles share a view or a time.
 
 Source: PAPER "Larger grids" [ours]. A tile takes its first view from the tile above and its first time from the tile to
 the left, so that each has exactly the task's inputs. Any fill can fill a tile; `sample.py` has the model's.
@@ -27,6 +27,7 @@ from .kept_tiles import TileRun, alone_in
 from .sample import OnStep, Sampling, fill_by_sampling
 
 TILE = (8, 8)  # views and times of the grids that the bundled model was trained on
+PACKED = (8, 4)  # frames that the VAEs of video models pack into one latent frame after the first
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,26 @@ FillTile = Callable[[FrameGrid, Tile], FrameGrid]
 
 
 def spans(length: int, longest: int) -> list[slice]:
-    """Stretches of at most `longest` places that cover 0..length - 1; neighbours share one place.
+    """Stretches of at most `longest` places, as few as possible, that cover 0..length - 1; neighbours share one place.
 
-    As few as possible and of nearly equal length, so that none is a short rest: 15 in tiles of 8 gives 0..7 and 7..14,
-    10 gives 0..5 and 5..9. Raises ValueError when `longest` is below 2.
+    They are of nearly equal length, so that none is a short rest: 15 in tiles of 8 gives 0..7 and 7..14, 10 gives 0..5 and 5..9.
+    Video models pack times, and take only 4 n + 1 or 8 n + 1 of them: where `longest` is such a number, every stretch is one too, 33 in
+    tiles of 13 as 0..12, 12..20 and 20..32. Where the length is none, stretches are equal and share more: 16 in tiles of 9 as 0..8 and 7..15.
+    A length of at most `longest` stays whole. Raises ValueError when `longest` is below 2.
     """
     if longest < 2:
         raise ValueError(
             f"expected tiles of at least 2 views and 2 times, got {longest}: neighbouring tiles overlap by one"
         )
-    count = max(1, ceil((length - 1) / (longest - 1)))
-    edges = [round(index * (length - 1) / count) for index in range(count + 1)]
+    count = ceil((length - 1) / (longest - 1))
+    if count <= 1:
+        return [slice(0, length)]
+    unit = next(unit for unit in (*PACKED, 1) if (longest - 1) % unit == 0)
+    if (length - 1) % unit:
+        size = unit * ceil((length - 1) / count / unit) + 1
+        firsts = [round(index * (length - size) / (count - 1)) for index in range(count)]
+        return [slice(first, first + size) for first in firsts]
+    edges = [unit * round(index * (length - 1) / unit / count) for index in range(count + 1)]
     return [slice(first, last + 1) for first, last in itertools.pairwise(edges)]
 
 

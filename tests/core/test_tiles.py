@@ -1,5 +1,8 @@
 """Tiles cover a grid, share one view or time, and are filled from what is known; known cells stay bit-exact."""
 
+import itertools
+import math
+
 import pytest
 import torch
 
@@ -27,6 +30,7 @@ def grid_with(known):
 
 @pytest.mark.parametrize("length, longest, expected", [
     (15, 8, [(0, 8), (7, 15)]), (8, 8, [(0, 8)]), (1, 8, [(0, 1)]), (9, 8, [(0, 5), (4, 9)]), (10, 8, [(0, 5), (4, 10)]), (5, 2, [(0, 2), (1, 3), (2, 4), (3, 5)]),
+    (33, 13, [(0, 13), (12, 21), (20, 33)]), (81, 33, [(0, 25), (24, 57), (56, 81)]), (16, 9, [(0, 9), (7, 16)]), (7, 9, [(0, 7)]),
 ])  # fmt: skip
 def test_spans_cover_a_length_and_share_one_place(length, longest, expected):
     assert [(span.start, span.stop) for span in spans(length, longest)] == expected
@@ -48,6 +52,35 @@ def test_fifteen_by_fifteen_is_four_tiles_that_each_have_the_tasks_inputs():
         assert torch.equal(known[part.cells], task_known(8, 8))
         known[part.cells] = True
     assert known.all()
+
+
+@pytest.mark.parametrize("longest, packed", [(5, 4), (9, 8), (13, 4), (17, 8), (21, 4), (81, 8)])
+def test_tiles_of_a_number_that_a_video_model_takes_are_all_of_that_kind(longest, packed):
+    for length in range(longest + 1, 200):
+        found = spans(length, longest)
+        shared = [before.stop - after.start for before, after in itertools.pairwise(found)]
+        assert all((span.stop - span.start) % packed == 1 and span.stop - span.start <= longest for span in found)
+        assert found[0].start == 0 and found[-1].stop == length and min(shared) >= 1
+        assert len(found) == math.ceil((length - 1) / (longest - 1)) and (length % packed != 1 or set(shared) == {1})
+
+
+def test_tiles_that_share_more_than_one_time_fill_each_cell_once():
+    known, seen = task_known(3, 16), []
+
+    def number_fill(task, tile):
+        seen.append(int((~task.known).sum()))
+        return task.filled(torch.full_like(task.frames, (tile.number + 1) / 8))
+
+    out = fill_in_tiles(grid_with(known), number_fill, tile=(3, 9))
+    assert seen == [2 * 8, 2 * 7]
+    assert (out.frames[1:, 1:9] == 1 / 8).all() and (out.frames[1:, 9:] == 2 / 8).all()
+
+
+def test_a_fill_that_changes_known_cells_changes_none_of_them():
+    grid = grid_with(task_known(V, T))
+    out = fill_in_tiles(grid, lambda task, tile: task.replace(frames=task.frames * 0 + (tile.number + 1) / 8), tile=(4, 4))
+    assert torch.equal(out.frames[grid.known], grid.frames[grid.known])
+    assert (out.frames[1:, 1:4] == 1 / 8).all() and (out.frames[1:, 4:] == 2 / 8).all()
 
 
 def test_filling_starts_where_something_is_known_and_skips_whole_tiles():
