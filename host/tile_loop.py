@@ -47,6 +47,12 @@ class TilePlace:
     def number(self) -> int:
         return 0 if self.part is None else self.part.number
 
+    def told(self) -> str:
+        """Which tile it is of how many, counted from 1, and which views and times it has."""
+        assert self.part is not None
+        (first, last), (start, end) = ((cells.start + 1, cells.stop) for cells in self.part.cells)
+        return f"Tile {self.part.number + 1} of {self.part.count}: views {first} to {last}, times {start} to {end}"
+
     def grid(self) -> FrameGrid:
         """The whole grid, once all tiles are filled."""
         return self.run.result(self.size) if self.run.order else self.run.grid

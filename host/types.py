@@ -72,8 +72,10 @@ def counting_progress():
 
 
 def tell(node, text: str, level: int = logging.WARNING) -> None:
-    """Show one sentence on the running node and in the log."""
+    """Show one sentence on the running node and in the log; a copy of a node, which knows its prompt (`hidden.dynprompt`), shows it on the node itself."""
     log.log(level, "%s", text)
     server = getattr(PromptServer, "instance", None)
     if server is not None and node.hidden.unique_id is not None:
-        server.send_progress_text(text, node.hidden.unique_id)
+        prompt = getattr(node.hidden, "dynprompt", None)
+        shown = node.hidden.unique_id if prompt is None else prompt.get_display_node_id(node.hidden.unique_id)
+        server.send_progress_text(text, shown)

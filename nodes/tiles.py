@@ -1,5 +1,6 @@
 """4Real Split into Tiles and 4Real Join Tiles: what lies between the two fills a large grid tile by tile."""
 
+import logging
 from functools import partial
 
 from comfy_api.v0_0_2 import io
@@ -8,10 +9,11 @@ from ..fourreal_core.sampling.tiles import TILE
 from ..host.cancel import stops_on_cancel
 from ..host.choices import within_limits
 from ..host.tile_loop import TILES, TilePlace, next_round, settings_of
-from ..host.types import GRID_TOOLTIP, Grid, expect_grid
+from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell
 
 Tiles = io.Custom("FOURREAL_TILES")
 SIZE_TOOLTIP = "Most {} of a tile. Neighbouring tiles share one."
+PACKED_TOOLTIP = "With 4 n + 1 here, as Wan needs, or 8 n + 1, as LTX does, every tile has such a number."
 
 
 class FourRealSplitIntoTiles(io.ComfyNode):
@@ -29,7 +31,13 @@ class FourRealSplitIntoTiles(io.ComfyNode):
             inputs=[
                 Grid.Input("grid", tooltip=GRID_TOOLTIP),
                 io.Int.Input("views", default=TILE[0], min=2, max=1024, tooltip=SIZE_TOOLTIP.format("views")),
-                io.Int.Input("times", default=TILE[1], min=2, max=1024, tooltip=SIZE_TOOLTIP.format("times")),
+                io.Int.Input(
+                    "times",
+                    default=TILE[1],
+                    min=2,
+                    max=1024,
+                    tooltip=f"{SIZE_TOOLTIP.format('times')} {PACKED_TOOLTIP}",
+                ),
                 io.String.Input(
                     "keep_as",
                     default="",
@@ -64,6 +72,8 @@ class FourRealSplitIntoTiles(io.ComfyNode):
         if at is None:
             about = partial(settings_of, cls.hidden.dynprompt, cls.hidden.unique_id)
             at = TilePlace.first(grid, (views, times), keep_as, about)
+        if at.part is not None:
+            tell(cls, at.told(), logging.INFO)
         return io.NodeOutput(at.task(), at, at.number)
 
 

@@ -78,7 +78,9 @@ def test_tiles_that_share_more_than_one_time_fill_each_cell_once():
 
 def test_a_fill_that_changes_known_cells_changes_none_of_them():
     grid = grid_with(task_known(V, T))
-    out = fill_in_tiles(grid, lambda task, tile: task.replace(frames=task.frames * 0 + (tile.number + 1) / 8), tile=(4, 4))
+    out = fill_in_tiles(
+        grid, lambda task, tile: task.replace(frames=task.frames * 0 + (tile.number + 1) / 8), tile=(4, 4)
+    )
     assert torch.equal(out.frames[grid.known], grid.frames[grid.known])
     assert (out.frames[1:, 1:4] == 1 / 8).all() and (out.frames[1:, 4:] == 2 / 8).all()
 

@@ -82,7 +82,7 @@ class InsideHost:
         self.events.append(event)
 
     def send_progress_text(self, text: str, node_id: str, sid: str | None = None) -> None:
-        self.events.append(("text", text))
+        self.events.append(("text", text, node_id))
 
 
 @pytest.fixture(scope="session")

@@ -310,4 +310,4 @@ def test_the_text_is_shown_on_the_node_and_kept_in_its_output(comfy_inside, tiny
     }
     comfy_inside.events.clear()
     shown = comfy_inside.run(prompt)["2"]["text"][0]
-    assert "90 tokens" in shown and ("text", shown) in comfy_inside.events
+    assert "90 tokens" in shown and ("text", shown, "2") in comfy_inside.events

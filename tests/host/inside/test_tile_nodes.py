@@ -55,7 +55,7 @@ def counted(comfy_inside, monkeypatch, stop_at=None):
 
 def test_each_tile_goes_through_the_nodes_between(comfy_inside, task_file, monkeypatch):
     file, grid = task_file
-    calls = counted(comfy_inside, monkeypatch)
+    calls, before = counted(comfy_inside, monkeypatch), len(comfy_inside.events)
     made = result(comfy_inside, prompt_of(file))
     tiles, transport = comfy_inside.core("sampling.tiles"), comfy_inside.core("transport")
     expected = tiles.fill_in_tiles(grid, lambda task, tile: transport.transport_fill(task)[0], tile=(3, 3))
@@ -67,6 +67,9 @@ def test_each_tile_goes_through_the_nodes_between(comfy_inside, task_file, monke
         if kind == "executing" and data.get("display_node")
     }
     assert shown <= {"1", "2", "3", "4", "5"}  # copies are shown as the nodes that they are copies of
+    told = [event[1:] for event in comfy_inside.events[before:] if event[0] == "text" and event[1].startswith("Tile ")]
+    assert told[0] == ("Tile 1 of 6: views 1 to 3, times 1 to 3", "2") and {node for _, node in told} == {"2"}
+    assert [text.split(":")[0] for text, _ in told] == [f"Tile {number} of 6" for number in range(1, 7)]
 
 
 def test_a_run_that_was_stopped_goes_on_and_other_settings_are_refused(comfy_inside, task_file, monkeypatch):
