@@ -9,13 +9,14 @@ from collections.abc import Mapping
 import comfy.model_management
 import comfy.utils
 import torch
-from comfy_api.v0_0_2 import InputImpl, Types, io
+from comfy_api.v0_0_2 import Types, io
 from server import PromptServer
 
 from ..fourreal_core.files.sound import Sound
 from ..fourreal_core.files.video import frame_rate
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.paths import drawn
+from .written_video import CancellableVideo
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +28,11 @@ Sync = io.Custom("FOURREAL_SYNC")  # a ModelPatcher of trained `SyncLayers`, see
 GRID_TOOLTIP = "A view x time grid, for example from 4Real Build Conditioning Grid."
 
 
-def frames_to_video(frames_NHWC: torch.Tensor, fps: float, sound: Sound | None = None) -> InputImpl.VideoFromComponents:
+def frames_to_video(frames_NHWC: torch.Tensor, fps: float, sound: Sound | None = None) -> CancellableVideo:
     """A VIDEO of even size."""
     audio = None if sound is None else {"waveform": sound.samples[None], "sample_rate": sound.rate}
     parts = Types.VideoComponents(images=even_frames(frames_NHWC), frame_rate=frame_rate(fps), audio=audio)
-    return InputImpl.VideoFromComponents(parts)
+    return CancellableVideo(parts)
 
 
 def even_frames(frames_NHWC: torch.Tensor) -> torch.Tensor:

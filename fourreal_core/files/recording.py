@@ -23,6 +23,7 @@ from .stills import (
     Picture,
     Report,
     Stills,
+    files_among,
     image_files,
     in_natural_order,
     is_animation,
@@ -34,7 +35,7 @@ MAX_BYTES = 16 * 2**30  # of the frames that are kept
 MAX_VIEWS = 1024
 STEPS = 1000  # of progress, for each part
 UNEVEN = 0.5  # of a frame's time: further from its even place a frame may not be
-ANIMATED = {".webp", ".png", ".apng"}  # endings of pictures that may move
+ANIMATED = {".webp", ".png", ".apng", ".avif"}  # endings of pictures that may move
 
 
 @dataclass(frozen=True)
@@ -157,17 +158,17 @@ def share(report: Report, part: int, parts: int) -> Report:
 
 
 def view_recordings(folder: str | Path) -> list[Recording]:
-    """One recording per view, in natural order of their names (view2 before view10): the video files of a folder (animated WebP and PNG
+    """One recording per view, in natural order of their names (view2 before view10): the video files of a folder (animated WebP, PNG and AVIF
     among them), or else its folders of images, or else its images, one per view, as a rig of still cameras leaves them.
 
-    Raises ValueError when there are none, or more than 1024.
+    Raises ValueError when there are none, or more than 1024, or where one is a link to a file that is not there.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"there is no folder at {folder}: check the name.")
     entries = in_natural_order(folder)
     folders = [entry for entry in entries if entry.is_dir()]
-    files = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES and entry.is_file()]
+    files = files_among(entries, VIDEO_SUFFIXES | IMAGE_SUFFIXES)
     videos = [entry for entry in files if entry.suffix.lower() in VIDEO_SUFFIXES]
     videos = videos or [entry for entry in files[:MAX_VIEWS] if is_video(entry)]
     sources: list[Path] = videos or folders or files

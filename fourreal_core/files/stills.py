@@ -1,4 +1,4 @@
-"""Pictures in files of their own, in natural order, and animations of the picture formats (WebP, PNG), one frame at a time.
+"""Pictures in files of their own, in natural order, and animations of the picture formats (WebP, PNG, AVIF), one frame at a time.
 
 Shape suffixes: N frames, H W pixels, 3 colour channels (RGB). What to read next: recording.py.
 """
@@ -8,21 +8,22 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 from torch import Tensor
 
 from ..side_by_side import ask
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+WITH_AVIF = features.check("avif")  # from Pillow 11.3 on
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", *([".avif"] if WITH_AVIF else [])}
 # Told by what is in a file, not by its name; never those for which Pillow starts other programs (EPS). JPEG includes the MPO of phones.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF", *(["AVIF"] if WITH_AVIF else []))
 IMAGE_FOLDER_FPS = 24.0
 MAX_PIXELS = 2**27  # of one frame: 16384 x 8192
 HEAD = 2**16  # bytes in which a file says what it is
@@ -71,10 +72,14 @@ class Stills:
 
 
 class Animation:
-    """An animated WebP or PNG. Raises ValueError when it cannot be read."""
+    """An animated WebP, PNG or AVIF. Raises ValueError when it cannot be read."""
 
     def __init__(self, source: Path | BinaryIO, name: str):
         self.source, self.name = source, name
+        if _is_animated_avif(_head(source)) and not WITH_AVIF:
+            raise ValueError(
+                f"cannot read the animated AVIF {name}: install Pillow 11.3 or newer, or save it as WebP or MP4."
+            )
         with _image(source, name) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(_too_large(name, image.width, image.height))
@@ -105,25 +110,50 @@ class Animation:
 
 
 def is_animation(source: Path | BinaryIO) -> bool:
-    """Whether a file's first bytes are those of an animated WebP or PNG."""
-    if isinstance(source, Path):
-        with open(source, "rb") as opened:
-            head = opened.read(HEAD)
-    else:
-        source.seek(0)
-        head = source.read(HEAD)
-        source.seek(0)
+    """Whether a file's first bytes are those of an animated WebP, PNG or AVIF."""
+    head = _head(source)
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
         return bool(head[20] & 2)
-    return head[:8] == b"\x89PNG\r\n\x1a\n" and b"acTL" in head.split(b"IDAT", 1)[0]
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"acTL" in head.split(b"IDAT", 1)[0]
+    return _is_animated_avif(head)
+
+
+def _head(source: Path | BinaryIO) -> bytes:
+    if isinstance(source, Path):
+        with open(source, "rb") as opened:
+            return opened.read(HEAD)
+    source.seek(0)
+    head = source.read(HEAD)
+    source.seek(0)
+    return head
+
+
+def _is_animated_avif(head: bytes) -> bool:
+    """By its major brand (AV1 Image File Format 1.1.0, 7.2): FFmpeg takes such a file for a picture and reads its first frame alone."""
+    return head[4:12] == b"ftypavis"
 
 
 def image_files(folder: str | Path) -> list[Path]:
-    """The images in a folder, in natural order of their names (2 before 10), hidden ones left out; ValueError when there are none."""
-    files = [entry for entry in in_natural_order(folder) if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
+    """The images in a folder, in natural order of their names (2 before 10), hidden ones left out.
+
+    ValueError when there are none, or where one is a link to a file that is not there.
+    """
+    files = files_among(in_natural_order(folder), IMAGE_SUFFIXES)
     if not files:
         raise ValueError(f"found no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in the folder {folder}.")
     return files
+
+
+def files_among(entries: Sequence[Path], suffixes: Set[str]) -> list[Path]:
+    """The files with these endings, in lower case. ValueError where one is a link to a file that is not there: a video would lack it unnoticed."""
+    named = [entry for entry in entries if entry.suffix.lower() in suffixes]
+    for entry in named:
+        if entry.is_symlink() and not entry.exists():
+            raise ValueError(
+                f"{entry.name} in the folder {entry.parent} is a link to a file that is not there: restore the file or delete the link."
+            )
+    return [entry for entry in named if entry.is_file()]
 
 
 def in_natural_order(folder: str | Path) -> list[Path]:

@@ -4,6 +4,7 @@ Letters: N frames, H = 64, W = 96. The red of the lower right corner tells the f
 """
 
 import struct
+import sys
 import zlib
 from fractions import Fraction
 from io import BytesIO
@@ -142,15 +143,44 @@ def test_transparent_video_is_laid_over_black(name, codec, pix_fmt, options, tmp
     assert remarks == [f"{name} has transparency, which was composited over black"]
 
 
-def test_animated_webp_and_png_are_videos(tmp_path):
+def test_animated_pictures_are_videos(tmp_path):
     images = [Image.fromarray(picture(number)) for number in range(N)]
-    for name in ("a.webp", "b.png"):
-        images[0].save(tmp_path / name, save_all=True, append_images=images[1:], duration=40, lossless=True)
+    names = ["a.webp", "b.png", *(["c.avif"] if stills.WITH_AVIF else [])]
+    for name in names:
+        how = {"quality": 90, "speed": 10} if name == "c.avif" else {"lossless": True}
+        images[0].save(tmp_path / name, save_all=True, append_images=images[1:], duration=40, **how)
         numbers, _, measured, _ = read(tmp_path / name, count=4)
         assert numbers == [0, 5, 10, 15] and measured.fps == pytest.approx(25)
         assert Measured(Recording(name, BytesIO((tmp_path / name).read_bytes()))).length == N
-    assert [view.name for view in view_recordings(tmp_path)] == ["a.webp", "b.png"]
+    assert [view.name for view in view_recordings(tmp_path)] == names
     assert all(view.video for view in view_recordings(tmp_path))
+
+
+@pytest.mark.skipif(not stills.WITH_AVIF, reason="Pillow without AVIF")
+def test_an_animated_avif_is_no_single_picture(tmp_path, monkeypatch):
+    """FFmpeg reads its first frame alone; so does whoever has a Pillow without AVIF, who is told."""
+    images = [Image.fromarray(picture(number)) for number in range(4)]
+    images[0].save(tmp_path / "a.avif", save_all=True, append_images=images[1:])
+    images[0].save(tmp_path / "still.avif")
+    assert Measured(Recording.at(tmp_path / "a.avif")).length == 4
+    assert Measured(Recording.at(tmp_path / "still.avif")).length == 1
+    monkeypatch.setattr("fourreal_core.files.stills.WITH_AVIF", False)
+    with pytest.raises(ValueError, match=r"animated AVIF a.avif: install Pillow 11.3 or newer"):
+        Measured(Recording.at(tmp_path / "a.avif"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_to_a_picture_that_is_gone_is_no_gap(tmp_path):
+    for number in range(3):
+        Image.fromarray(picture(number)).save(tmp_path / f"{number}.png")
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "1.png").symlink_to(tmp_path / "gone.png")
+    for read_folder in (Recording.at, view_recordings):
+        with pytest.raises(ValueError, match=r"1.png in the folder .* is a link to a file that is not there"):
+            read_folder(tmp_path)
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "1.txt").symlink_to(tmp_path / "gone.txt")  # no picture anyway
+    assert Measured(Recording.at(tmp_path)).length == 2
 
 
 def test_a_title_in_another_encoding_is_no_obstacle(tmp_path):

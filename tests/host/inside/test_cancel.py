@@ -97,3 +97,31 @@ def test_a_nodes_work_is_ended_in_the_middle(comfy_inside, monkeypatch, tmp_path
     assert len(asked) == 3
     saved = comfy_inside.base / "output" / "grids"
     assert not saved.exists() or not [file for file in saved.iterdir() if "cancelled" in file.name]
+
+
+def test_comfyuis_save_video_stops_within_a_frame_and_leaves_no_half_file(comfy_inside, monkeypatch):
+    """It asks nobody while it encodes; the video asks for it."""
+    import comfy.model_management as management
+
+    asked, ask, files = [], management.throw_exception_if_processing_interrupted, comfy_inside.base / "output"
+    video = comfy_inside.pack_host("types").frames_to_video(torch.rand(9, 16, 24, 3), 8.0)
+
+    def save(cancel_at):
+        asked.clear()
+
+        def asking():
+            asked.append(1)
+            if len(asked) == cancel_at:
+                management.interrupt_current_processing()
+            ask()
+
+        monkeypatch.setattr(management, "throw_exception_if_processing_interrupted", asking)
+        comfy_inside.call("SaveVideo", video=video, filename_prefix="cancelled", format="auto", codec={"codec": "auto"})
+
+    with pytest.raises(management.InterruptProcessingException):
+        save(cancel_at=4)
+    assert len(asked) == 4 and not list(files.glob("cancelled*"))
+    save(cancel_at=0)
+    [file] = files.glob("cancelled*")
+    frames_NHWC, fps = comfy_inside.core("files.recording").read_video(file)
+    assert frames_NHWC.shape == (9, 16, 24, 3) and fps == 8 and len(asked) == 9
