@@ -4,6 +4,7 @@ Letters: V views, T times, H W pixels.
 """
 
 import time
+from collections.abc import Iterable
 
 import comfy.model_management
 import torch
@@ -16,6 +17,7 @@ from .preview import PREVIEW_SIDE
 from .stage_bar import StageBar
 
 STAGES = {  # name: share of the whole bar, and what is said
+    "given depth": (20, "Depth with Depth Anything 3"),
     "flow": (10, "Optical flow with RAFT"),
     "cameras": (20, "Estimating cameras"),
     "depth": (15, "Estimating depth"),
@@ -26,16 +28,18 @@ STAGES = {  # name: share of the whole bar, and what is said
     "steps": (40, "Sampling"),
     "cells": (25, "Filling cells"),
 }
-OF_SOURCES = [name for name in STAGES if name not in ("steps", "cells")]  # what find_sources tells of
+OF_MODELS = ["given depth", "flow"]  # that are connected to a fill
+OF_SOURCES = [name for name in STAGES if name not in (*OF_MODELS, "steps", "cells")]  # what find_sources tells of
 SECONDS = 1.0  # between two pictures
 CELL_SIDE = 160  # pixels of the longer side of a cell in the picture
 
 
 class FillProgress:
-    """`on_stage` and `on_cell` for `fill_grid` on a running node; both stop the work when the user cancels."""
+    """`on_stage` and `on_cell` for `fill_grid` on a running node; both stop the work when the user cancels. models: those of OF_MODELS that run before."""
 
-    def __init__(self, node, grid: FrameGrid, method: str):
-        self.bar = StageBar(STAGES, ["transport"] if method == "transport" else [*OF_SOURCES, "cells"], node)
+    def __init__(self, node, grid: FrameGrid, method: str, models: Iterable[str] = ()):
+        stages = ["transport"] if method == "transport" else [*models, *OF_SOURCES, "cells"]
+        self.bar = StageBar(STAGES, stages, node)
         self.known, self.cells, self.drawn_at = grid.known, _shrunk(grid.frames.flatten(0, 1)), 0.0
         self.cells = self.cells.unflatten(0, grid.known.shape)
 

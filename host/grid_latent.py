@@ -5,6 +5,7 @@ Decoding is for both kinds of model, 4Real's and latent ones; conditioning for t
 Letters: V views, T times, H W pixels, C condition or latent channels, L latent frames of a view, h w latent pixels.
 """
 
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,6 +27,9 @@ LATENT_KEY = "fourreal"
 SOURCES_KEY = "fourreal_sources"  # True in a latent whose sampled pixels are chosen among the sources of its grid
 AS_CONDITIONED = "as conditioned"
 _latest: WeakKeyDictionary[FrameGrid, FillSources] = WeakKeyDictionary()
+_given: WeakKeyDictionary[FrameGrid, dict[str, Any]] = (
+    WeakKeyDictionary()
+)  # depth and the like that a fill was made with
 
 
 def stages_of(grid: FrameGrid, guess: FrameGrid | None) -> list[str]:
@@ -36,11 +40,15 @@ def stages_of(grid: FrameGrid, guess: FrameGrid | None) -> list[str]:
 
 
 def sources_of(grid: FrameGrid, bar: StageBar | None = None) -> FillSources:
-    """What the grid can be filled from. The latest are kept, because one grid is sampled with many seeds."""
+    """What the grid can be filled from, with the depth, flow and masks that 4Real Fill was given for it.
+
+    The latest are kept, because one grid is sampled with many seeds.
+    """
     sources = _latest.get(grid)
     if sources is None:
-        sources = find_sources(grid, on_stage=(bar or StageBar(STAGES, OF_SOURCES)).move)
-        remember_sources(grid, sources)
+        given = _given.get(grid, {})
+        sources = find_sources(grid, **given, on_stage=(bar or StageBar(STAGES, OF_SOURCES)).move)
+        remember_sources(grid, sources, given)
     return sources
 
 
@@ -52,10 +60,12 @@ def predictions_of(grid: FrameGrid, bar: StageBar | None = None) -> Predictions:
     return transport(grid, on_cell=lambda done, total: bar.move("transport", done / total))
 
 
-def remember_sources(grid: FrameGrid, sources: FillSources) -> None:
-    """Spare `sources_of` the work where a fill of this grid, by method "auto" and without geometry of one's own, is at hand."""
+def remember_sources(grid: FrameGrid, sources: FillSources, given: dict[str, Any]) -> None:
+    """Spare `sources_of` the work where a fill of this grid by method "auto" is at hand. given: the arguments of `find_sources` that it was given."""
     _latest.clear()
     _latest[grid] = sources
+    if given:
+        _given[grid] = given
 
 
 def chosen(grid: FrameGrid, sources: FillSources, drawn_VTHW3: torch.Tensor, bar: StageBar | None = None) -> FrameGrid:

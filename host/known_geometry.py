@@ -10,6 +10,7 @@ from comfy_api.v0_0_2 import io
 
 from ..fourreal_core.geometry.bases import base_cell
 from ..fourreal_core.grid import Cameras, FrameGrid
+from .learned_depth import da3_network, single_depths
 from .learned_flow import flows_to_base
 
 DepthGeometry = io.Custom(
@@ -25,13 +26,17 @@ SKY = 0.5  # probability from which a pixel is sky
 def known_geometry(grid: FrameGrid, depth, moving, flow, on_share: Callable[[str, float], None]) -> dict:
     """Arguments of `fill_grid` from what is connected; None is not. Nothing is written to.
 
-    depth: DA3_GEOMETRY, MOGE_GEOMETRY or IMAGE; moving: MASK; flow: OPTICAL_FLOW. on_share(name, share done) may raise to cancel.
+    depth: DA3_MODEL, which is run here on the known frames, DA3_GEOMETRY, MOGE_GEOMETRY or IMAGE; moving: MASK; flow: OPTICAL_FLOW.
+    on_share(name, share done) may raise to cancel.
     Raises ValueError with what was expected, and SceneUnknown when the grid has no view known at all times with a time known from
     all views.
     """
     given, base = {}, base_cell(grid)
     if depth is not None:
-        given["depth"] = _known_maps(_inverse_depths(depth), grid, base)
+        if da3_network(depth) is not None:
+            frames_NHW3 = torch.stack([grid.frames[cell] for cell in _known_cells(grid, base)])
+            depth = single_depths(depth, frames_NHW3, lambda share: on_share("given depth", share))
+        given["depth"] = _known_maps(depth, grid, base)
         cameras = None if grid.cameras is not None else _cameras(depth, grid, base)
         if cameras is not None:
             given["cameras"] = cameras
@@ -42,16 +47,17 @@ def known_geometry(grid: FrameGrid, depth, moving, flow, on_share: Callable[[str
     return given
 
 
-def _inverse_depths(depth) -> torch.Tensor:
-    """[N, h, w], 0 where nothing is near, up to a scale per map."""
+def _known_maps(depth, grid: FrameGrid, base: tuple[int, int]) -> torch.Tensor:
+    """[N, h, w] inverse depth of the known cells, 0 where nothing is near, up to a scale per map."""
     if isinstance(depth, dict):
-        return _of_geometry(depth)
+        return _of_geometry(depth, grid, base)
     if not isinstance(depth, torch.Tensor) or depth.ndim != 4 or depth.shape[-1] not in (1, 3, 4):
+        got = list(depth.shape) if isinstance(depth, torch.Tensor) else type(getattr(depth, "model", depth)).__name__
         raise ValueError(
-            "expected depth to be an image batch of depth maps, or the geometry of Run Depth Anything 3 or "
-            f"Run MoGe, got {list(depth.shape) if isinstance(depth, torch.Tensor) else type(depth).__name__}."
+            "expected depth to be the model of Load Depth Anything 3, the geometry of Run Depth Anything 3 or Run MoGe, or an image "
+            f"batch of depth maps, got {got}."
         )
-    colours = depth[..., :3].float()
+    colours = depth[_order(grid, base, len(depth), "depth maps"), ..., :3].float()
     if float((colours - colours.mean(-1, keepdim=True)).abs().max()) > 0.02:
         raise ValueError(
             "expected grey depth maps where nearer is brighter, got coloured ones: choose depth instead of "
@@ -60,31 +66,41 @@ def _inverse_depths(depth) -> torch.Tensor:
     return colours.mean(-1).cpu()
 
 
-def _of_geometry(geometry: dict) -> torch.Tensor:
+def _of_geometry(geometry: dict, grid: FrameGrid, base: tuple[int, int]) -> torch.Tensor:
     depth_Nhw = geometry.get("depth")
     if not isinstance(depth_Nhw, torch.Tensor) or depth_Nhw.ndim != 3:
         raise ValueError(
             "expected geometry with one depth map per image, got none: run the model in mono or multiview mode."
         )
-    depth_Nhw = depth_Nhw.float().cpu()
+    order = _order(grid, base, len(depth_Nhw), "depth maps")
+    depth_Nhw = depth_Nhw[order].float().cpu()
     seen = depth_Nhw.isfinite() & (depth_Nhw > 0)
     if isinstance(geometry.get("sky"), torch.Tensor):
-        seen &= geometry["sky"].cpu() < SKY
+        seen &= geometry["sky"][order].cpu() < SKY
     inverse = torch.zeros_like(depth_Nhw)
     for number, (depth_hw, seen_hw) in enumerate(zip(depth_Nhw, seen)):
         if not bool(seen_hw.any()):
-            raise ValueError(f"depth map {number + 1} of {len(seen)} has no depth above 0.")
+            view, time = _known_cells(grid, base)[number]
+            raise ValueError(
+                f"the depth map of view {view + 1} at time {time + 1} has no depth above 0 outside of the sky: disconnect depth, or give it "
+                "from another model."
+            )
         middle = depth_hw[seen_hw].median()
         inverse[number] = torch.where(seen_hw, middle / depth_hw.clamp_min(CLOSEST * middle), 0.0)
     return inverse
 
 
-def _order(grid: FrameGrid, base: tuple[int, int], count: int, name: str) -> torch.Tensor:
-    """Which of `count` maps belong to the known cells, as `fill_grid` orders them: the views, then the other times."""
+def _known_cells(grid: FrameGrid, base: tuple[int, int]) -> list[tuple[int, int]]:
+    """(view, time) in the order of `fill_grid`: the views, then the other times."""
     view, time = base
-    known = [(other, time) for other in range(grid.views)] + [
+    return [(other, time) for other in range(grid.views)] + [
         (view, other) for other in range(grid.times) if other != time
     ]
+
+
+def _order(grid: FrameGrid, base: tuple[int, int], count: int, name: str) -> torch.Tensor:
+    """Which of `count` maps belong to the known cells."""
+    known = _known_cells(grid, base)
     if count == len(known):
         return torch.arange(count)
     if count == grid.views * grid.times:
@@ -94,10 +110,6 @@ def _order(grid: FrameGrid, base: tuple[int, int], count: int, name: str) -> tor
         f"remaining frames of the fixed-view video) or {grid.views * grid.times} (one per cell, all times of "
         f"the first view first), got {count}."
     )
-
-
-def _known_maps(maps_Nhw: torch.Tensor, grid: FrameGrid, base: tuple[int, int]) -> torch.Tensor:
-    return maps_Nhw[_order(grid, base, len(maps_Nhw), "depth maps")]
 
 
 def _cameras(geometry, grid: FrameGrid, base: tuple[int, int]) -> Cameras | None:

@@ -11,8 +11,6 @@ from typing import Any
 import comfy.model_management
 import numpy as np
 import torch
-from comfy.ldm.depth_anything_3 import preprocess
-from comfy_api.v0_0_2 import io
 from PIL import Image
 
 from ..fourreal_core.evaluation.agreement.measure import measure_agreement
@@ -23,11 +21,9 @@ from ..fourreal_core.evaluation.measured import Measured
 from ..fourreal_core.evaluation.reference import measure_reference
 from ..fourreal_core.grid import FrameGrid
 from .cancel import cancellable
+from .learned_depth import da3_network, da3_pictures
 from .types import counting_progress
 
-Da3Model = io.Custom("DA3_MODEL")  # a ModelPatcher of Depth Anything 3, from Load Depth Anything 3
-
-DA3_SIDE = 504  # pixels of the longer side that Depth Anything 3 sees, as its own node has it
 CELLS_AT_ONCE = 16
 STEPS = 1000  # of the progress bar
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -120,20 +116,17 @@ def _carried_features(grid: FrameGrid, clip_vision, seen: dict[str, torch.Tensor
 def _da3_geometry(grid: FrameGrid, patcher, on_share) -> dict[str, torch.Tensor]:
     """depth_conf [V, T, h, w] from 1 on, depth [V, T, h, w] and, if the model tells cameras, extrinsics [V, T, 3, 4] (world to camera) and
     intrinsics [V, T, 3, 3] in pixels of the depth: all views of a time are one input of the model."""
-    network = getattr(getattr(patcher, "model", None), "diffusion_model", None)
-    if network is None or getattr(network, "head_type", "") != "dualdpt":
+    network = da3_network(patcher)
+    if network is None or network.head_type != "dualdpt":
         raise ValueError(
             "expected da3_model to be Depth Anything 3 Small or Base: the others give no confidence of several views"
         )
     comfy.model_management.load_model_gpu(patcher)
-    device, dtype = comfy.model_management.get_torch_device(), network.dtype or torch.float32
     found: dict[str, list[torch.Tensor]] = {}
     for time in range(grid.times):
-        views = preprocess.preprocess_image(
-            grid.frames[:, time].to(device), process_res=DA3_SIDE, method="upper_bound_resize"
-        )
+        views = da3_pictures(grid.frames[:, time], network)
         with cancellable(network), torch.no_grad():
-            out = network(views.to(dtype)[None], use_ray_pose=False, ref_view_strategy="saddle_balanced")
+            out = network(views[None], use_ray_pose=False, ref_view_strategy="saddle_balanced")
         if "depth_conf" not in out:
             raise ValueError("expected da3_model to give a confidence, got none: load Depth Anything 3 Small or Base")
         for name in ("depth_conf", "depth"):

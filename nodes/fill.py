@@ -12,6 +12,7 @@ from ..host.choices import within_limits
 from ..host.fill_progress import FillProgress
 from ..host.grid_latent import remember_sources
 from ..host.known_geometry import DepthGeometry, OpticalFlow, PointGeometry, known_geometry
+from ..host.learned_depth import Da3Model, da3_network
 from ..host.preview import PREVIEW_SIDE
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 
@@ -21,9 +22,9 @@ METHOD_TOOLTIP = (
     "views show depth and it passes its own check, else transport; the report says why."
 )
 DEPTH_TOOLTIP = (
-    "Better depth of the known frames: geometry of Run Depth Anything 3 or MoGe, or grey images where nearer "
-    "is brighter. First all frames of the freeze-time video, then those of the fixed-view video without the "
-    "shared one; or one map per cell, in the order of 4Real Grid to Images."
+    "Depth of the known frames, mainly for motion towards or away from the camera. Connect Load Depth Anything 3: the node runs it on the "
+    "known frames. Also takes geometry of Run Depth Anything 3 or MoGe, or grey images where nearer is brighter. First all frames of the "
+    "freeze-time video, then those of the fixed-view video without the shared one; or one map per cell, in the order of 4Real Grid to Images."
 )
 MOVING_TOOLTIP = (
     "Masks of what moves (white), one per time of the fixed-view video: painted, or from SAM 3. One mask per "
@@ -50,7 +51,10 @@ class FourRealTransportFill(io.ComfyNode):
                 Grid.Input("grid", tooltip=GRID_TOOLTIP + " Any size; runs on the CPU."),
                 io.Combo.Input("method", options=list(METHODS), default="auto", optional=True, tooltip=METHOD_TOOLTIP),
                 io.MultiType.Input(
-                    "depth", types=[DepthGeometry, PointGeometry, io.Image], optional=True, tooltip=DEPTH_TOOLTIP
+                    "depth",
+                    types=[DepthGeometry, PointGeometry, io.Image, Da3Model],
+                    optional=True,
+                    tooltip=DEPTH_TOOLTIP,
                 ),
                 io.Mask.Input("moving", optional=True, tooltip=MOVING_TOOLTIP),
                 OpticalFlow.Input("flow", optional=True, tooltip=FLOW_TOOLTIP),
@@ -74,7 +78,8 @@ class FourRealTransportFill(io.ComfyNode):
     @stops_on_cancel
     def execute(cls, grid, method="auto", depth=None, moving=None, flow=None) -> io.NodeOutput:
         grid = expect_grid(grid)
-        progress = FillProgress(cls, grid, method)
+        models = {"given depth": da3_network(depth) is not None, "flow": flow is not None}
+        progress = FillProgress(cls, grid, method, [name for name, runs in models.items() if runs])
         given = {}
         if method != "transport":
             try:
@@ -88,8 +93,8 @@ class FourRealTransportFill(io.ComfyNode):
         confidence_VTHW3 = filled.confidence[..., None].expand(-1, -1, -1, -1, 3)
         sheet_HW3 = contact_sheet(confidence_VTHW3, grid.known, max_side=PREVIEW_SIDE)
         whole = with_provenance(filled.grid, {"fill": filled.method})
-        if method == "auto" and not given:
-            remember_sources(whole, sources)
+        if method == "auto":
+            remember_sources(whole, sources, given)
         return io.NodeOutput(
             whole,
             confidence_VTHW3.flatten(0, 1).contiguous(),

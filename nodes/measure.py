@@ -9,7 +9,8 @@ from ..fourreal_core.evaluation.heat import heat, heat_plot, heat_sheet
 from ..fourreal_core.evaluation.plots import beside
 from ..host.cancel import stops_on_cancel
 from ..host.choices import within_limits
-from ..host.measuring import Da3Model, Extras, letters, measured_grid, pictures_tensor
+from ..host.learned_depth import Da3Model
+from ..host.measuring import Extras, letters, measured_grid, pictures_tensor
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid
 
 CATEGORY = "4Real/evaluation"

@@ -33,6 +33,10 @@ EXPLAINED = 0.8  # share of the frames' difference that a right depth leaves at 
 FOLLOWED = 0.95  # share of the change of what moves that is left at most where its motion was found
 UNCHANGED = 0.01  # mean change of colour, 0..1, below which there is no motion to be checked
 SAME_ASPECT = 1.05  # how far the shapes of a grid's cells and of a small copy's may differ: sides are whole tokens
+UNSEEN_DEPTH = (
+    "One fixed camera hardly shows how far things move towards it or away from it, so that was guessed: to have it seen, connect Load Depth "
+    "Anything 3 to depth."
+)
 METHODS = ("auto", "scene", "transport")
 Stage = Callable[[str, float], None]
 
@@ -268,7 +272,8 @@ def _by_scenes(
         try:
             freeze, fixed = grid.frames[:, base[1]], grid.frames[base[0]]
             scene = estimate_scene(networks, fixed, freeze, cameras, base=base, sockets=sockets, on_stage=part)
-            checked = self_check(scene, lambda share: part("following", 1.0)) if check else ""  # noqa: B023 - called at once
+            told = lambda share: part("following", 1.0)  # noqa: B023 - called at once
+            checked = self_check(scene, told, given_depth=sockets.depth is not None) if check else ""
         except SceneUnknown as reason:
             if base == bases[0]:
                 raise
@@ -280,6 +285,8 @@ def _by_scenes(
         places = ", ".join(f"view {scene.base[0] + 1} and time {scene.base[1] + 1}" for scene in scenes)
         words += f" Found from several places, each pixel from one of them: {places}."
     words += "".join(lost) + (f" Given: {', '.join(given)}." if given else "")
+    if sockets.depth is None and len(scenes[0].nodes_M3):
+        words += f" {UNSEEN_DEPTH}"
     return grid.replace(cameras=cameras), scenes, f"Filled by the scene's geometry. {words}"
 
 
@@ -316,7 +323,9 @@ def _usable(cameras: Cameras) -> Cameras:
     return cameras
 
 
-def self_check(scene: SceneGeometry, on_share: Callable[[float], None] = lambda share: None) -> str:
+def self_check(
+    scene: SceneGeometry, on_share: Callable[[float], None] = lambda share: None, *, given_depth: bool = False
+) -> str:
     """Predict known frames from the others: x[v0, t0] carried to each view by depth, and what moves in it moved to each time.
 
     Raises SceneUnknown when the depth predicts hardly more than the frame as it is. Returns what was found, in sentences.
@@ -329,7 +338,10 @@ def self_check(scene: SceneGeometry, on_share: Callable[[float], None] = lambda 
         errors.append(_carried_error(scene, view))
     depth_ratio = _median_ratio(errors)
     if depth_ratio > EXPLAINED:
-        raise SceneUnknown("the estimated depth does not explain the freeze-time frames.")
+        which, then = (
+            ("given", ": try it without depth, or with another model's.") if given_depth else ("estimated", ".")
+        )
+        raise SceneUnknown(f"the {which} depth does not explain the freeze-time frames{then}")
     said = f"Depth explains the freeze-time frames {1 / max(depth_ratio, 1e-3):.1f} times better than no motion."
     ratios = {time: _moved_ratio(scene, time) for time in range(len(scene.fixed_THW3)) if time != start}
     lost = [time for time, ratio in ratios.items() if ratio > FOLLOWED]

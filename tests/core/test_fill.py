@@ -247,6 +247,21 @@ def test_auto_checks_the_depth_that_it_found(scene, networks):
     assert filled.method == "transport" and filled.report.startswith("Filled by Transport, because")
 
 
+def test_given_depth_that_explains_nothing_is_named_as_given(scene, networks):
+    filled = fill_grid(wrong_cameras(scene), networks=networks, depth=scene.depth())
+    assert filled.method == "transport" and "the given depth does not explain" in filled.report
+    assert "try it without depth" in filled.report
+
+
+def test_the_report_says_that_motion_in_depth_was_guessed_where_something_moves(scene, networks):
+    guessed = "that was guessed: to have it seen, connect Load Depth Anything 3 to depth."
+    assert find_sources(scene.grid(), networks=networks, moving=scene.moving()).report.endswith(guessed)
+    given = find_sources(scene.grid(), networks=networks, depth=scene.depth(), moving=scene.moving()).report
+    assert "guessed" not in given and given.endswith("Given: depth, moving.")
+    found = find_sources(scene.grid(), networks=networks, moving=torch.zeros(T, H, W))
+    assert found.scene is not None and "guessed" not in found.report
+
+
 def test_the_report_names_the_times_to_which_nothing_could_be_followed(scene, networks):
     exact = {"depth": scene.depth(), "flow": scene.flow(), "moving": scene.moving()}
     found = find_sources(scene.grid(), networks=networks, **exact)

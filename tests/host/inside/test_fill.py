@@ -3,6 +3,7 @@
 import pytest
 import torch
 from planes import plane_scene
+from tiny_model_files import write_model_file
 
 V, T, H, W = 3, 5, 24, 40
 TRUE = plane_scene(V, T, H, W)
@@ -21,10 +22,10 @@ def task(comfy_inside):
 def converted(comfy_inside, task):
     """What the node makes of its sockets."""
 
-    def convert(grid=None, **sockets):
+    def convert(grid=None, on_share=lambda name, share: None, **sockets):
         sockets = {"depth": None, "moving": None, "flow": None} | sockets
         convert = comfy_inside.pack_host("known_geometry").known_geometry
-        return convert(task if grid is None else grid, **sockets, on_share=lambda name, share: None)
+        return convert(task if grid is None else grid, **sockets, on_share=on_share)
 
     return convert
 
@@ -78,6 +79,17 @@ def test_moge_geometry_is_taken(converted):
     )
 
 
+def test_maps_of_unknown_cells_may_show_nothing(converted):
+    """One geometry of all images of 4Real Grid to Images: what a model makes of the blank ones does not count."""
+    inverse, known = TRUE.inverse_depth_VTHW.flatten(0, 1), torch.zeros(V * T, dtype=torch.bool)
+    known[[v * T + t for v, t in KNOWN]] = True
+    sky = (~known).float()[:, None, None].expand(-1, H, W)
+    given = converted(depth=da3(1 / inverse, cameras=False, sky=sky))["depth"]
+    assert (given > 0).all() and torch.equal(
+        given, converted(depth=da3(1 / of_known(TRUE.inverse_depth_VTHW), cameras=False))["depth"]
+    )
+
+
 @pytest.mark.parametrize("count", [V + T - 1, V * T])
 def test_cameras_come_with_depth_where_the_grid_has_none(converted, task, count):
     inverse = of_known(TRUE.inverse_depth_VTHW) if count == V + T - 1 else TRUE.inverse_depth_VTHW.flatten(0, 1)
@@ -103,8 +115,12 @@ def test_masks_are_one_per_time_or_one_per_cell(converted):
     [
         ({"depth": da3(torch.ones(4, H, W), cameras=False)}, r"expected 7 depth maps .* or 15 .*, got 4"),
         ({"depth": {"mode": "mono"}}, "one depth map per image, got none"),
-        ({"depth": da3(torch.full((7, H, W), torch.inf), cameras=False)}, "depth map 1 of 7 has no depth above 0"),
-        ({"depth": torch.rand(7, H, W)}, "expected depth to be an image batch"),
+        ({"depth": da3(torch.full((7, H, W), torch.inf), cameras=False)}, "view 1 at time 1 has no depth above 0"),
+        (
+            {"depth": torch.rand(7, H, W)},
+            r"expected depth to be the model of Load Depth Anything 3.* got \[7, 24, 40\]",
+        ),
+        ({"depth": object()}, "expected depth to be the model of Load Depth Anything 3.* got object"),
         ({"depth": torch.rand(7, H, W, 3)}, "expected grey depth maps"),
         ({"moving": torch.ones(2, H, W)}, r"one mask per time of the fixed-view video \(5\) .* got 2"),
         ({"moving": torch.full((T, H, W), 3.0)}, "0..1 in moving"),
@@ -135,6 +151,93 @@ def test_exact_depth_and_mask_make_the_result_better(comfy_inside):
     assert "Given: depth, moving." in report
     assert all(torch.equal(depth[name], value) for name, value in before.items())
     assert torch.equal(exact.frames[known], task.frames[known])
+
+
+@pytest.fixture(scope="module", params=["mono_large", "small"])
+def da3_model(comfy_inside, request):
+    """By ComfyUI's own loader, on random weights: the kind that tells sky, and the kind that tells cameras when it sees several frames."""
+    import comfy.sd
+
+    models, name = comfy_inside.base / "models", f"depth_anything_3_{request.param}.safetensors"
+    write_model_file(models, "geometry_estimation", name)
+    return comfy.sd.load_diffusion_model(str(models / "geometry_estimation" / name))
+
+
+def knows_the_scene(monkeypatch, model, scene, asked=None):
+    """The network of a DA3_MODEL answers with the exact depth of the frame that it is shown, at the size that it is shown it."""
+    network = model.model.diffusion_model
+
+    def forward(seen, **named):
+        picture = (
+            seen[0] * torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+            + torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+        )
+        size = picture.shape[-2:]
+        frames = torch.nn.functional.interpolate(
+            scene.frames_VTHW3.flatten(0, 1).movedim(-1, 1), size=size, mode="bilinear", antialias=True
+        )
+        found = int((frames - picture).square().flatten(1).mean(1).argmin())
+        if asked is not None:
+            asked.append(divmod(found, scene.frames_VTHW3.shape[1]))
+        inverse = scene.inverse_depth_VTHW.flatten(0, 1)[found][None, None]
+        return {"depth": 7 / torch.nn.functional.interpolate(inverse, size=size, mode="nearest")[0]}
+
+    monkeypatch.setattr(network, "forward", forward)
+
+
+def test_depth_anything_3_looks_at_each_known_frame_once(converted, da3_model, monkeypatch):
+    asked, shares = [], []
+    knows_the_scene(monkeypatch, da3_model, TRUE, asked)
+    depth = converted(depth=da3_model, on_share=lambda name, share: shares.append((name, share)))["depth"]
+    assert asked == KNOWN and depth.shape[0] == V + T - 1
+    assert [name for name, _ in shares] == ["given depth"] * (V + T) and [share for _, share in shares][-1] == 1
+    ratio = torch.nn.functional.interpolate(depth[:, None], size=(H, W), mode="nearest")[:, 0] / TRUE.depth()
+    assert float((ratio / ratio.flatten(1).median(1).values[:, None, None] - 1).abs().median()) < 0.02
+
+
+def test_the_real_depth_anything_3_runs_in_the_fill(comfy_inside, da3_model, monkeypatch):
+    """Random weights say nothing of the scene: what counts is that known cells are kept, that it is said, and that nothing breaks."""
+    monkeypatch.setattr(comfy_inside.pack_host("learned_depth"), "DA3_SIDE", 112)
+    scene, core = plane_scene(2, 3, 36, 60), comfy_inside.core("grid")
+    known = scene.grid().known
+    cameras = core.Cameras(scene.cameras.world_to_camera, scene.cameras.intrinsics)
+    task = core.FrameGrid(scene.grid().frames, known, cameras=cameras)
+    filled, _, report = comfy_inside.call("FourRealTransportFill", grid=task, method="scene", depth=da3_model)
+    assert torch.equal(filled.frames[known], task.frames[known]) and filled.frames.isfinite().all()
+    assert "Given: depth." in report and "connect Load Depth Anything 3" not in report
+    _, _, report = comfy_inside.call("FourRealTransportFill", grid=task, method="scene")
+    assert "connect Load Depth Anything 3 to depth" in report
+
+
+def test_a_cancel_ends_depth_anything_3(comfy_inside, task, da3_model, monkeypatch):
+    import comfy.model_management as management
+
+    monkeypatch.setattr(comfy_inside.pack_host("learned_depth"), "DA3_SIDE", 112)
+    network, passed = da3_model.model.diffusion_model, []
+    first = next(part for part in network.modules() if isinstance(part, torch.nn.Conv2d))
+    hook = first.register_forward_hook(lambda *_: passed.append(1) or management.interrupt_current_processing())
+    with pytest.raises(management.InterruptProcessingException):
+        comfy_inside.call("FourRealTransportFill", grid=task, method="scene", depth=da3_model)
+    hook.remove()
+    assert len(passed) == 1 and not management.processing_interrupted()
+
+
+def test_depth_that_was_given_to_the_fill_is_used_by_the_sampler(comfy_inside, da3_model, monkeypatch):
+    """With the fill's sources at hand, and with others made in between; a grid without given depth gives other sources."""
+    scene, core = plane_scene(2, 3, 36, 60), comfy_inside.core("grid")
+    cameras = core.Cameras(scene.cameras.world_to_camera, scene.cameras.intrinsics)
+    task = core.FrameGrid(scene.grid().frames, scene.grid().known, cameras=cameras)
+    latent, kept = comfy_inside.pack_host("grid_latent"), comfy_inside.core("geometry.fill").FillSources
+    knows_the_scene(monkeypatch, da3_model, scene)
+    fill = lambda **sockets: comfy_inside.call("FourRealTransportFill", grid=task, **sockets)[0]
+    with_depth = fill(depth=da3_model)
+    at_hand = latent.sources_of(with_depth)
+    without = fill()
+    again = latent.sources_of(with_depth)
+    assert isinstance(again, kept) and again is not at_hand and again.scene is not None
+    assert torch.equal(again.scene.time_depth_THW, at_hand.scene.time_depth_THW)
+    assert not torch.equal(again.scene.time_depth_THW, latent.sources_of(without).scene.time_depth_THW)
+    assert "Given: depth" in again.report
 
 
 @pytest.fixture(scope="module")

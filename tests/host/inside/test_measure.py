@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_model_files import randomized, write_model_file
 
 V, T, H, W = 3, 4, 32, 48
 
@@ -108,50 +109,18 @@ def test_two_grids_compared(comfy_inside, made):
         comfy_inside.call("FourRealCompareGrids", fills=grids, names="one, two")
 
 
-def randomized(network, seed=0):
-    """Its state dict with small random numbers, whatever device it is on."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: torch.randn(value.shape, generator=generator) * 0.02
-        + (1.0 if value.ndim == 1 and name.endswith("weight") else 0.0)
-        for name, value in network.state_dict().items()
-    }
-
-
 @pytest.fixture(scope="module")
 def da3_small(comfy_inside):
     """ComfyUI's own loader on random weights of Depth Anything 3 Small."""
-    import comfy.ops
     import comfy.sd
-    from comfy.ldm.depth_anything_3.model import DepthAnything3Net
-    from safetensors.torch import save_file
 
-    sizes = {
-        "backbone_name": "vits",
-        "out_layers": (5, 7, 9, 11),
-        "alt_start": 4,
-        "qknorm_start": 4,
-        "rope_start": 4,
-        "cat_token": True,
-    }
-    head = {
-        "head_type": "dualdpt",
-        "head_dim_in": 768,
-        "head_output_dim": 2,
-        "head_features": 64,
-        "head_out_channels": (48, 96, 192, 384),
-    }
-    cameras = {"head_use_sky_head": False, "has_cam_enc": True, "has_cam_dec": True}
-    network = DepthAnything3Net(
-        **sizes, **head, **cameras, operations=comfy.ops.disable_weight_init, dtype=torch.float32
-    )
-    file = comfy_inside.base / "da3_small.safetensors"
-    save_file({name: value.contiguous() for name, value in randomized(network).items()}, file)
-    return comfy.sd.load_diffusion_model(str(file))
+    folder, name = "geometry_estimation", "depth_anything_3_small.safetensors"
+    write_model_file(comfy_inside.base / "models", folder, name)
+    return comfy.sd.load_diffusion_model(str(comfy_inside.base / "models" / folder / name))
 
 
 def test_depth_anything_3_sees_all_views_of_a_time(comfy_inside, made, da3_small, monkeypatch):
-    monkeypatch.setattr(comfy_inside.pack_host("measuring"), "DA3_SIDE", 112)
+    monkeypatch.setattr(comfy_inside.pack_host("learned_depth"), "DA3_SIDE", 112)
     _, numbers, *_ = comfy_inside.call("FourRealMeasureGrid", grid=made, da3_model=da3_small)
     numbers = json.loads(numbers)
     shares = [numbers[f"da3_{threshold}"]["value"] for threshold in ("2", "2.5", "3")]
@@ -169,7 +138,7 @@ def test_features_of_clip_vision_are_carried_by_depth_anything_3(comfy_inside, m
     (tmp_path / "config.json").write_text(json.dumps(config))
     clip_vision = comfy.clip_vision.ClipVisionModel(str(tmp_path / "config.json"))
     clip_vision.load_sd(randomized(clip_vision.model))
-    monkeypatch.setattr(comfy_inside.pack_host("measuring"), "DA3_SIDE", 112)
+    monkeypatch.setattr(comfy_inside.pack_host("learned_depth"), "DA3_SIDE", 112)
     inputs = {"clip_vision": clip_vision, "da3_model": da3_small}
     _, numbers, *_ = comfy_inside.call("FourRealMeasureGrid", grid=made, **inputs)
     carried = json.loads(numbers)["carried_features"]

@@ -11,7 +11,15 @@ from tiny_model_files import MAKERS, with_small_parts, write_model_file
 
 from fourreal_core.batch.prompt import set_inputs, workflow_to_prompt
 
-EXTRAS = ("nodes_differential_diffusion", "nodes_images", "nodes_lt", "nodes_train", "nodes_wan")
+EXTRAS = (
+    "nodes_depth_anything_3",
+    "nodes_differential_diffusion",
+    "nodes_images",
+    "nodes_lt",
+    "nodes_preview_any",
+    "nodes_train",
+    "nodes_wan",
+)
 V, T, H, W = 3, 5, 64, 96  # LTXV takes no sides of a single latent
 SMALL = {
     "FourRealBuildGrid": {"views": V, "times": T, "width": W, "height": H},
@@ -19,6 +27,7 @@ SMALL = {
     "WanImageToVideo": {"width": W, "height": H, "length": T},
     "Wan22ImageToVideoLatent": {"width": W, "height": H, "length": T},
     "FourRealSampler": {"steps": 2},
+    "FourRealGridToVideo": {"between": "none", "back": False},
     "FourRealBudget": {"views": V, "times": T, "width": W, "height": H},
     "FourRealEncodeFootage": {"views": V, "times": T, "width": W, "height": H, "grids_per_source": 2},
     "FourRealTrainSync": {"rank": 8, "steps": 2, "sheet_steps": 2},
@@ -83,6 +92,7 @@ def test_it_runs_from_its_loaders_to_a_sliced_video_and_a_player(comfy_inside, n
     for model in models_of(WORKFLOWS[name]):
         write_model_file(comfy_inside.base / "models", model["directory"], model["name"])
     with_small_parts(monkeypatch)
+    monkeypatch.setattr(comfy_inside.pack_host("learned_depth"), "DA3_SIDE", 112)
     prompt = small_prompt(WORKFLOWS[name], node_classes)
     outputs = comfy_inside.run(prompt)
     assert "not loaded" not in caplog.text  # LoRA weights that fit no layer

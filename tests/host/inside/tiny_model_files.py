@@ -91,6 +91,44 @@ def ltx_checkpoint() -> Weights:
     return weights, {"config": json.dumps({"transformer": LTX_SIZES, "vae": LTX_VAE})}
 
 
+def depth_anything(views: bool) -> Weights:
+    """Depth Anything 3 of the smallest size that the host knows: views, Small, which sees several at once; else as Mono Large, one by one, with sky."""
+    import comfy.ops
+    from comfy.ldm.depth_anything_3.model import DepthAnything3Net
+
+    start = 4 if views else -1
+    backbone = {"alt_start": start, "qknorm_start": start, "rope_start": start, "cat_token": views}
+    head = {
+        "head_type": "dualdpt" if views else "dpt",
+        "head_dim_in": 768 if views else 384,
+        "head_output_dim": 2 if views else 1,
+        "head_features": 64,
+        "head_out_channels": (48, 96, 192, 384),
+        "head_use_sky_head": not views,
+    }
+    network = DepthAnything3Net(
+        "vits",
+        (5, 7, 9, 11),
+        **backbone,
+        **head,
+        has_cam_enc=views,
+        has_cam_dec=views,
+        operations=comfy.ops.disable_weight_init,
+        dtype=torch.float32,
+    )
+    return randomized(network), {}
+
+
+def randomized(network: torch.nn.Module, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Its state dict with small random numbers, whatever device it is on."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.randn(value.shape, generator=generator) * 0.02
+        + (1.0 if value.ndim == 1 and name.endswith("weight") else 0.0)
+        for name, value in network.state_dict().items()
+    }
+
+
 def text_encoder(config_file: str) -> Weights:
     import comfy.ops
     import comfy.text_encoders.t5
@@ -120,6 +158,8 @@ def umt5() -> Weights:
 
 
 MAKERS: dict[str, Callable[[], Weights]] = {
+    "depth_anything_3_small.safetensors": lambda: depth_anything(views=True),
+    "depth_anything_3_mono_large.safetensors": lambda: depth_anything(views=False),
     "wan2.1_t2v_1.3B_fp16.safetensors": wan,
     "wan2.1_vace_1.3B_fp16.safetensors": lambda: wan("vace", vace_layers=1, vace_in_dim=96),
     "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors": lambda: wan(in_dim=36),
