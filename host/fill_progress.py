@@ -38,8 +38,8 @@ class FillProgress:
     """`on_stage` and `on_cell` for `fill_grid` on a running node; both stop the work when the user cancels. models: those of OF_MODELS that run before."""
 
     def __init__(self, node, grid: FrameGrid, method: str, models: Iterable[str] = ()):
-        stages = ["transport"] if method == "transport" else [*models, *OF_SOURCES, "cells"]
-        self.bar = StageBar(STAGES, stages, node)
+        stages = ["transport"] if method == "transport" else [*models, *OF_SOURCES]
+        self.bar = StageBar(STAGES, [*stages, "cells"], node)
         self.known, self.cells, self.drawn_at = grid.known, _shrunk(grid.frames.flatten(0, 1)), 0.0
         self.cells = self.cells.unflatten(0, grid.known.shape)
 

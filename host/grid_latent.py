@@ -47,7 +47,8 @@ def sources_of(grid: FrameGrid, bar: StageBar | None = None) -> FillSources:
     sources = _latest.get(grid)
     if sources is None:
         given = _given.get(grid, {})
-        sources = find_sources(grid, **given, on_stage=(bar or StageBar(STAGES, OF_SOURCES)).move)
+        told = (bar or StageBar(STAGES, OF_SOURCES)).move
+        sources = find_sources(grid, **given, all_predicted=True, on_stage=told)
         remember_sources(grid, sources, given)
     return sources
 

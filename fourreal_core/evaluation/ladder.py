@@ -195,7 +195,7 @@ def _filled(
         for time in range(1, truth.times):
             cell = cell_candidates(scene, still, view, time)
             at, place = (view, time), (view / (truth.views - 1), time / max(truth.times - 1, 1))
-            pictures_N3HW, told = fusion_inputs(cell, predictions, at, place)
+            pictures_N3HW, told = fusion_inputs(cell, predictions.cell(at), place)
             made[at] = cell.composed_HW3
             if networks is not None:
                 made[at] = (

@@ -1,8 +1,8 @@
 """Which known cells a fill starts from: one view known at all times and one time known from all views, or several of them.
 
-Each base gives a whole fill of its own. Where there are several, each pixel is taken from one of them, never mixed: from the one whose
+Each base gives a fill of its own. Where there are several, each pixel is taken from one of them, never mixed: from the one whose
 error is expected to be smaller, and rather from the nearer one. [ours] Next to read: fill.py.
-Shape suffixes: V views, T times, N bases, H W pixels.
+Shape suffixes: V views, T times, N bases or known cells, H W pixels.
 """
 
 from __future__ import annotations
@@ -54,20 +54,25 @@ def base_cells(grid: FrameGrid) -> list[tuple[int, int]]:
 
 
 def chosen_from(
-    bases: Sequence[tuple[int, int]], frames: Sequence[Tensor], sure: Sequence[Tensor]
+    bases: Sequence[tuple[int, int]],
+    shape: tuple[int, int],
+    at: tuple[int, int],
+    filled: Sequence[tuple[Tensor, Tensor]],
 ) -> tuple[Tensor, Tensor]:
-    """Frames [V, T, H, W, 3] and confidences [V, T, H, W], each pixel from one base's fill: frames and confidences of each base alike."""
-    views, times, height, width = sure[0].shape
-    reach = 2 * (max(height, width) // (2 * AROUND)) + 1
-    least_VTHW, taken, trusted = None, frames[0].clone(), sure[0].clone()
-    for (view, time), cells, sure_VTHW in zip(bases, frames, sure):
-        error = (1 / sure_VTHW.clamp(1e-4, 1) - 1).clamp_min(1e-6).sqrt()
-        around = functional.avg_pool2d(error.flatten(0, 1)[:, None], reach, 1, reach // 2, count_include_pad=False)
-        expected = around.view_as(error) * _away((views, times), (view, time))[..., None, None]
-        nearer = torch.ones_like(error, dtype=torch.bool) if least_VTHW is None else expected < least_VTHW
-        least_VTHW = expected if least_VTHW is None else torch.where(nearer, expected, least_VTHW)
-        taken, trusted = torch.where(nearer[..., None], cells, taken), torch.where(nearer, sure_VTHW, trusted)
-    return taken, trusted
+    """One cell [H, W, 3] and its confidence [H, W], each pixel from one base's fill of it: `filled` has both of each base.
+
+    shape: views and times of the grid; at: the cell's.
+    """
+    if len(bases) == 1:
+        return filled[0]
+    frames_NHW3, sure_NHW = (torch.stack(parts) for parts in zip(*filled))
+    reach = 2 * (max(sure_NHW.shape[1:]) // (2 * AROUND)) + 1
+    error = (1 / sure_NHW.clamp(1e-4, 1) - 1).clamp_min(1e-6).sqrt()
+    around = functional.avg_pool2d(error[:, None], reach, 1, reach // 2, count_include_pad=False)[:, 0]
+    away_N = torch.stack([_away(shape, base)[at] for base in bases])
+    chosen_1HW = (around * away_N[:, None, None]).argmin(0, keepdim=True)
+    frame_HW3 = frames_NHW3.gather(0, chosen_1HW[..., None].expand(-1, -1, -1, 3))[0]
+    return frame_HW3, sure_NHW.gather(0, chosen_1HW)[0]
 
 
 def _away(shape: tuple[int, int], base: tuple[int, int]) -> Tensor:

@@ -6,16 +6,19 @@ Shape suffixes: V views, T times, H W pixels.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..files.room import copied
+from ..grid import FrameGrid
 from ..side_by_side import ask, side_by_side
-from ..transport import Predictions
+from ..transport import Predictor
 from ..transport.confidence import TYPICAL_ERROR
 from .agreeing import agreed
 from .candidates import StillLayer, cell_candidates, still_layer
@@ -41,58 +44,33 @@ def cells_at_once(pixels: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """What cells are made from."""
+    """What cells are made from, found from one base."""
 
     networks: GeometryNetworks
     scene: SceneGeometry
-    predictions: Predictions
+    predictor: Predictor
     still_layers: dict[int, StillLayer]  # of views, those that are at hand; the others are added
     small_VThw3: Tensor | None = None  # all cells at a smaller size, to choose by instead of the network
 
     @torch.no_grad()
-    def fill(
-        self, known_VT: Tensor, drawn: Tensor | None, on_share: Callable[[float], None], on_cell: OnCell | None
-    ) -> tuple[Tensor, Tensor]:
-        """Frames [V, T, H, W, 3] and confidences [V, T, H, W] of the unknown cells; known ones stay 0.
-
-        drawn: see `FillSources`. As many cells are made at once as torch has threads and `WORKING_BYTES` allow; each is the same however
-        many they are. on_share and on_cell are called by this thread; what they raise ends the work.
-        """
-        frames, sure = (torch.zeros(*known_VT.shape, *self.scene.size, *last) for last in ((3,), ()))
-        todo: list[tuple[int, int]] = [(view, time) for view, time in (~known_VT).nonzero().tolist()]
-        missing = sorted({view for view, _ in todo} - self.still_layers.keys())
-        share, done, parts = [0.0], itertools.count(1), len(todo) + len(missing)
-
-        def waiting() -> None:
-            on_share(share[0])
-
-        def told() -> None:
-            share[0] = next(done) / parts
-            on_share(share[0])
+    def find_layers(self, views: set[int], told: Callable[[], None], waiting: Callable[[], None]) -> None:
+        """The still layers of these views that are not at hand."""
 
         def layered(view: int, layer: StillLayer) -> None:
             self.still_layers[view] = layer
             told()
 
-        def filled(at: tuple[int, int], cell: tuple[Tensor, Tensor]) -> None:
-            frames[at], sure[at] = cell
-            if on_cell is not None:
-                on_cell(*at, frames[at])
-            told()
-
-        _ = self.scene.movers_V  # found before threads ask for them
-        workers = cells_at_once(sure[0, 0].numel())
+        workers, missing = cells_at_once(prod(self.scene.size)), sorted(views - self.still_layers.keys())
         side_by_side(missing, partial(still_layer, self.scene), workers, on_result=layered, waiting=waiting)
-        side_by_side(todo, partial(self._cell, drawn), workers, on_result=filled, waiting=waiting)
-        return frames, sure
+        _ = self.scene.movers_V  # found before threads ask for them
 
-    def _cell(self, drawn: Tensor | None, at: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """One cell [H, W, 3] and its confidence [H, W]."""
+    def cell(self, at: tuple[int, int], drawn_HW3: Tensor | None) -> tuple[Tensor, Tensor]:
+        """One cell [H, W, 3] and its confidence [H, W]. drawn: the cell as a model draws it, 0..1."""
         cell = cell_candidates(self.scene, self.still_layers[at[0]], *at)
         (view, time), (base, start) = at, self.scene.base
-        views, times = self.predictions.time.confidence.shape[:2]
+        views, times = len(self.scene.cameras), len(self.scene.fixed_THW3)
         place = abs(view - base) / max(views - 1, 1), abs(time - start) / max(times - 1, 1)
-        pictures, told = fusion_inputs(cell, self.predictions, at, place, None if drawn is None else drawn[at])
+        pictures, told = fusion_inputs(cell, self.predictor.cell(at), place, drawn_HW3)
         if self.small_VThw3 is None:
             frame_HW3, error_HW = self._chosen(pictures, told)
         else:
@@ -109,6 +87,44 @@ class Cells:
             choice = self.networks.fusion(_shrunk(pictures, small)[None], _shrunk(told[:, None], small)[None, :, 0])
             choice = choice.resized(size)
         return choice.carried_out(pictures[None])[0].movedim(0, -1), choice.log_error_BHW[0].exp()
+
+
+@torch.no_grad()
+def fill_cells(
+    grid: FrameGrid,
+    make: Callable[[tuple[int, int]], tuple[Tensor, Tensor]],
+    layers: Sequence[Cells],
+    on_share: Callable[[float], None],
+    on_cell: OnCell | None,
+) -> tuple[FrameGrid, Tensor]:
+    """The grid with make((view, time)), a frame [H, W, 3] and its confidence [H, W], in its unknown cells, and confidences [V, T, H, W].
+
+    As many cells are made at once as torch has threads and `WORKING_BYTES` allow; each must be the same however many they are. layers:
+    those whose still layers are found first. on_share and on_cell are called by this thread; what they raise ends the work.
+    """
+    frames, sure = copied(grid.frames), torch.ones(grid.frames.shape[:-1])
+    todo: list[tuple[int, int]] = [(view, time) for view, time in (~grid.known).nonzero().tolist()]
+    views = {view for view, _ in todo}
+    share, done = [0.0], itertools.count(1)
+    parts = len(todo) + sum(len(views - cells.still_layers.keys()) for cells in layers)
+
+    def waiting() -> None:
+        on_share(share[0])
+
+    def told() -> None:
+        share[0] = next(done) / parts
+        on_share(share[0])
+
+    def filled(at: tuple[int, int], cell: tuple[Tensor, Tensor]) -> None:
+        frames[at], sure[at] = cell
+        if on_cell is not None:
+            on_cell(*at, frames[at])
+        told()
+
+    for cells in layers:
+        cells.find_layers(views, told, waiting)
+    side_by_side(todo, make, cells_at_once(grid.height * grid.width), on_result=filled, waiting=waiting)
+    return grid.replace(frames=frames), sure
 
 
 def _shrunk(maps_NCHW: Tensor, size: tuple[int, int]) -> Tensor:

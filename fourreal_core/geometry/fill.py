@@ -4,7 +4,7 @@
     -> each cell as every source would show it (candidates.py) -> a choice per pixel (fusion.py)                (cells.py)
                                                                   or after a small picture of it (agreeing.py)
 
-Transport runs beside the first line.
+Transport finds what it needs beside the first line, and predicts each cell when it is made.
 
 Shape suffixes: V views, T times, H W pixels.
 """
@@ -20,11 +20,11 @@ from torch import Tensor
 
 from ..grid import Cameras, FrameGrid
 from ..side_by_side import asking, beside
-from ..transport import Predictions, transport
+from ..transport import Predictions, Predictor
 from .agreeing import agreed
 from .bases import base_cells, chosen_from
 from .candidates import SHOWN, StillLayer, carried_picture, layer_from_views
-from .cells import Cells, OnCell, confidence_of
+from .cells import Cells, OnCell, confidence_of, fill_cells
 from .estimate import SceneSockets, estimate_scene
 from .networks import GeometryNetworks, load_networks
 from .scene import MOVES, SceneGeometry, SceneUnknown
@@ -57,13 +57,18 @@ class FillSources:
 
     grid: FrameGrid  # carries the cameras that are used
     scene: SceneGeometry | None  # None: Transport alone
-    predictions: Predictions  # Transport's
+    predictor: Predictor  # Transport's
     report: str
     networks: GeometryNetworks | None = None  # None only without the scene
     still_layers: dict[int, StillLayer] = field(
         default_factory=dict
     )  # of views, once they are found: every fill needs them
     others: tuple[FillSources, ...] = ()  # of the same grid from other bases, each with a scene
+
+    @property
+    def predictions(self) -> Predictions:
+        """Transport's predictions of all cells, for a model that is told them: made at the first use, and kept."""
+        return self.predictor.all_cells()
 
     @torch.no_grad()
     def fill(
@@ -74,52 +79,48 @@ class FillSources:
         Raises ValueError where drawn has another shape than the grid's frames."""
         if drawn is not None and drawn.shape != self.grid.frames.shape:
             raise ValueError(f"expected drawn cells of shape {list(self.grid.frames.shape)}, got {list(drawn.shape)}.")
-        if self.scene is None:
-            frames = self.predictions.blend if drawn is None else drawn
-            return Filled(self.grid.filled(frames), self.predictions.confidence, self.report, "transport")
-        return self._by_cells(drawn, None, on_stage, on_cell)
+
+        def predicted(at: tuple[int, int]) -> tuple[Tensor, Tensor]:
+            cell = self.predictor.cell(at)
+            return cell.blend if drawn is None else drawn[at], cell.confidence
+
+        return self._filled(predicted, drawn, None, on_stage, on_cell)
 
     @torch.no_grad()
     def detailed(self, small: Tensor, *, on_stage: Stage | None = None, on_cell: OnCell | None = None) -> Filled:
         """The whole grid as a smaller one shows it, with the detail of the known frames: see `detail_grid`. small: [V, T, h, w, 3] in 0..1."""
-        if self.scene is not None:
-            return self._by_cells(None, small, on_stage, on_cell)
-        tell = on_stage or (lambda name, share: None)
-        frames, sure = self.grid.frames.clone(), torch.ones(self.grid.frames.shape[:-1])
-        todo = (~self.grid.known).nonzero().tolist()
-        for done, (view, time) in enumerate(todo):
-            tell("cells", done / len(todo))
-            carried = torch.stack([side.frames[view, time] for side in (self.predictions.time, self.predictions.view)])
-            frames[view, time], error_HW = agreed(carried.movedim(-1, 1), small[view, time])
-            sure[view, time] = confidence_of(error_HW)
-            if on_cell is not None:
-                on_cell(view, time, frames[view, time])
-        return Filled(self.grid.replace(frames=frames), sure, self.report, "transport")
 
-    def _by_cells(
+        def predicted(at: tuple[int, int]) -> tuple[Tensor, Tensor]:
+            cell = self.predictor.cell(at)
+            carried = torch.stack([side.frames for side in (cell.time, cell.view)])
+            frame_HW3, error_HW = agreed(carried.movedim(-1, 1), small[at])
+            return frame_HW3, confidence_of(error_HW)
+
+        return self._filled(predicted, None, small, on_stage, on_cell)
+
+    def _filled(
         self,
+        predicted: Callable[[tuple[int, int]], tuple[Tensor, Tensor]],
         drawn: Tensor | None,
         small: Tensor | None,
         on_stage: Stage | None,
         on_cell: OnCell | None,
     ) -> Filled:
+        """predicted: a cell and its confidence without the scene. Each cell is made from every base before the next one is."""
         tell = on_stage or (lambda name, share: None)
-        every = (self, *self.others)
-        made = [
-            one._made(drawn, small, _part_of(tell, number, len(every)), on_cell) for number, one in enumerate(every)
+        bases = [
+            Cells(one.networks, one.scene, one.predictor, one.still_layers, small)
+            for one in (self, *self.others)
+            if one.scene is not None and one.networks is not None
         ]
-        bases = [one.scene.base for one in every if one.scene is not None]
-        frames, sure = made[0] if len(made) == 1 else chosen_from(bases, *zip(*made))
-        sure = torch.where(self.grid.known[..., None, None], torch.ones_like(sure), sure)
-        return Filled(self.grid.filled(frames), sure, self.report, "scene")
 
-    def _made(
-        self, drawn: Tensor | None, small: Tensor | None, tell: Stage, on_cell: OnCell | None
-    ) -> tuple[Tensor, Tensor]:
-        """Frames and confidences of the unknown cells, from this base alone."""
-        assert self.networks is not None and self.scene is not None
-        cells = Cells(self.networks, self.scene, self.predictions, self.still_layers, small)
-        return cells.fill(self.grid.known, drawn, partial(tell, "cells"), on_cell)
+        def made(at: tuple[int, int]) -> tuple[Tensor, Tensor]:
+            drawn_HW3 = None if drawn is None else drawn[at]
+            filled = [cells.cell(at, drawn_HW3) for cells in bases]
+            return chosen_from([cells.scene.base for cells in bases], (self.grid.views, self.grid.times), at, filled)
+
+        grid, sure = fill_cells(self.grid, made if bases else predicted, bases, partial(tell, "cells"), on_cell)
+        return Filled(grid, sure, self.report, "scene" if bases else "transport")
 
 
 def fill_grid(
@@ -145,7 +146,7 @@ def fill_grid(
     view and time are the base; where several views or times are known throughout and nothing of this but cameras is given, the scene is
     found from up to three of them, and each pixel taken from one of them (bases.py). networks: None takes those that ship.
     on_stage(name, share done 0..1) is called during the work, at least once a second or so; raising inside cancels.
-    on_cell(view, time, frame [H, W, 3]) is called with each cell filled by "scene".
+    on_cell(view, time, frame [H, W, 3]) is called with each cell that is filled.
     Raises ValueError for an unknown method, a grid without any known cell, inputs of wrong shapes or values, and, as SceneUnknown,
     with "scene" where geometry is not to be had.
     """
@@ -196,9 +197,13 @@ def find_sources(
     flow: Tensor | None = None,
     moving: Tensor | None = None,
     networks: GeometryNetworks | None = None,
+    all_predicted: bool = False,
     on_stage: Stage | None = None,
 ) -> FillSources:
-    """What `fill_grid` fills the same grid from; arguments and errors are the same."""
+    """What `fill_grid` fills the same grid from; arguments and errors are the same.
+
+    all_predicted: make `predictions` at once, beside the scene; they take 72 bytes per pixel of all cells.
+    """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}.")
     tell = _Telling(on_stage)
@@ -208,14 +213,16 @@ def find_sources(
         raise ValueError(f"expected one camera for each of the {grid.views} views, got {len(cameras.world_to_camera)}.")
     done = [0.0]
 
-    def carried() -> Predictions:
-        def on_cell(number: int, total: int) -> None:
+    predictor = Predictor(grid)
+
+    def carried() -> None:
+        def on_part(number: int, total: int) -> None:
             done[0] = number / total
 
-        return transport(grid, on_cell=on_cell)
+        predictor.all_cells(on_part) if all_predicted else predictor.find_flows(on_part)
 
     scenes, using = [], grid.replace(cameras=grid.cameras)  # not the grid itself: see below
-    with asking(tell.again), beside(carried) as predictions:  # which are needed in any case
+    with asking(tell.again), beside(carried) as finish:  # which is needed in any case
         if bool(grid.known.all()):
             report = "All cells were already known."
         elif method == "transport":
@@ -228,12 +235,10 @@ def find_sources(
                 if method == "scene":
                     raise
                 report = f"Filled by Transport, because the scene's geometry could not be estimated: {reason}"
-        found = predictions(lambda: tell("transport", done[0]))
+        finish(lambda: tell("transport", done[0]))
     tell("transport", 1.0)
     # The sources never hold the grid itself: whoever keeps sources per grid shall not keep the grid.
-    first, *others = [FillSources(using, scene, found, report, networks) for scene in scenes] or [
-        FillSources(using, None, found, report, networks)
-    ]
+    first, *others = [FillSources(using, scene, predictor, report, networks) for scene in scenes or [None]]
     return replace(first, others=tuple(others))
 
 

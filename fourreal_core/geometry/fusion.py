@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..side_by_side import ask
-from ..transport.predictions import Direction, Predictions, blend_predictions
+from ..transport.predictions import Predictions
 from .candidates import CellCandidates
 from .projection import depth_unit
 from .unet import UNet
@@ -90,30 +90,24 @@ def _bands(height: int, width: int) -> Iterator[slice]:
 
 def fusion_inputs(
     cell: CellCandidates,
-    predictions: Predictions,
-    at: tuple[int, int],
+    predicted: Predictions,
     place: tuple[float, float],
     drawn_HW3: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Pictures [N, 3, H, W] and evidence [K, H, W] of the cell at (view, time); place: share of the way along views and times, 0..1.
+    """Pictures [N, 3, H, W] and evidence [K, H, W] of a cell; place: share of the way along views and times, 0..1.
 
-    drawn: the cell as a model draws it, 0..1; None: Transport's blend in its place, and the evidence says so.
+    predicted: Transport's of this cell. drawn: the cell as a model draws it, 0..1; None: Transport's blend in its place, and the evidence says so.
     """
-    along_time, along_view = (Direction(*(part[at] for part in side)) for side in (predictions.time, predictions.view))
     is_drawn = float(drawn_HW3 is not None)
     ask()
-    if drawn_HW3 is None:
-        drawn_HW3 = blend_predictions(
-            along_time.frames, along_view.frames, along_time.confidence, along_view.confidence
-        )
     pictures = [
         cell.composed_HW3,
         cell.shaded_HW3,
         cell.still.colour_HW3,
         *(layer.colour_HW3 for layer in cell.layers),
-        along_time.frames,
-        along_view.frames,
-        drawn_HW3,
+        predicted.time.frames,
+        predicted.view.frames,
+        predicted.blend if drawn_HW3 is None else drawn_HW3,
     ]
     ask()
     unit = depth_unit(cell.still.inverse_depth_HW)
@@ -121,8 +115,8 @@ def fusion_inputs(
         cell.cover_HW,
         cell.still.seen_HW.float(),
         (cell.still.inverse_depth_HW / unit - 1).clamp(-2, 4),
-        along_time.confidence,
-        along_view.confidence,
+        predicted.time.confidence,
+        predicted.view.confidence,
     ]
     for layer in cell.layers:
         ask()

@@ -28,10 +28,12 @@ class Carried:
     back_HW2: np.ndarray  # from each pixel of the wanted cell to where it came from in the base, (x, y) in frame pixels
 
 
-def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell) -> Carried:
-    """Move the base picture as `corner -> side` moves, foreshortened as seen from the base. Returns picture and evidence on the wanted cell's pixels."""
+def carry(flows: CellFlows, base: Cell, corner: Cell, side: Cell, turned_hw2: np.ndarray) -> Carried:
+    """Move the base picture as `corner -> side` moves, foreshortened as seen from the base by `turned_hw2`, which `flows.turned` gives.
+
+    Returns picture and evidence on the wanted cell's pixels."""
     partner_hw2 = flows.positions_hw2 + flows.flow(base, corner)
-    motion_hw2 = look_up(flows.flow(corner, side) + flows.turned(corner, base, side), partner_hw2)
+    motion_hw2 = look_up(flows.flow(corner, side) + turned_hw2, partner_hw2)
     trust_hw = np.exp(
         -TRIP_DOUBT * (flows.round_trip(base, corner) + look_up(flows.round_trip(corner, side), partner_hw2))
     )
@@ -59,14 +61,12 @@ def _evidence(
     partner_hw2 = source_hw2 + look_up(flows.flow(base, corner), source_hw2)
     kernel = np.ones((7, 7), np.uint8)
     spread_hw2 = cv2.dilate(back_hw2, kernel) - cv2.erode(back_hw2, kernel)
-    red, green, blue = np.moveaxis(np.abs(flows.picture(corner) - flows.picture(side)), -1, 0)
-    changed_hw = cv2.blur(np.maximum(np.maximum(red, green), blue), (5, 5))
     channels = (
         length(back_hw2),
         length(spread_hw2),
         look_up(flows.round_trip(corner, side), partner_hw2),
         look_up(flows.mismatch(corner, side), partner_hw2),
-        look_up(changed_hw, partner_hw2),
+        look_up(flows.changed(corner, side), partner_hw2),
         1.0 - np.clip(cover_hw, 0.0, 1.0),
     )
     return np.stack(channels, axis=-1).astype(np.float32)

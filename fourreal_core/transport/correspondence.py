@@ -6,6 +6,7 @@ Shape suffixes: h w working pixels, H W frame pixels, C colours, 2 = (x, y) disp
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def look_up(values: np.ndarray, positions_hw2: np.ndarray, interpolation: int = 
 
 
 class CellFlows:
-    """Working-size pictures of the cells and the flow between any two of them, each computed once and kept.
+    """Working-size pictures of the cells and the flow between any two of them, each computed once and kept. Several threads may ask.
 
     `frame(cell)` gives a cell as float32 [H, W, 3]; it is only read, and must always give the same for the same cell.
     `known_VT` bool [V, T]: the cells that a flow may pass through on its way.
@@ -77,6 +78,7 @@ class CellFlows:
         self.positions_hw2 = pixel_positions(self.height, self.width)
         self._kept: OrderedDict[tuple, np.ndarray] = OrderedDict()
         self._kept_bytes = 0
+        self._one_at_a_time = threading.RLock()
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._search.setFinestScale(0)
         self._search.setVariationalRefinementIterations(settings.refinements)
@@ -99,24 +101,42 @@ class CellFlows:
         """[h, w]: mean absolute colour difference (0..1) between s in `start` and its partner in `end`."""
         return self._keep(("mismatch", start, end), lambda: self._mismatch(start, end))
 
-    def turned(self, corner: Cell, one: Cell, other: Cell) -> np.ndarray:
-        """[h, w, 2]: what foreshortening adds to the motion of the pixels of `corner`, between its time and view and the other two's.
+    def changed(self, start: Cell, end: Cell) -> np.ndarray:
+        """[h, w]: colour difference (0..1) of the two cells around each pixel, in the channel that differs most."""
+        return self._keep(("changed", start, end), lambda: self._changed(start, end))
 
-        One of the two cells has the corner's time (parallax), the other its view (motion); the order does not matter.
+    def turned(self, corner: Cell, elsewhere: Cell, later: Cell) -> np.ndarray:
+        """[h, w, 2]: what foreshortening adds to the motion of the pixels of `corner`, between its view and time and the other two's.
+
+        `elsewhere` has the corner's time (parallax), `later` its view (motion). Not kept: it belongs to one cell.
         """
-        elsewhere, later = (one, other) if one[1] == corner[1] else (other, one)
-        return self._keep(("turned", corner, elsewhere, later), lambda: self._turned(corner, elsewhere, later))
+        motion_hw2 = self.flow(corner, later)
+        trust_hw = np.exp(-TRIP_DOUBT * self.round_trip(corner, elsewhere))
+        return motion_hw2 @ foreshortening(self.flow(corner, elsewhere), motion_hw2, trust_hw).T
+
+    def find(self, corner: Cell, other: Cell) -> None:
+        """What is asked of a corner and one of the other two cells of an L, so that it is there then."""
+        for found in (self.round_trip, self.mismatch, self.changed):
+            found(corner, other)
+        self.round_trip(other, corner)
+
+    def forget(self, *kinds: str) -> None:
+        """Let go of what was kept of these kinds, or of everything; what is asked for again is computed again."""
+        with self._one_at_a_time:
+            for key in [key for key in self._kept if not kinds or key[0] in kinds]:
+                self._kept_bytes -= self._kept.pop(key).nbytes
 
     def _keep(self, key: tuple, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        value = compute()
-        self._kept[key] = value
-        self._kept_bytes += value.nbytes
-        while self._kept_bytes > self.settings.kept_bytes and len(self._kept) > 1:
-            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
-        return value
+        with self._one_at_a_time:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            value = compute()
+            self._kept[key] = value
+            self._kept_bytes += value.nbytes
+            while self._kept_bytes > self.settings.kept_bytes and len(self._kept) > 1:
+                self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+            return value
 
     def _resized(self, cell: Cell) -> np.ndarray:
         interpolation = cv2.INTER_CUBIC if self.scale > 1 else cv2.INTER_AREA
@@ -166,11 +186,6 @@ class CellFlows:
         flow = self._search.calc(first, second, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
         return np.ascontiguousarray(flow[margin:-margin, margin:-margin])
 
-    def _turned(self, corner: Cell, elsewhere: Cell, later: Cell) -> np.ndarray:
-        motion_hw2 = self.flow(corner, later)
-        trust_hw = np.exp(-TRIP_DOUBT * self.round_trip(corner, elsewhere))
-        return motion_hw2 @ foreshortening(self.flow(corner, elsewhere), motion_hw2, trust_hw).T
-
     def _round_trip(self, start: Cell, end: Cell) -> np.ndarray:
         there = self.flow(start, end)
         back = look_up(self.flow(end, start), self.positions_hw2 + there)
@@ -179,6 +194,10 @@ class CellFlows:
     def _mismatch(self, start: Cell, end: Cell) -> np.ndarray:
         partner = look_up(self.picture(end), self.positions_hw2 + self.flow(start, end))
         return colour_difference(partner, self.picture(start))
+
+    def _changed(self, start: Cell, end: Cell) -> np.ndarray:
+        red, green, blue = np.moveaxis(np.abs(self.picture(start) - self.picture(end)), -1, 0)
+        return cv2.blur(np.maximum(np.maximum(red, green), blue), (5, 5))
 
 
 def length(vectors_hw2: np.ndarray) -> np.ndarray:

@@ -10,19 +10,20 @@ Shape suffixes: V views, T times, H W pixels, 3 colours, 2 = (x, y) in pixels, K
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.room import copied
 from ..grid import FrameGrid
 from ..side_by_side import ask
 from .predictions import LEAST_DOUBT, Direction, Predictions
 
 if TYPE_CHECKING:
     from .carry import Carried
-    from .correspondence import CellFlows
 
 Cell = tuple[int, int]  # (view, time)
 # of a frame copied from the next cell because nothing could be carried; divided by the distance in cells
@@ -34,8 +35,15 @@ def transport_fill(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | Non
 
     on_cell: as in `transport`. Raises ValueError when no cell is known.
     """
-    predictions = transport(grid, on_cell=on_cell)
-    return grid.filled(predictions.blend), predictions.confidence
+    predictor = Predictor(grid)
+    frames, sure = copied(grid.frames), torch.ones(grid.frames.shape[:-1])
+    for done, at in enumerate(predictor.cells, start=1):
+        ask()
+        predicted = predictor.cell(at)
+        frames[at], sure[at] = predicted.blend, predicted.confidence
+        if on_cell is not None:
+            on_cell(done, len(predictor.cells))
+    return grid.replace(frames=frames), sure
 
 
 def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = None) -> Predictions:
@@ -45,25 +53,7 @@ def transport(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = N
     on_cell(done, total) is called after each predicted cell; raising inside cancels. Deterministic; the grid is not written to.
     Raises ValueError when no cell is known.
     """
-    # Here, because the model needs `blend_predictions` but never OpenCV.
-    from .correspondence import CellFlows
-
-    if not bool(grid.known.any()):
-        raise ValueError(
-            "the grid has no known cells: build it from a fixed-view and a freeze-time video, or mark known cells."
-        )
-    draft = _Draft(grid)
-    flows = CellFlows(draft.frame, (grid.height, grid.width), grid.known.numpy())
-    total = int((~grid.known).sum())
-    for done, (cell, ells) in enumerate(prediction_order(grid.known.numpy()), start=1):
-        ask()
-        if ells:
-            draft.carry(flows, cell, ells)
-        else:
-            draft.copy(cell)
-        if on_cell is not None:
-            on_cell(done, total)
-    return draft.predictions()
+    return Predictor(grid).all_cells(on_cell)
 
 
 Ell = tuple[Cell, Cell, Cell]  # (v, t0), (v0, t0), (v0, t)
@@ -105,65 +95,126 @@ def nearest_ells(available_VT: np.ndarray, cell: Cell) -> list[Ell]:
     return [((view, t0), (v0, t0), (v0, time)) for length, (v0, t0) in best.values() if length <= 2 * shortest]
 
 
-def _known_cells(grid: FrameGrid) -> Direction:
+def _known_cells(frames_VTHW3: Tensor, known_VT: Tensor) -> Direction:
     """One direction before anything is predicted: known cells are their own source, all else is zero."""
-    frames = torch.where(grid.known[:, :, None, None, None], grid.frames, 0.0)
-    confidence = grid.known[:, :, None, None].float().expand(frames.shape[:-1]).clone()
+    frames = torch.where(known_VT[:, :, None, None, None], frames_VTHW3, 0.0)
+    confidence = known_VT[:, :, None, None].float().expand(frames.shape[:-1]).clone()
     return Direction(frames, confidence, frames.clone(), torch.zeros(*frames.shape[:-1], 2))
 
 
-class _Draft:
-    """The predictions while they are being made, cell by cell."""
+class Predictor:
+    """What `transport` gives, each cell's made when it is asked for: all of them take several times the memory of the grid.
+
+    Cells may be asked for in any order and by several threads; correspondences between cells are found once. The grid is neither
+    written to nor kept, but its frames are. Raises ValueError when no cell is known.
+    """
 
     def __init__(self, grid: FrameGrid):
-        self.known_VT = grid.known.numpy()
-        self.time, self.view = _known_cells(grid), _known_cells(grid)
+        # Here, because the model needs `blend_predictions` but never OpenCV.
+        from .correspondence import CellFlows
 
-    def predictions(self) -> Predictions:
-        return Predictions(self.time, self.view)
+        if not bool(grid.known.any()):
+            raise ValueError(
+                "the grid has no known cells: build it from a fixed-view and a freeze-time video, or mark known cells."
+            )
+        self.frames_VTHW3, self.known_VT = grid.frames, grid.known.numpy()
+        self._ells = dict(prediction_order(self.known_VT))
+        used = {cell for ells in self._ells.values() for ell in ells for cell in ell}
+        self._used = used & self._ells.keys()  # predicted cells that others are predicted from
+        self._made: dict[Cell, tuple[np.ndarray, float]] = {}  # blend and reliance of those that are at hand
+        self._all: Predictions | None = None
+        # a function of these two alone: an object that keeps itself alive would keep all frames
+        frame = partial(_frame, self.frames_VTHW3, self._made)
+        self._flows = CellFlows(frame, (grid.height, grid.width), self.known_VT)
 
-    def frame(self, cell: Cell) -> np.ndarray:
-        """[H, W, 3]: the known frame, or the blend of what was predicted before."""
-        if self.known_VT[cell]:
-            return self.time.frames[cell].numpy()
-        time, view = (Direction(*(part[cell] for part in direction)) for direction in (self.time, self.view))
-        return Predictions(time, view).blend.numpy()
+    @property
+    def cells(self) -> list[Cell]:
+        """The unknown cells, (view, time), in the order in which none is needed before it is made."""
+        return list(self._ells)
 
-    def carry(self, flows: CellFlows, cell: Cell, ells: list[Ell]) -> None:
-        """Predict a cell from its Ls in both directions; several Ls are averaged by the odds of their confidences."""
+    def find_flows(self, on_pair: Callable[[int, int], None]) -> None:
+        """Find the correspondences between known cells before any cell is asked for. on_pair(done, total) may raise to cancel."""
+        ells = [ell for ells in self._ells.values() for ell in ells if not self._used.intersection(ell)]
+        pairs = dict.fromkeys((corner, other) for one, corner, two in ells for other in (one, two))
+        for done, (corner, other) in enumerate(pairs, start=1):
+            ask()
+            self._flows.find(corner, other)
+            on_pair(done, len(pairs))
+        if not self._used:
+            self._flows.forget("picture", "grey", "flow")
+
+    def cell(self, at: Cell) -> Predictions:
+        """Both predictions of one cell, `[H, W, ...]` each."""
+        if self._all is not None:
+            return self._all.cell(at)
+        if self.known_VT[at]:
+            own = _copied(self.frames_VTHW3[at], 1.0)
+            return Predictions(own, own)
+        sources = {cell for ell in self._ells[at] for cell in ell}
+        for source in sources & self._used - self._made.keys():
+            self.cell(source)
+        predicted = self._carried(self._ells[at]) if self._ells[at] else self._nearest(at)
+        if at in self._used:
+            self._made[at] = predicted.blend.numpy(), float(predicted.confidence.mean())
+        return predicted
+
+    def all_cells(self, on_cell: Callable[[int, int], None] | None = None) -> Predictions:
+        """Those of the whole grid, made once and kept from then on; on_cell as in `transport`."""
+        if self._all is None:
+            time, view = (_known_cells(self.frames_VTHW3, torch.from_numpy(self.known_VT)) for _ in range(2))
+            for done, at in enumerate(self._ells, start=1):
+                ask()
+                predicted = self.cell(at)
+                _write(time, at, predicted.time)
+                _write(view, at, predicted.view)
+                if on_cell is not None:
+                    on_cell(done, len(self._ells))
+            self._all = Predictions(time, view)
+            self._flows.forget()
+            self._made.clear()
+        return self._all
+
+    def _carried(self, ells: list[Ell]) -> Predictions:
+        """A cell from its Ls in both directions; several Ls are averaged by the odds of their confidences."""
         from .carry import carry
 
-        for_time, for_view = [], []
+        flows, for_time, for_view = self._flows, [], []
         for along_time_base, corner, along_view_base in ells:
             ask()
-            time_side = carry(flows, along_time_base, corner, along_view_base)
+            turned_hw2 = flows.turned(corner, along_time_base, along_view_base)
+            time_side = carry(flows, along_time_base, corner, along_view_base, turned_hw2)
             ask()
-            view_side = carry(flows, along_view_base, corner, along_time_base)
-            reliance = min(self._reliance(source) for source in (along_time_base, corner, along_view_base))
+            view_side = carry(flows, along_view_base, corner, along_time_base, turned_hw2)
+            sources = (along_time_base, corner, along_view_base)
+            reliance = min(self._made[source][1] if source in self._used else 1.0 for source in sources)
             confidence_time, confidence_view = confidences(time_side, view_side)
             for_time.append(_prediction(time_side, reliance * confidence_time, flows.frame(along_time_base)))
             for_view.append(_prediction(view_side, reliance * confidence_view, flows.frame(along_view_base)))
-        _write(self.time, cell, merge(for_time))
-        _write(self.view, cell, merge(for_view))
+        return Predictions(merge(for_time), merge(for_view))
 
-    def copy(self, cell: Cell) -> None:
-        """Copy the nearest known cell of the same view and of the same time, or the nearest of all."""
-        view, time = cell
+    def _nearest(self, at: Cell) -> Predictions:
+        """Copies of the nearest known cell of the same view and of the same time, or of the nearest of all."""
+        view, time = at
         cells = np.argwhere(self.known_VT)
-        distances = np.abs(cells - np.array(cell)).sum(axis=1)
-        for direction, same in ((self.time, cells[:, 0] == view), (self.view, cells[:, 1] == time)):
+        distances = np.abs(cells - np.array(at)).sum(axis=1)
+        copies = []
+        for same in (cells[:, 0] == view, cells[:, 1] == time):
             distance = np.where(same, distances, distances.max() + 1) if same.any() else distances
             nearest = int(distance.argmin())
-            frame_HW3 = torch.from_numpy(self.frame(tuple(cells[nearest])))
-            confidence_HW = torch.full(frame_HW3.shape[:2], COPY_CONFIDENCE / distances[nearest])
-            still_HW2 = torch.zeros(*frame_HW3.shape[:2], 2)
-            _write(direction, cell, Direction(frame_HW3, confidence_HW, frame_HW3, still_HW2))
+            frame_HW3 = self.frames_VTHW3[tuple(cells[nearest])]
+            copies.append(_copied(frame_HW3, COPY_CONFIDENCE / distances[nearest]))
+        return Predictions(*copies)
 
-    def _reliance(self, cell: Cell) -> float:
-        """1 for a known cell, the mean of the larger confidence for a predicted one."""
-        if self.known_VT[cell]:
-            return 1.0
-        return float(torch.maximum(self.time.confidence[cell], self.view.confidence[cell]).mean())
+
+def _frame(frames_VTHW3: Tensor, made: dict[Cell, tuple[np.ndarray, float]], cell: Cell) -> np.ndarray:
+    """[H, W, 3]: the known frame, or the blend of what was predicted before."""
+    return made[cell][0] if cell in made else frames_VTHW3[cell].numpy()
+
+
+def _copied(frame_HW3: Tensor, confidence: float) -> Direction:
+    """A frame as it is."""
+    height, width, _ = frame_HW3.shape
+    return Direction(frame_HW3, torch.full((height, width), confidence), frame_HW3, torch.zeros(height, width, 2))
 
 
 def confidences(time_side: Carried, view_side: Carried) -> tuple[np.ndarray, np.ndarray]:

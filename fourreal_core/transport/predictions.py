@@ -40,7 +40,7 @@ OLD_NAMES = {  # of the parts, in version 0.1
 
 @dataclass(frozen=True)
 class Predictions:
-    """Two predictions of every cell of a grid; float32 on the CPU.
+    """Two predictions of every cell of a grid, or of one cell; float32 on the CPU.
 
     Known cells: the frame itself, confidence 1, its own source with displacement 0. Where several Ls were merged, source and
     displacement are those of the surest one.
@@ -49,9 +49,14 @@ class Predictions:
     time: Direction  # x[v, t0] moved by the motion seen from a known view
     view: Direction  # x[v0, t] moved by the parallax seen at a known time
 
+    def cell(self, at: tuple[int, int]) -> Predictions:
+        """Those of one cell, (view, time) from 0: `[H, W, ...]` each; nothing is copied."""
+        time, view = (Direction(*(part[at] for part in side)) for side in (self.time, self.view))
+        return Predictions(time, view)
+
     @property
     def blend(self) -> Tensor:
-        """[V, T, H, W, 3] 0..1: both predictions as one."""
+        """[V, T, H, W, 3], or [H, W, 3] of one cell, 0..1: both predictions as one."""
         if self.time.frames.ndim < 4:
             return blend_predictions(self.time.frames, self.view.frames, self.time.confidence, self.view.confidence)
         blended = torch.empty_like(self.time.frames)
@@ -65,7 +70,7 @@ class Predictions:
 
     @property
     def confidence(self) -> Tensor:
-        """[V, T, H, W] 0..1: the larger of the two."""
+        """[V, T, H, W] or [H, W], 0..1: the larger of the two."""
         return torch.maximum(self.time.confidence, self.view.confidence)
 
     def __getattr__(self, name: str) -> Tensor:

@@ -21,7 +21,7 @@ from fourreal_core.sampling.lifted import shrunk
 from fourreal_core.show.atlas import grid_atlases
 from fourreal_core.show.contact_sheet import contact_sheet
 from fourreal_core.side_by_side import asking
-from fourreal_core.transport import transport
+from fourreal_core.transport import Predictor, transport, transport_fill
 
 V, T, H, W = 3, 2, 32, 48
 FRAMES = torch.rand(V, T, H, W, 3, generator=torch.Generator().manual_seed(0))
@@ -80,6 +80,8 @@ WORKS = {  # what is done in a folder, and how often it asks at least
     "atlases of a player": (lambda folder: lambda: grid_atlases(GRID), V),
     "a contact sheet": (lambda folder: lambda: contact_sheet(GRID, max_side=60), V * T),
     "transport": (lambda folder: lambda: transport(OPEN), 4 * 2),
+    "a fill by transport": (lambda folder: lambda: transport_fill(OPEN), 4 * 2),
+    "correspondences of transport": (lambda folder: lambda: Predictor(OPEN).find_flows(lambda *done: None), V + T - 2),
     "predictions blended": (blending, V * T),
     "predictions shrunk": (shrinking, 2 * V * T),
     "agreement": (lambda folder: lambda: measure_agreement(GRID), 3 * V * T),

@@ -85,9 +85,14 @@ def test_what_a_model_draws_is_one_more_source_to_choose_from(scene, networks):
     assert torch.equal(flat.grid.frames[~grid.known], drawn[~grid.known]) and flat.method == "transport"
 
 
-def test_transport_is_transport_fill(scene, networks):
-    filled = fill_grid(scene.grid(), method="transport", networks=networks)
+def test_transport_is_transport_fill(scene):
+    seen = {}
+    filled = fill_grid(
+        scene.grid(), method="transport", on_cell=lambda *cell: seen.__setitem__(cell[:2], cell[2].clone())
+    )
     grid, confidence = transport_fill(scene.grid())
+    assert set(seen) == {tuple(cell) for cell in (~grid.known).nonzero().tolist()}
+    assert all(torch.equal(frame, grid.frames[cell]) for cell, frame in seen.items())
     assert torch.equal(filled.grid.frames, grid.frames) and torch.equal(filled.confidence, confidence)
     assert filled.report == "Filled by Transport, as requested." and filled.method == "transport"
 
@@ -331,14 +336,15 @@ def test_bases_come_near_what_is_unknown():
 
 def test_each_pixel_is_of_the_surer_or_nearer_base():
     bases = [(0, 0), (4, 0)]
-    frames = [torch.full((5, 2, 28, 28, 3), value) for value in (0.2, 0.8)]
-    alike = torch.full((5, 2, 28, 28), 0.5)
-    taken, sure = chosen_from(bases, frames, [alike, alike])
-    assert (taken[:3] == 0.2).all() and (taken[3:] == 0.8).all() and torch.equal(sure, alike)
+    first, second = (torch.full((28, 28, 3), value) for value in (0.2, 0.8))
+    alike = torch.full((28, 28), 0.5)
+    for view, expected in ((1, first), (2, first), (3, second)):  # of two alike the first
+        taken, sure = chosen_from(bases, (5, 2), (view, 1), [(first, alike), (second, alike)])
+        assert torch.equal(taken, expected) and torch.equal(sure, alike)
     surer = alike.clone()
-    surer[..., 14:] = 0.99
-    taken, sure = chosen_from(bases, frames, [alike, surer])
-    assert (taken[1, :, :, 16:] == 0.8).all() and (taken[1, :, :, :12] == 0.2).all()
+    surer[:, 14:] = 0.99
+    taken, sure = chosen_from(bases, (5, 2), (1, 1), [(first, alike), (second, surer)])
+    assert (taken[:, 16:] == 0.8).all() and (taken[:, :12] == 0.2).all()
     assert torch.equal(sure, torch.where(taken[..., 0] == 0.2, alike, surer))
 
 
@@ -365,7 +371,7 @@ def test_raising_in_any_stage_cancels(small, networks, method):
     fill_grid(small.grid(), method=method, networks=networks, on_stage=lambda name, share: said.append(name))
     stages = list(dict.fromkeys(said))
     assert stages == (
-        ["depth", "motion", "labels", "following", "transport", "cells"] if method == "scene" else ["transport"]
+        [*(["depth", "motion", "labels", "following"] if method == "scene" else []), "transport", "cells"]
     )
     for stage in stages:
 

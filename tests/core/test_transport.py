@@ -1,5 +1,7 @@
 """Transport: known cells untouched, still scenes copied, a moving square carried to views that never saw it move, any pattern and size."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from exchanging import exchanged
 
 from fourreal_core.evaluation.image import psnr
 from fourreal_core.grid import FrameGrid
-from fourreal_core.transport import Predictions, blend_predictions, transport, transport_fill
+from fourreal_core.side_by_side import side_by_side
+from fourreal_core.transport import Predictions, Predictor, blend_predictions, transport, transport_fill
 from fourreal_core.transport.fill import nearest_ells, prediction_order
 from fourreal_core.transport.foreshorten import foreshortening
 
@@ -232,6 +235,38 @@ def test_any_known_pattern_is_filled_better_than_with_grey(pattern, scene):
     assert torch.equal(filled.frames[known], scene[known])
     assert (confidence > 0).all()
     assert psnr(filled.frames[~known], scene[~known]) > psnr(torch.full_like(scene[~known], 0.5), scene[~known])
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS.keys())
+def test_cells_are_the_same_in_any_order_and_by_any_thread(pattern, scene):
+    known = torch.tensor([[cell == "1" for cell in view] for view in pattern])
+    grid = hidden(scene, known)
+    predictor, whole, shares = Predictor(grid), transport(grid), []
+    predictor.find_flows(lambda done, total: shares.append(done / total))
+    assert shares == sorted(shares) and (not shares or shares[-1] == 1)
+    cells, made = list(np.ndindex(3, 5))[::-1], {}
+    side_by_side(cells, predictor.cell, 3, on_result=made.__setitem__, waiting=lambda: None)
+    for at, cell in made.items():
+        alike = whole.cell(at)
+        for one, other in zip((*cell.time, *cell.view), (*alike.time, *alike.view)):
+            assert torch.equal(one, other)
+    blend, confidence = transport_fill(grid)
+    assert torch.equal(blend.frames, grid.filled(whole.blend).frames) and torch.equal(confidence, whole.confidence)
+    assert predictor.all_cells() is predictor.all_cells() and torch.equal(predictor.all_cells().blend, whole.blend)
+
+
+def test_what_predicts_a_grid_holds_few_correspondences_and_not_the_grid(scene):
+    """Once they are found, per pair of cells two flows and four maps, whatever was needed on the way; and it dies with its last name."""
+    grid = hidden(scene, first_view_and_time(3, 5))
+    predictor = Predictor(grid)
+    predictor.find_flows(lambda done, total: None)
+    working = predictor._flows.height * predictor._flows.width
+    assert predictor._flows._kept_bytes == (2 + 4) * (2 * 8 + 4 * 4) * working
+    watched, kept = weakref.ref(predictor._flows), weakref.ref(grid)
+    del grid
+    assert kept() is None
+    del predictor
+    assert watched() is None
 
 
 def test_cells_without_an_l_of_known_cells_come_later_from_predicted_ones():

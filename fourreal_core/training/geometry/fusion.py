@@ -78,7 +78,7 @@ class FusionTask(Task[list[CellExample]]):
         for view, time in chosen:
             cell = cell_candidates(scene, still_layer(scene, view), view, time)
             at, place = (view, time), (view / (truth.views - 1), time / (truth.times - 1))
-            pictures, told = fusion_inputs(cell, predictions, at, place, drawn[at])
+            pictures, told = fusion_inputs(cell, predictions.cell(at), place, drawn[at])
             examples.append(
                 CellExample(
                     pictures_N3HW=_bytes(pictures),
