@@ -1,5 +1,7 @@
 """4Real Budget: what sampling a grid will take, before it runs. The numbers are made in fourreal_core/sampling/budget.py."""
 
+from dataclasses import replace
+
 import comfy.model_management
 from comfy_api.v0_0_2 import io, ui
 from server import PromptServer
@@ -74,7 +76,7 @@ class FourRealBudget(io.ComfyNode):
     @classmethod
     @within_limits
     def execute(cls, model, sync, encoding, cfg, views, times, width, height, memory, grid=None) -> io.NodeOutput:
-        size = GridSize(views, times, height, width) if grid is None else _size_of(expect_grid(grid))
+        size = GridSize(views, times, height, width) if grid is None else GridSize.of(expect_grid(grid))
         is_ours = isinstance(model.model, GridBaseModel)
         kind = sync_of(model, sync)
         network = network_of(model, kind, masked=grid is None or bool(grid.known.any()))
@@ -82,7 +84,7 @@ class FourRealBudget(io.ComfyNode):
         free = round(memory * GIB) or free_bytes(model.load_device)
         filled = size if is_ours else None
         height, width = at_home(model, size) if is_ours else (size.height, size.width)
-        size = GridSize(size.views, size.times, height, width, "" if is_ours else encoding)
+        size = replace(size, height=height, width=width, encoding="" if is_ours else encoding)
         plan = prompts_at_once(network, Plan(size, kind, 2 if cfg > 1 else 1), free)
         text = report(network, plan, model.model_size(), free, on_cpu, filled)
         server = getattr(PromptServer, "instance", None)
@@ -94,7 +96,3 @@ class FourRealBudget(io.ComfyNode):
             budget.relative_cost(network, plan),
         )
         return io.NodeOutput(text, *numbers, ui=ui.PreviewText(text))
-
-
-def _size_of(grid) -> GridSize:
-    return GridSize(grid.views, grid.times, grid.height, grid.width)

@@ -16,8 +16,11 @@ CASES = [  # what, height, width, views, times
     ("transport", 72, 128, 8, 8),
     ("transport", 144, 256, 4, 12),
     ("transport", 288, 512, 8, 8),
+    ("transport", 720, 1280, 8, 8),
     ("fill", 72, 128, 8, 8),
     ("fill", 288, 512, 8, 8),
+    ("fill", 720, 1280, 8, 8),
+    ("bases", 288, 512, 4, 6),
     ("again", 288, 512, 8, 8),
     ("model", 72, 128, 4, 8),
     ("model", 72, 128, 8, 8),
@@ -28,6 +31,7 @@ CHILD = """
 import sys
 sys.path.insert(0, {pack!r})
 what, (height, width, views, times) = {what!r}, {size!r}
+import torch
 from fourreal_core import FrameGrid, fill_grid, load_model, sample_grid
 from fourreal_core.files.recording import read_video
 from fourreal_core.files.video import fit_frames, pick_frames
@@ -41,22 +45,27 @@ examples = [read_video({pack!r} + "/example_inputs/" + name)[0] for name in ("fi
 videos = [fit_frames(pick_frames(v, n), height, width) for v, n in zip(examples, (times, views))]
 grid, tiny = FrameGrid.from_videos(*videos), FrameGrid.from_videos(*(fit_frames(v[:2], 16, 24) for v in videos))
 del examples, videos
+if what == "bases":  # the last view and the last time are known as well
+    known, frames = grid.known.clone(), fill_grid(grid, method="transport").grid.frames
+    known[-1] = known[:, -1] = True
+    grid = FrameGrid(torch.where(known[..., None, None, None], frames, 0), known)
+    del frames
 fill_grid(tiny, method="transport")  # what is loaded at the first use is no part of it
 model = load_model()
 sample_grid(model, tiny, steps=1, predictions=transport(tiny))
 predictions = transport(grid) if what in ("model", "copy") else None
 open("/proc/self/clear_refs", "w").write("5")  # forgets the peak so far
 before = said("VmRSS")
-size = budget.GridSize(views, times, height, width)
+size = budget.GridSize.of(grid)
 network = budget.of_grid_model(model.config, model.base.compute_dtype.itemsize)
 if what == "transport":
-    kept, estimate = transport(grid), budget.fill_bytes(size, scene=False)
-elif what == "fill":
+    kept, estimate = fill_grid(grid, method="transport"), budget.fill_bytes(size, scene=False)
+elif what in ("fill", "bases"):
     kept, estimate = fill_grid(grid, method="scene"), budget.fill_bytes(size)
 elif what == "again":  # after sampling: each pixel is chosen from what the model drew and the other sources
-    sources = find_sources(grid, method="scene")
-    first = sources.fill().grid
-    kept, estimate = sources.fill(first.frames.clone()), budget.fill_bytes(size)
+    sources = find_sources(grid, method="scene", all_predicted=True)
+    drawn = sources.predictions.blend
+    kept, estimate = sources.fill(drawn), budget.fill_bytes(size, predicted=True)
 elif what == "model":
     kept = sample_grid(model, grid, steps=1, predictions=predictions)
     estimate = budget.ON_CPU * budget.peak_bytes(network, budget.Plan(size, "soft"))

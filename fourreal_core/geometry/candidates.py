@@ -8,12 +8,13 @@ Layers: Wang and Adelson, "Representing moving images with layers", 1994. Next t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ..side_by_side import ask
-from .projection import pixel_centres, project, transfer
+from .projection import depth_unit, pixel_centres, project, transfer
 from .scene import MOVES, SceneGeometry
 from .splatting import Splat, fill_holes, pixels_around, read_cubic, splat_surface
 
@@ -44,6 +45,11 @@ class StillLayer:
     seen_HW: Tensor  # bool: some source shows it; elsewhere it is filled from around
     base_place_HW2: Tensor  # where the base view sees the same surface, in pixels
     in_base_HW: Tensor  # bool: it does
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """A common inverse depth of it, see `depth_unit`."""
+        return depth_unit(self.inverse_depth_HW)
 
 
 @dataclass(frozen=True)

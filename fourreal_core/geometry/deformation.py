@@ -3,12 +3,13 @@
 One camera tells where points go across the picture, not how their depth changes; that what moves keeps its shape tells most of the rest.
 Embedded deformation (Sumner et al., SIGGRAPH 2007) with as-rigid-as-possible edges (Sorkine and Alexa, SGP 2007), solved per time by
 Gauss-Newton with Cauchy's robust weights, from the time before; motion in depth is held back a little. All residuals are in pixels.
-Points that the camera does not see follow the nodes near them; where depth is given at both times, rigid fits (Kabsch, 1976) take the solver's place. Next to read: candidates.py. Shape suffixes: N tracked points, M nodes, K near nodes, E edges.
+Points that the camera does not see follow the nodes near them; where depth is given at both times, rigid fits (Kabsch, 1976) take the solver's place. Next to read: candidates.py. Shape suffixes: N tracked points, M nodes, K near nodes, E edges, R groups of I errors.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -89,19 +90,16 @@ def solve_motion(
     pose, intrinsics = camera[0].float(), camera[1].float()
     depth = (points_N3 @ pose[:3, :3].T + pose[:3, 3])[:, 2].median()
     scale = float(intrinsics[0, 0] / depth.clamp_min(1e-6))  # pixels per unit of the world
-    index_NK, weights_NK = near_nodes(points_N3, nodes_M3)
-    first_E, second_E = _edges(nodes_M3)
-    motion = start
+    near, edges = near_nodes(points_N3, nodes_M3), _edges(nodes_M3)
+    motion, unknowns = start, 6 * len(nodes_M3)
     for _ in range(STEPS):
-        rows, right = _tracking_rows(
-            motion, nodes_M3, points_N3, seen_N2, sure_N, index_NK, weights_NK, pose, intrinsics
-        )
-        for more_rows, more_right in _shape_rows(motion, nodes_M3, first_E, second_E, scale, pose[2, :3]):
-            rows, right = torch.cat([rows, more_rows]), torch.cat([right, more_right])
-        normal = rows.T @ rows
+        normal, right = torch.zeros(unknowns, unknowns), torch.zeros(unknowns)
+        tracked = _tracking_errors(motion, nodes_M3, points_N3, seen_N2, sure_N, near, pose, intrinsics)
+        for errors in (tracked, *_shape_errors(motion, nodes_M3, edges, scale, pose[2, :3])):
+            _add_normal_equations(normal, right, errors)
         diagonal = normal.diagonal()  # each unknown is held by its own weight: angles and lengths have different ones
         diagonal.add_(DAMPING * diagonal + 1e-6 * float(diagonal.mean()))
-        step_M6 = torch.linalg.solve(normal, -(rows.T @ right)).view(-1, 6)
+        step_M6 = torch.linalg.solve(normal, -right).view(-1, 6)
         rotation = torch.matrix_exp(_cross(step_M6[:, :3].clamp(-0.5, 0.5))) @ motion.rotation_M33
         motion = NodeMotion(rotation, motion.shift_M3 + step_M6[:, 3:])
     return motion
@@ -159,20 +157,38 @@ def _cross(vectors: Tensor) -> Tensor:
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(*vectors.shape[:-1], 3, 3)
 
 
-def _edges(nodes_M3: Tensor) -> tuple[Tensor, Tensor]:
-    """Each node and its nearest neighbours, as two lists [E] of indices."""
+def _edges(nodes_M3: Tensor) -> Tensor:
+    """[E, 2]: indices of each node and of its nearest neighbours."""
     count = min(EDGES, len(nodes_M3) - 1)
     if count < 1:
-        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+        return torch.zeros(0, 2, dtype=torch.long)
     near = torch.cdist(nodes_M3, nodes_M3).topk(count + 1, dim=1, largest=False).indices[:, 1:]
-    return torch.arange(len(nodes_M3)).repeat_interleave(count), near.reshape(-1)
+    return torch.stack([torch.arange(len(nodes_M3)).repeat_interleave(count), near.reshape(-1)], 1)
 
 
-def _tracking_rows(
-    motion, nodes_M3, points_N3, seen_N2, sure_N, index_NK, weights_NK, pose, intrinsics
-) -> tuple[Tensor, Tensor]:
-    """Rows [2 N, 6 M] and errors [2 N]: moved points are seen where the flow says."""
-    count, near = index_NK.shape
+class _Errors(NamedTuple):
+    """R groups of I weighted errors, each of which K nodes decide."""
+
+    values_RI: Tensor
+    slopes_RIK6: Tensor  # by turn and shift of those nodes
+    nodes_RK: Tensor  # indices
+
+
+def _add_normal_equations(normal: Tensor, right: Tensor, errors: _Errors) -> None:
+    """Adds slopes' x slopes to normal [6 M, 6 M] and slopes' x values to right [6 M]: only where a group's few nodes meet."""
+    slopes_RIU, unknowns_RU = (
+        errors.slopes_RIK6.flatten(2),
+        (6 * errors.nodes_RK[..., None] + torch.arange(6)).flatten(1),
+    )
+    places_RUU = unknowns_RU[:, :, None] * len(right) + unknowns_RU[:, None]
+    normal.view(-1).index_add_(0, places_RUU.flatten(), (slopes_RIU.mT @ slopes_RIU).flatten())
+    right.index_add_(0, unknowns_RU.flatten(), (slopes_RIU.mT @ errors.values_RI[..., None]).flatten())
+
+
+def _tracking_errors(motion, nodes_M3, points_N3, seen_N2, sure_N, near, pose, intrinsics) -> _Errors:
+    """Moved points are seen where the flow says."""
+    index_NK, weights_NK = near
+    count, nodes = index_NK.shape
     turned = torch.einsum("nkij,nkj->nki", motion.rotation_M33[index_NK], points_N3[:, None] - nodes_M3[index_NK])
     moved = ((turned + nodes_M3[index_NK] + motion.shift_M3[index_NK]) * weights_NK[..., None]).sum(1)
     camera_N3 = moved @ pose[:3, :3].T + pose[:3, 3]
@@ -186,46 +202,36 @@ def _tracking_rows(
         -intrinsics[1, 1] * camera_N3[:, 1] / z**2,
     )
     slope_N23 = slope_N23 @ pose[:3, :3]
-    by_node = torch.cat([-_cross(turned), torch.eye(3).expand(count, near, 3, 3)], -1) * weights_NK[..., None, None]
-    blocks_N2K6 = torch.einsum("nij,nkjd->nikd", slope_N23, by_node)
+    by_node = torch.cat([-_cross(turned), torch.eye(3).expand(count, nodes, 3, 3)], -1) * weights_NK[..., None, None]
+    slopes_N2K6 = torch.einsum("nij,nkjd->nikd", slope_N23, by_node)
     error_N = error_N2.norm(dim=-1)
     common = error_N.median().clamp_min(COMMON_ERROR)  # far from the solution everything is off, and nothing an outlier
     trust_N = (sure_N / (1 + (error_N / common) ** 2)).sqrt()
-    rows = torch.zeros(count, 2, len(nodes_M3), 6)
-    rows.scatter_add_(2, index_NK[:, None, :, None].expand(-1, 2, -1, 6), blocks_N2K6 * trust_N[:, None, None, None])
-    return rows.view(2 * count, -1), (error_N2 * trust_N[:, None]).reshape(-1)
+    return _Errors(error_N2 * trust_N[:, None], slopes_N2K6 * trust_N[:, None, None, None], index_NK)
 
 
-def _shape_rows(motion, nodes_M3, first_E, second_E, scale: float, forward_3: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Rows and errors of the edges' lengths and directions, of the rotations' differences, and of motion in depth."""
-    count, edges = len(nodes_M3), len(first_E)
-    balance = (len(nodes_M3) / max(edges, 1)) ** 0.5
+def _shape_errors(motion, nodes_M3, edges_E2, scale: float, forward_3: Tensor) -> list[_Errors]:
+    """Of the edges' lengths and directions, of the rotations' differences, and of motion in depth."""
+    first_E, second_E = edges_E2.unbind(1)
+    balance = (len(nodes_M3) / max(len(edges_E2), 1)) ** 0.5
+    weight_rigid = RIGID * scale * balance
+    weight_smooth = SMOOTH * scale * node_spacing(nodes_M3) * balance
     turned = torch.einsum("eij,ej->ei", motion.rotation_M33[first_E], nodes_M3[second_E] - nodes_M3[first_E])
     error_E3 = turned + nodes_M3[first_E] + motion.shift_M3[first_E] - nodes_M3[second_E] - motion.shift_M3[second_E]
-    rigid = torch.zeros(edges, 3, count, 6)
-    every = torch.arange(edges)
-    rigid[every, :, first_E, :3] = -_cross(turned)
-    rigid[every, :, first_E, 3:] = torch.eye(3)
-    rigid[every, :, second_E, 3:] = -torch.eye(3)
-    smooth = torch.zeros(edges, 3, count, 6)
-    smooth[every, :, first_E, :3], smooth[every, :, second_E, :3] = torch.eye(3), -torch.eye(3)
-    relative = motion.rotation_M33[first_E] @ motion.rotation_M33[second_E].transpose(1, 2)
-    twist_E3 = 0.5 * torch.stack(
-        [
-            relative[:, 2, 1] - relative[:, 1, 2],
-            relative[:, 0, 2] - relative[:, 2, 0],
-            relative[:, 1, 0] - relative[:, 0, 1],
-        ],
-        -1,
-    )
-    shallow = torch.zeros(count, count, 6)
-    shallow[torch.arange(count), torch.arange(count), 3:] = forward_3
+    rigid, smooth = torch.zeros(2, len(edges_E2), 3, 2, 6).unbind()
+    rigid[:, :, 0, :3] = -_cross(turned)
+    rigid[:, :, 0, 3:], rigid[:, :, 1, 3:] = torch.eye(3), -torch.eye(3)
+    smooth[:, :, 0, :3], smooth[:, :, 1, :3] = torch.eye(3), -torch.eye(3)
+    relative = motion.rotation_M33[first_E] @ motion.rotation_M33[second_E].mT
+    twist_E33 = 0.5 * (relative - relative.mT)
+    twist_E3 = torch.stack([twist_E33[:, 2, 1], twist_E33[:, 0, 2], twist_E33[:, 1, 0]], -1)
+    shallow = torch.zeros(len(nodes_M3), 1, 1, 6)
+    shallow[..., 3:] = forward_3
     depth_M = motion.shift_M3 @ forward_3
-    held = SHALLOW * scale / (1 + (depth_M * scale / 4).abs()).sqrt()
-    reach = node_spacing(nodes_M3)
-    weight_rigid, weight_smooth = RIGID * scale * balance, SMOOTH * scale * reach * balance
+    held_M = SHALLOW * scale / (1 + (depth_M * scale / 4).abs()).sqrt()
+    every_M1 = torch.arange(len(nodes_M3))[:, None]
     return [
-        (rigid.view(edges * 3, -1) * weight_rigid, error_E3.reshape(-1) * weight_rigid),
-        (smooth.view(edges * 3, -1) * weight_smooth, twist_E3.reshape(-1) * weight_smooth),
-        (shallow.view(count, -1) * held[:, None], depth_M * held),
+        _Errors(error_E3 * weight_rigid, rigid * weight_rigid, edges_E2),
+        _Errors(twist_E3 * weight_smooth, smooth * weight_smooth, edges_E2),
+        _Errors((depth_M * held_M)[:, None], shallow * held_M[:, None, None, None], every_M1),
     ]

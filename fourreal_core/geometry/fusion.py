@@ -18,7 +18,6 @@ from torch.nn import functional
 from ..side_by_side import ask
 from ..transport.predictions import Predictions
 from .candidates import CellCandidates
-from .projection import depth_unit
 from .unet import UNet
 
 CANDIDATES = 9  # composed, shaded, still, three layers, Transport's two predictions, what a model draws
@@ -110,7 +109,7 @@ def fusion_inputs(
         predicted.blend if drawn_HW3 is None else drawn_HW3,
     ]
     ask()
-    unit = depth_unit(cell.still.inverse_depth_HW)
+    unit = cell.still.unit
     told = [
         cell.cover_HW,
         cell.still.seen_HW.float(),

@@ -83,24 +83,19 @@ def _splat(parts: Callable[[], Iterator[Tensor]], channels: int, height: int, wi
 
 def _on_pixels(parts: Iterator[Tensor], height: int, width: int) -> Iterator[Piece]:
     """Of each piece of points, the four pixels around each: their indices, the bilinear shares, and what the points tell, inverse depth first."""
+    size_21, steps_211 = torch.tensor([[width], [height]]), torch.tensor([0, 1])[:, None, None]
     for points_KN in (piece for part in parts for piece in part.split(AT_ONCE, 1)):
         ask()
-        x_N, y_N = points_KN[0] - 0.5, points_KN[1] - 0.5
-        told_KN = points_KN[2:]
-        kept = (told_KN[0] >= 0) & (x_N > -1) & (y_N > -1) & (x_N < width) & (y_N < height)
+        place_2N = points_KN[:2] - 0.5
+        kept = (points_KN[2] >= 0) & ((place_2N > -1) & (place_2N < size_21)).all(0)
         if not bool(kept.all()):
-            x_N, y_N, told_KN = x_N[kept], y_N[kept], told_KN[:, kept]
-        left, top = x_N.floor(), y_N.floor()
-        across = [_on_line(x_N, left + dx, width) for dx in (0, 1)]
-        down = [_on_line(y_N, top + dy, height) for dy in (0, 1)]
-        index = torch.cat([y * width + x for y, _ in down for x, _ in across])
-        yield index, torch.cat([share_x * share_y for _, share_y in down for _, share_x in across]), told_KN
-
-
-def _on_line(place_N: Tensor, pixel_N: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Indices of pixels kept within 0..side - 1, and the shares that points have of them along one axis, 0 outside."""
-    share = (1 - (place_N - pixel_N).abs()) * ((pixel_N >= 0) & (pixel_N < side))
-    return pixel_N.clamp(0, side - 1).long(), share
+            points_KN, place_2N = points_KN[:, kept], place_2N[:, kept]
+        pixel_22N = place_2N.floor() + steps_211  # two to each side, across and down
+        share_22N = (1 - (place_2N - pixel_22N).abs()) * ((pixel_22N >= 0) & (pixel_22N < size_21))
+        column_2N, row_2N = pixel_22N.long().clamp_(torch.zeros_like(size_21), size_21 - 1).unbind(1)
+        across_2N, down_2N = share_22N.unbind(1)
+        index_22N = row_2N[:, None] * width + column_2N
+        yield index_22N.flatten(), (down_2N[:, None] * across_2N).flatten(), points_KN[2:]
 
 
 def splat_surface(
@@ -129,8 +124,8 @@ def splat_surface(
     def parts() -> Iterator[Tensor]:
         yield torch.cat([own_KN, own_counts_2N])
         for first_N, finer in quads:
-            for some_N in first_N.split(AT_ONCE) if len(first_N) else ():
-                yield from _between(_corners(told_KN, told_KHW.shape[2], some_N), finer)
+            for some_N in first_N.split(AT_ONCE // finer**2) if len(first_N) else ():
+                yield _between(_corners(told_KN, told_KHW.shape[2], some_N), finer)
 
     arrived = _splat(parts, values_HWC.shape[-1] + 2, height, width)
     density, cover = (arrived.values_HWC[..., -2:] * arrived.cover_HW[..., None]).unbind(-1)
@@ -174,15 +169,15 @@ def _corners(told_KN: Tensor, width: int, first_N: Tensor) -> Tensor:
     return torch.stack([told_KN[:, first_N + away] for away in (0, 1, width, width + 1)])
 
 
-def _between(corners_4KN: Tensor, finer: int) -> Iterator[Tensor]:
-    """finer^2 points inside each quadrilateral, which share its pixel of the source, but for OWN, and its area."""
+def _between(corners_4KN: Tensor, finer: int) -> Tensor:
+    """[K + 2, finer^2 N]: points inside each quadrilateral, which share its pixel of the source, but for OWN, and its area."""
     area_N = _areas(corners_4KN[:, :2])
     counts_2N = torch.stack([torch.full_like(area_N, 1 - OWN), area_N]) / finer**2
-    shares = [(number + 0.5) / finer for number in range(finer)]
-    for down in shares:
-        for along in shares:
-            weights = [(1 - down) * (1 - along), (1 - down) * along, down * (1 - along), down * along]
-            yield torch.cat([torch.einsum("c,ckn->kn", torch.tensor(weights), corners_4KN), counts_2N])
+    later = (torch.arange(finer) + 0.5) / finer
+    ends = torch.stack([1 - later, later])
+    weights_4S = (ends[:, None, :, None] * ends[None, :, None]).view(4, -1)
+    points_KSN = torch.einsum("cs,ckn->ksn", weights_4S, corners_4KN)
+    return torch.cat([points_KSN, counts_2N[:, None].expand(-1, finer**2, -1)]).flatten(1)
 
 
 def _areas(corners_42N: Tensor) -> Tensor:

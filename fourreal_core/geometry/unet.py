@@ -71,7 +71,7 @@ class UNet(nn.Module):
         return self.head.bias
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        x = self.stem(x_BCHW)
+        x = self.stem(x_BCHW.contiguous(memory_format=torch.channels_last))  # a quarter faster on CPUs
         kept = []
         for level, block in enumerate(self.down):
             x = self.times[level](block(functional.avg_pool2d(x, 2, ceil_mode=True) if level else x))

@@ -18,7 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from ..geometry.bases import base_cells
 from ..geometry.cells import PIXEL_BYTES, cells_at_once
+from ..geometry.scene import SceneUnknown
+from ..grid import FrameGrid
 from ..model.config import PATCH, ModelConfig
 from ..transport.correspondence import FlowSettings, working_scale
 from .latents import latent_cells
@@ -35,20 +38,35 @@ KEPT, COPY = (
     84,
     36,
 )  # bytes per pixel of all cells: predictions kept for sampling; beside a small copy that a model works on
-TRANSPORT, TRANSPORT_FLOWS = 70, 140  # bytes per pixel of all cells; per working pixel of a cell and view or time
-SCENE, NETWORKS = 16, 120 * 2**20  # beside Transport: bytes per pixel of all cells; whatever the size
+# bytes per pixel of all cells: the grid that is made, with its confidence; Transport's predictions of it
+FILLED, PREDICTED = 16, 72
+# bytes per working pixel of a cell and view or time: what Transport keeps; while it searches
+FLOWS, FLOWS_FOUND = 32, 60
+# bytes per pixel of a cell that a scene holds of each view and of each time; of a fill with a scene, whatever the size
+SCENE_VIEW, SCENE_TIME, NETWORKS = 44, 20, 200 * 2**20
 SMALLEST_CELL = 4  # tokens on a cell's shorter side, at least, in suggestions
 
 
 @dataclass(frozen=True)
 class GridSize:
-    """A grid that is to be sampled: views, times, pixels of a cell. encoding: one of `latents.ENCODINGS`, "" for models of pixels."""
+    """A grid that is to be sampled: views, times, pixels of a cell. encoding: one of `latents.ENCODINGS`, "" for models of pixels.
+    bases: the places that a fill finds the scene from, see `geometry.bases`."""
 
     views: int
     times: int
     height: int
     width: int
     encoding: str = ""
+    bases: int = 1
+
+    @classmethod
+    def of(cls, grid: FrameGrid) -> GridSize:
+        """Of a grid as it is, with as many bases as its known cells give."""
+        try:
+            bases = len(base_cells(grid))
+        except SceneUnknown:
+            bases = 1
+        return cls(grid.views, grid.times, grid.height, grid.width, bases=bases)
 
 
 @dataclass(frozen=True)
@@ -107,14 +125,18 @@ def peak_bytes(network: VideoNetwork, plan: Plan) -> int:
     return round(plan.prompts * tokens(network, plan.size) * per_token)
 
 
-def fill_bytes(size: GridSize, *, scene: bool = True) -> int:
-    """Memory at the peak of `fill_grid` (scene False: of `transport`), beside the grid, what it gives included; good to `FACTOR`, also
-    of a second fill from the same sources with what a model drew."""
+def fill_bytes(size: GridSize, *, scene: bool = True, predicted: bool = False) -> int:
+    """Memory at the peak of `fill_grid` (scene False: with Transport alone), beside the grid, what it gives included; good to `FACTOR`.
+
+    predicted: of a fill from sources that hold all of Transport's predictions, with what a model drew.
+    """
     pixel, cells = size.height * size.width, size.views * size.times
     working = pixel * working_scale(size.height, size.width, FlowSettings()) ** 2
-    carried = TRANSPORT * cells * pixel + TRANSPORT_FLOWS * (size.views + size.times) * working
+    flows = (size.views + size.times) * working
     at_once = PIXEL_BYTES * pixel * min(cells_at_once(pixel), cells)
-    return round(carried + (NETWORKS + SCENE * cells * pixel + at_once if scene else 0))
+    made = FILLED * cells * pixel + at_once + (PREDICTED * cells * pixel if predicted else FLOWS * flows)
+    found = size.bases * pixel * (SCENE_VIEW * size.views + SCENE_TIME * size.times) + NETWORKS
+    return round(max(made, FLOWS_FOUND * flows) + (found if scene else 0))
 
 
 def filled_and_sampled_bytes(network: VideoNetwork, plan: Plan, size: GridSize) -> int:
@@ -125,7 +147,7 @@ def filled_and_sampled_bytes(network: VideoNetwork, plan: Plan, size: GridSize) 
     pixels = size.views * size.times * size.height * size.width
     small = (plan.size.height, plan.size.width) != (size.height, size.width)
     sampling = (KEPT + COPY * small) * pixels + ON_CPU * peak_bytes(network, plan)
-    return max(fill_bytes(size), round(sampling))
+    return max(fill_bytes(size, predicted=True), round(sampling))
 
 
 def _widths_alive(network: VideoNetwork, sync: str, V: int, L: int) -> float:

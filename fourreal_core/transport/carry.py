@@ -83,16 +83,16 @@ def invert_displacement(motion_hw2: np.ndarray, trust_hw: np.ndarray) -> tuple[n
     rank_hw = (trust_hw + 1e-3) * (1.0 + length(motion_hw2))
     x0, y0 = np.floor(arrival_hw2[..., 0]).astype(np.int64), np.floor(arrival_hw2[..., 1]).astype(np.int64)
     amounts = (motion_hw2[..., 0] * rank_hw, motion_hw2[..., 1] * rank_hw, rank_hw, trust_hw)
-    sums = np.zeros((len(amounts), height * width))
+    sums = np.zeros((len(amounts), (height + 2) * (width + 2)))  # with a border for what leaves the picture
     for dx in (0, 1):
         for dy in (0, 1):
             x, y = x0 + dx, y0 + dy
             share = (1 - np.abs(arrival_hw2[..., 0] - x)) * (1 - np.abs(arrival_hw2[..., 1] - y))
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            index, share = (y * width + x)[inside], share[inside]
+            index = (np.clip(y, -1, height) + 1) * (width + 2) + np.clip(x, -1, width) + 1
             for total, amount in zip(sums, amounts):
-                total += np.bincount(index, share * amount[inside], height * width)
-    sum_x, sum_y, rank_sum_hw, cover_hw = sums.reshape(-1, height, width).astype(np.float32)
+                total += np.bincount(index.ravel(), (share * amount).ravel(), len(total))
+    inner = sums.reshape(-1, height + 2, width + 2)[:, 1:-1, 1:-1]
+    sum_x, sum_y, rank_sum_hw, cover_hw = inner.astype(np.float32)
     back_hw2 = -np.stack([sum_x, sum_y], axis=-1) / np.maximum(rank_sum_hw, 1e-6)[..., None]
     return fill_unknown(back_hw2, np.clip(2 * cover_hw, 0, 1)), cover_hw
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.model.config import bundled
 from fourreal_core.model.two_stream import GridModel
 from fourreal_core.sampling.budget import (
@@ -14,6 +15,7 @@ from fourreal_core.sampling.budget import (
     GridSize,
     Plan,
     VideoNetwork,
+    fill_bytes,
     frames_and_tokens,
     of_grid_model,
     peak_bytes,
@@ -38,6 +40,27 @@ def test_tokens_are_counted_per_encoding():
 
 def test_pixel_models_have_a_token_per_patch():
     assert tokens(of_grid_model(bundled(), 4), GridSize(3, 5, 72, 128)) == 3 * 5 * 9 * 16
+
+
+def test_each_place_that_a_scene_is_found_from_is_counted():
+    known = task_known(8, 8)
+    grid = FrameGrid(torch.zeros(8, 8, 36, 64, 3), known)
+    one = GridSize.of(grid)
+    assert one == GridSize(8, 8, 36, 64)
+    known[7] = True
+    two = GridSize.of(grid.replace(known=known))
+    assert two == replace(one, bases=2)
+    scene = fill_bytes(two) - fill_bytes(one)
+    assert scene == fill_bytes(replace(one, bases=3)) - fill_bytes(two) == 36 * 64 * 8 * (44 + 20)
+    assert fill_bytes(one, scene=False) == fill_bytes(two, scene=False)
+    assert GridSize.of(FrameGrid(grid.frames, ~known)).bases == 1  # whoever fills it says what is missing
+
+
+def test_a_fill_takes_what_it_gives_and_little_more_where_cells_are_many():
+    size, pixel = GridSize(64, 81, 72, 128), 72 * 128
+    given = 16 * 64 * 81 * pixel
+    assert given < fill_bytes(size, scene=False) < 1.4 * given
+    assert fill_bytes(size, predicted=True) > fill_bytes(size) + 70 * 64 * 81 * pixel
 
 
 def test_work_of_one_layer_by_hand():

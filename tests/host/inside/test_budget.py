@@ -269,7 +269,7 @@ def test_on_a_cpu_the_fill_before_a_grid_model_counts_too(comfy_inside, budget, 
     size, cells = budget.GridSize(8, 8, 288, 512), {"views": 8, "times": 8, "width": 512, "height": 288}
     plan = budget.Plan(budget.GridSize(8, 8, 72, 128), "soft")
     needed = budget.filled_and_sampled_bytes(node.network_of(model, "soft", True), plan, size)
-    assert needed > budget.fill_bytes(size) > budget.fill_bytes(size, scene=False) > 500 * 2**20
+    assert needed > budget.fill_bytes(size) > budget.fill_bytes(size, scene=False) > 200 * 2**20
     enough, little = (ask(comfy_inside, model, memory=factor * needed / 2**30, **cells) for factor in (1.3, 1.2))
     assert (
         "Before it, 4Real Fill: about" in enough[0]
