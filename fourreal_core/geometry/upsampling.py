@@ -30,14 +30,14 @@ class Upsampler:
             return
         # the small pixel that each line of large ones lies in
         self.rows, self.columns = (_lines_within(small, large) for small, large in zip(small_size, self.size))
-        self.weights_9HW = [self._weights(frame_HW3) for frame_HW3 in frames_NHW3]
+        self.weights_N9HW = self._weights(frames_NHW3)
 
     def __call__(self, maps_Nhw: Tensor, labels_Nhw: Tensor | None = None, label_NHW: Tensor | None = None) -> Tensor:
         """[N, H, W]: each map at the size of its frame. With labels, small and large, only neighbours of a pixel's own label count."""
         if self.same:
             return maps_Nhw
         large = torch.empty(len(maps_Nhw), *self.size)
-        for number, (map_hw, weights_9HW) in enumerate(zip(maps_Nhw, self.weights_9HW)):
+        for number, (map_hw, weights_9HW) in enumerate(zip(maps_Nhw, self.weights_N9HW)):
             map_9hw = _around(map_hw[None])[0]
             labels_9hw = None if labels_Nhw is None else _around(labels_Nhw[number][None].float())[0]
             for band in self._bands():
@@ -55,19 +55,24 @@ class Upsampler:
             ask()
             yield slice(first, first + lines)
 
-    def _weights(self, frame_HW3: Tensor) -> Tensor:
-        """[9, H, W] of one frame, in half precision: those of many large frames are kept at once."""
+    def _weights(self, frames_NHW3: Tensor) -> list[Tensor]:
+        """[9, H, W] of each frame, in half precision: those of many large frames are kept at once."""
+        pictures_N3HW = frames_NHW3.movedim(-1, 1)
+        around_N39hw = [_around(self._shrunk(picture_3HW)) for picture_3HW in pictures_N3HW]
+        weights_N9HW = [torch.empty(9, *self.size, dtype=torch.half) for _ in frames_NHW3]
+        for band in self._bands():
+            apart = 0.5 * self._apart(band) / CLOSE**2
+            for picture_3HW, around_39hw, weights_9HW in zip(pictures_N3HW, around_N39hw, weights_N9HW):
+                ask()
+                different = (self._enlarged(around_39hw, band) - picture_3HW[:, None, band]).square().sum(0)
+                weights_9HW[:, band] = (torch.exp(-0.5 * different / ALIKE**2 - apart) + 1e-6).half()
+        return weights_N9HW
+
+    def _shrunk(self, picture_3HW: Tensor) -> Tensor:
         ask()
-        picture_3HW = frame_HW3.movedim(-1, 0)
-        shrunk_3hw = functional.interpolate(
+        return functional.interpolate(
             picture_3HW[None], size=self.small, mode="bilinear", align_corners=False, antialias=True
         )[0]
-        around_39hw, weights_9HW = _around(shrunk_3hw), torch.empty(9, *self.size, dtype=torch.half)
-        for band in self._bands():
-            different = (self._enlarged(around_39hw, band) - picture_3HW[:, None, band]).square().sum(0)
-            weights = torch.exp(-0.5 * different / ALIKE**2 - 0.5 * self._apart(band) / CLOSE**2)
-            weights_9HW[:, band] = (weights + 1e-6).half()
-        return weights_9HW
 
     def _enlarged(self, maps_hw: Tensor, band: slice) -> Tensor:
         """[..., lines, W]: small maps [..., h, w] on a band of a frame, each pixel as the small pixel that it lies in."""
