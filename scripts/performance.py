@@ -26,8 +26,8 @@ CASES = [(fill, cells, *SMALL) for cells in CELLS for fill in FILLS if fill != "
 CASES += [(fill, 8, *size) for size in SIZES[1:] for fill in FILLS]
 COUNTED = (8, *SMALL)  # the cells, and their size, of which operations are counted, in a second run
 SEAMS = [
-    ("seams", fill, where)
-    for fill in ("fill", "model")
+    ("seams", fill, where, which)
+    for fill, which in (("fill", "the example"), ("model", "the example"), ("fill", "the hard example"))
     for where in ("tiles", "at once")
     if (fill, where) != ("model", "at once")
 ]
@@ -102,17 +102,17 @@ def tables(found: dict[str, dict]) -> str:
 
 
 def seam_table(found: dict[str, dict]) -> str:
-    """How much cells differ across a seam over how much they differ inside, and at the same places of a grid that was filled at once."""
+    """How much cells differ across a seam over how much they do beside it, what movement is left in later tiles, and both in a grid filled at once."""
     lines = [
-        "| | across seams between views | across seams between times | cells | CPU s |",
-        "| --- | ---: | ---: | --- | ---: |",
+        "| | across seams between views | across seams between times | movement in later tiles | cells | CPU s |",
+        "| --- | ---: | ---: | ---: | --- | ---: |",
     ]
     for case in SEAMS:
         if name_of(case) in found:
             result = found[name_of(case)]
-            views, times = result["jumps"]
+            numbers = ("-" if number is None else f"{number:.2f}" for number in (*result["jumps"], result["moved"]))
             lines.append(
-                f"| {WORDS[case[1]]}, {case[2]} | {views:.2f} | {times:.2f} | {result['cells']} | {result['cpu']:.0f} |"
+                f"| {WORDS[case[1]]}, {case[2]} | {' | '.join(numbers)} | {case[3]}, {result['cells']} | {result['cpu']:.0f} |"
             )
     return "\n".join(lines)
 

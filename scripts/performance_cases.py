@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from math import isnan
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fourreal_core import FrameGrid, load_model, sample_grid
 from fourreal_core.evaluation.measure import matrix_peak
-from fourreal_core.evaluation.seams import seam_jumps
+from fourreal_core.evaluation.seams import movement_in_later_tiles, seam_jumps
 from fourreal_core.files import room
 from fourreal_core.files.recording import read_video
 from fourreal_core.files.video import fit_frames, pick_frames
@@ -47,8 +48,8 @@ def bandwidth() -> float:
     return 2 * COPIED / best
 
 
-def example_grid(views: int, times: int, height: int, width: int) -> FrameGrid:
-    examples = [read_video(EXAMPLES / name)[0] for name in ("fixed_view.mp4", "freeze_time.mp4")]
+def example_grid(views: int, times: int, height: int, width: int, which: str = "") -> FrameGrid:
+    examples = [read_video(EXAMPLES / (which + name))[0] for name in ("fixed_view.mp4", "freeze_time.mp4")]
     fixed, freeze = (fit_frames(pick_frames(v, n), height, width) for v, n in zip(examples, (times, views)))
     return FrameGrid.from_videos(fixed, freeze)
 
@@ -85,15 +86,20 @@ def fills(grid: FrameGrid) -> dict:
     }
 
 
-def seams(fill: str, where: str) -> dict:
-    """15x15 cells of 128x72 in tiles of 8, or at once: how much more cells differ across the places of the seams than elsewhere."""
-    grid, start = example_grid(15, 15, 72, 128), time.process_time()
+def seams(fill: str, where: str, which: str) -> dict:
+    """Cells of 128x72 in tiles of 8, or at once: how much more cells differ across the places of the seams than beside them (None along an
+    axis without), and the share of the given movement in the later tiles. 15x15 cells; of the hard example, which has 16 frames, 8x15."""
+    hard = which == "the hard example"
+    grid = example_grid(8 if hard else 15, 15, 72, 128, "hard_" if hard else "")
+    start = time.process_time()
     if fill == "model":
         made = sampled(load_model(), grid)
     else:
         made = fill_in_tiles(grid, lambda task, _: fill_grid(task).grid, tile=TILE if where == "tiles" else (15, 15))
     seconds = time.process_time() - start
-    return {"jumps": seam_jumps(made, grid.known, TILE), "cells": "15x15 cells of 128x72", "cpu": seconds}
+    jumps = [None if isnan(jump) else jump for jump in seam_jumps(made, grid.known, TILE)]
+    moved = movement_in_later_tiles(made, grid.known, TILE)
+    return {"jumps": jumps, "moved": moved, "cells": f"{grid.views}x{grid.times} cells of 128x72", "cpu": seconds}
 
 
 def tiles(side: str) -> dict:

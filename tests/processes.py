@@ -91,3 +91,16 @@ def script(name: str, words: tuple) -> None:
     """`python scripts/<name> <words>`, for `started`."""
     sys.argv = [str(SCRIPTS / name), *map(str, words)]
     runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def comfyuis(base: Path) -> list[int]:
+    """Processes that are a ComfyUI with this base directory, which guard.py runs. Looks at Linux's /proc."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it ended
+            continue
+        if any(word.endswith("main.py") for word in words) and str(base) in words:
+            found.append(int(folder.name))
+    return sorted(found)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from comfyui import FOLDER, install_pack, only_pack
 from environment import PACK, Environment
+from processes import comfyuis
 
 from fourreal_core.__main__ import main
 from fourreal_core.files.video import write_video
@@ -104,7 +105,7 @@ def test_a_killed_worker_loses_no_shot_and_takes_its_comfyui_with_it(command, tm
         """The worker of the first ComfyUI, once that has made its first shot and so is at its second."""
         while not whole(out):
             time.sleep(0.1)
-        comfyui = comfyuis(tmp_path)[0]
+        comfyui = comfyuis(tmp_path / "base")[0]
         worker = int(Path(f"/proc/{comfyui}/stat").read_text().rpartition(")")[2].split()[1])
         os.kill(worker, signal.SIGKILL)
         killed.append(comfyui)
@@ -120,19 +121,6 @@ def test_a_killed_worker_loses_no_shot_and_takes_its_comfyui_with_it(command, tm
     assert all(load_grid(out / name / "grids/4real_00001_.grid.safetensors").views == 2 for name in whole(out))
     assert "6 of 6 shots" in (out / "index.html").read_text() and (out / "shot_5" / "sheet.jpg").is_file()
     deadline = time.monotonic() + 60
-    while comfyuis(tmp_path) and time.monotonic() < deadline:
+    while comfyuis(tmp_path / "base") and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert not comfyuis(tmp_path)
-
-
-def comfyuis(place: Path) -> list[int]:
-    """Processes that are a ComfyUI of this test, which guard.py runs."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:  # it ended
-            continue
-        if any(word.endswith("main.py") for word in words) and str(place / "base") in words:
-            found.append(int(folder.name))
-    return sorted(found)
+    assert not comfyuis(tmp_path / "base")
