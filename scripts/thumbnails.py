@@ -34,6 +34,7 @@ IDEAS = {
     "12_train_sync_layers_for_wan": ("videos", "Train layers for Wan", "on your own footage"),
     "13_warp_and_paint_with_vace": ("videos", "Warped from two videos,", "holes painted by VACE"),
     "14_alternating_with_wan": ("videos", "Along views, along time,", "in turns with Wan"),
+    "15_long_shot_in_tiles_with_vace": ("videos", "15 views of 33 times,", "tile by tile with VACE"),
     "16_give_the_fill_depth": ("videos", "Depth Anything 3 sees", "what moves nearer or away"),
 }
 
