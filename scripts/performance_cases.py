@@ -1,12 +1,14 @@
-"""One case of scripts/performance.py, in a process of its own: a fill of the example videos, its seconds, its memory and its operations."""
+"""One case of scripts/performance.py, in a process of its own: a fill of the example videos, its seconds, its memory or its operations."""
 
+import math
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from math import isnan
 from pathlib import Path
 
 import torch
+from performance_detail import detail
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -70,20 +72,18 @@ def sampled(model, grid: FrameGrid) -> FrameGrid:
     return fill_in_tiles(grid, fill, tile=TILE)
 
 
-def fills(grid: FrameGrid) -> dict:
-    """Functions by name, ready to be timed."""
-    model = load_model()
-
-    def small() -> FrameGrid:
-        return fill_grid(grid.resized(72, 128, fit="stretch"), method="transport").grid
-
-    prepared = small() if grid.width > 128 else None
-    return {
-        "transport": lambda: fill_grid(grid, method="transport"),
-        "fill": lambda: fill_grid(grid),
-        "detail": lambda: detail_grid(grid, prepared),
-        "model": lambda: sampled(model, grid),
-    }
+def ready(fill: str, grid: FrameGrid) -> Callable[[], object]:
+    """The fill of that name, ready to be timed: what it starts from is there."""
+    if fill == "transport":
+        return lambda: fill_grid(grid, method="transport")
+    if fill == "fill":
+        return lambda: fill_grid(grid)
+    if fill == "model":
+        model = load_model()
+        return lambda: sampled(model, grid)
+    size = (72, 128) if grid.width > 128 else (grid.height // 2, grid.width // 2)
+    small = fill_grid(grid.resized(*size, fit="stretch"), method="transport").grid
+    return lambda: detail_grid(grid, small)
 
 
 def seams(fill: str, where: str, which: str) -> dict:
@@ -97,17 +97,17 @@ def seams(fill: str, where: str, which: str) -> dict:
     else:
         made = fill_in_tiles(grid, lambda task, _: fill_grid(task).grid, tile=TILE if where == "tiles" else (15, 15))
     seconds = time.process_time() - start
-    jumps = [None if isnan(jump) else jump for jump in seam_jumps(made, grid.known, TILE)]
+    jumps = [None if math.isnan(jump) else jump for jump in seam_jumps(made, grid.known, TILE)]
     moved = movement_in_later_tiles(made, grid.known, TILE)
     return {"jumps": jumps, "moved": moved, "cells": f"{grid.views}x{grid.times} cells of 128x72", "cpu": seconds}
 
 
-def tiles(side: str) -> dict:
+def tiles(side: int) -> dict:
     """A grid of so many views and times of 128x72, filled by Transport in tiles of 8; frames lie in files whatever their size. Memory of the
     process's own, looked at a hundred times a second: pages of mapped files are the system's, which takes them back when it needs them."""
     room.IN_MEMORY = 2**20
     transport_fill(example_grid(2, 2, 24, 40))
-    grid, done = example_grid(int(side), int(side), 72, 128), threading.Event()
+    grid, done = example_grid(side, side, 72, 128), threading.Event()
     before, peak = said("RssAnon"), [0]
 
     def watch() -> None:
@@ -126,21 +126,38 @@ def said(name: str) -> int:
     return int(status.split(name + ":")[1].split()[0]) * 1024
 
 
-def measured(fill: str, cells: int, height: int, width: int, counted: bool) -> dict:
-    """CPU and wall seconds, bytes above those before, counted operations and bytes (None where not counted), and the machine's peaks."""
+def cost(fill: str, cells: int, height: int, width: int) -> dict:
+    """CPU and wall seconds, bytes above those before, and the machine's peaks."""
     peaks = {"matrix": matrix_peak(torch.float32), "bandwidth": bandwidth(), "torch": torch.__version__}
-    tiny = example_grid(2, 2, 24, 40)
-    for name, run in fills(tiny).items():
-        _ = name != "detail" and run()  # what is loaded at the first use is no part of it
-    run = fills(example_grid(cells, cells, height, width))[fill]
+    ready(fill, example_grid(2, 2, 24, 40))()  # what is loaded at the first use is no part of it
+    run = ready(fill, example_grid(cells, cells, height, width))
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forgets the peak so far
     before, cpu, wall = said("VmRSS"), time.process_time(), time.perf_counter()
     kept = run()
     result = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall, "memory": said("VmHWM") - before}
     del kept
-    flops = moved = None
-    if counted:
-        with FlopCounterMode(display=False) as counter, Traffic() as traffic:
-            run()
-        flops, moved = counter.get_total_flops(), traffic.bytes
-    return {**result, "flops": flops, "bytes": moved, **peaks}
+    return {**result, **peaks}
+
+
+def counted(fill: str, cells: int, height: int, width: int) -> dict:
+    """Operations and bytes of the same fill, in a run of its own, since counting takes time and memory; only this thread's, so not Transport's."""
+    ready(fill, example_grid(2, 2, 24, 40))()
+    run = ready(fill, example_grid(cells, cells, height, width))
+    attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}  # PyTorch leaves it out
+    with FlopCounterMode(display=False, custom_mapping=attention) as counter, Traffic() as traffic:
+        run()
+    return {"flops": counter.get_total_flops(), "bytes": traffic.bytes}
+
+
+def attention_flops(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *_, **__) -> int:
+    """Of softmax(q k^T) v, from the shapes [..., tokens, channels]."""
+    return 2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+RUN = {"cost": cost, "all cores": cost, "counted": counted, "seams": seams, "tiles": tiles}
+
+
+def run(case: tuple, truth: str | None, picture: str | None) -> dict:
+    """The result of a case of performance_tables.py. truth, picture: of a case of detail, folder of rendered grids and where the first one's picture goes."""
+    kind, *rest = case
+    return detail(truth, *rest, picture) if kind == "detail" else RUN[kind](*rest)
