@@ -27,7 +27,7 @@ from .fusion import fusion_inputs
 from .networks import GeometryNetworks
 from .scene import SceneGeometry
 
-PIXEL_BYTES = 600  # of memory while a cell is made, for each of its pixels
+PIXEL_BYTES = 900  # of memory while a cell is made, for each of its pixels
 WORKING_BYTES = 3 * 2**30  # for all cells that are made at once
 OnCell = Callable[[int, int, Tensor], None]
 

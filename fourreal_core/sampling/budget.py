@@ -40,8 +40,8 @@ KEPT, COPY = (
 )  # bytes per pixel of all cells: predictions kept for sampling; beside a small copy that a model works on
 # bytes per pixel of all cells: the grid that is made, with its confidence; Transport's predictions of it
 FILLED, PREDICTED = 16, 72
-# bytes per working pixel of a cell: what Transport keeps of each view and time; while it searches; what it takes while it predicts a cell
-FLOWS, FLOWS_FOUND, CARRIED = 32, 60, 1000
+# bytes per working pixel of a cell: what Transport keeps of each view and time; while it searches; what it takes while it predicts a cell, and that per pixel
+FLOWS, FLOWS_FOUND, CARRIED, CARRIED_PIXEL = 32, 60, 900, 150
 # bytes per pixel of a cell that a scene holds of each view and of each time; of a fill with a scene, whatever the size
 SCENE_VIEW, SCENE_TIME, NETWORKS = 44, 20, 220 * 2**20
 SMALLEST_CELL = 4  # tokens on a cell's shorter side, at least, in suggestions
@@ -133,7 +133,8 @@ def fill_bytes(size: GridSize, *, scene: bool = True, predicted: bool = False) -
     pixel, cells = size.height * size.width, size.views * size.times
     working = pixel * working_scale(size.height, size.width, FlowSettings()) ** 2
     flows = (size.views + size.times) * working
-    at_once = (PIXEL_BYTES * pixel if scene else CARRIED * working) * min(cells_at_once(pixel), cells)
+    one = PIXEL_BYTES * pixel if scene else CARRIED * working + CARRIED_PIXEL * pixel
+    at_once = one * min(cells_at_once(pixel), cells)
     made = FILLED * cells * pixel + at_once + (PREDICTED * cells * pixel if predicted else FLOWS * flows)
     found = size.bases * pixel * (SCENE_VIEW * size.views + SCENE_TIME * size.times) + NETWORKS
     return round(max(made, FLOWS_FOUND * flows) + (found if scene else 0))
