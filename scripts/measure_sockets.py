@@ -25,11 +25,15 @@ sys.path.insert(0, str(PACK))
 WAYS = {  # what is connected
     "nothing": (),
     "depth, mono": ("depth",),
+    "depth, mono, 5 % wrong": ("depth", 0.05),
     "depth, multiview with cameras": ("depth", "cameras"),
     "masks of what moves": ("moving",),
     "flow": ("flow",),
     "depth with cameras, masks and flow": ("depth", "cameras", "moving", "flow"),
 }
+EDGE = 0.01  # of the picture's width: how far depth that is not exact is smeared over edges
+PATCHES = 4  # errors of depth that is not exact change over a picture's side so many times
+FLICKER = 0.3  # share of these errors that is another at each time
 MEASURED = {"all": "dB, all", "moving": "dB, moving", "sharpness": "sharpness"}
 
 
@@ -66,12 +70,13 @@ def measure(scenes: Path, count: int | None, results: Path) -> list[dict[str, An
     return done
 
 
-def filled(exact: Any, connected: tuple[str, ...]) -> dict[str, float]:
-    """What the fill of the scene's two videos scores with these exact answers connected."""
+def filled(exact: Any, connected: tuple[str | float, ...]) -> dict[str, float]:
+    """What the fill of the scene's two videos scores with these exact answers connected; a number is the share by which depth is wrong."""
     image, truth = part("fourreal_core.evaluation.image"), exact.grid().replace(cameras=None)
     grid = part("fourreal_core.evaluation.measure").hide(truth)
+    wrong = next((each for each in connected if isinstance(each, float)), 0.0)
     sockets = {
-        "depth": depth_anything(exact, "cameras" in connected) if "depth" in connected else None,
+        "depth": depth_anything(exact, "cameras" in connected, wrong) if "depth" in connected else None,
         "moving": exact.geometry.mover_THW.float() if "moving" in connected else None,
         "flow": exact_raft(exact) if "flow" in connected else None,
     }
@@ -82,11 +87,13 @@ def filled(exact: Any, connected: tuple[str, ...]) -> dict[str, float]:
     return {"all": image.psnr(*pair), "moving": image.psnr(*pair, moving), "sharpness": image.sharpness(*pair, moving)}
 
 
-def depth_anything(exact: Any, with_cameras: bool) -> dict[str, Any]:
+def depth_anything(exact: Any, with_cameras: bool, wrong: float = 0.0) -> dict[str, Any]:
     """DA3_GEOMETRY of the known frames: depth from the camera; of the multiview mode with one camera for each."""
     import torch
 
     inverse = torch.cat([exact.geometry.view_depth_VHW, exact.geometry.time_depth_THW[1:]])
+    if wrong:
+        inverse = inexact(inverse, wrong, len(exact.freeze_VHW3))
     geometry: dict[str, Any] = {"depth": 1 / inverse, "mode": "multiview" if with_cameras else "mono"}
     if with_cameras:
         views = [*range(len(exact.freeze_VHW3)), *[0] * (len(exact.fixed_THW3) - 1)]
@@ -95,6 +102,24 @@ def depth_anything(exact: Any, with_cameras: bool) -> dict[str, Any]:
             "intrinsics": exact.intrinsics_V33[views][None],
         }
     return geometry
+
+
+def inexact(inverse_NHW: Any, wrong: float, views: int) -> Any:
+    """Depth as a network may give it: edges smeared, and too near here and too far there, by much the same at all times of the base view.
+
+    wrong: the standard deviation of the error as a share of the depth; it changes smoothly over about a quarter of the picture. views: how
+    many maps come first, each with errors of its own.
+    """
+    import torch
+    from torchvision.transforms.functional import gaussian_blur
+
+    size = inverse_NHW.shape[-2:]
+    reach = max(EDGE * size[1], 0.5)
+    smeared = gaussian_blur(inverse_NHW, 2 * round(2 * reach) + 1, reach)
+    coarse = torch.randn(len(inverse_NHW), 1, PATCHES, PATCHES, generator=torch.Generator().manual_seed(0))
+    coarse[views:] = FLICKER * coarse[views:] + (1 - FLICKER**2) ** 0.5 * coarse[:1]
+    error = torch.nn.functional.interpolate(coarse, size=size, mode="bicubic")[:, 0]
+    return smeared * torch.exp(wrong * error / error.std())
 
 
 def exact_raft(exact: Any) -> Any:

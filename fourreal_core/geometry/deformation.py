@@ -3,7 +3,7 @@
 One camera tells where points go across the picture, not how their depth changes; that what moves keeps its shape tells most of the rest.
 Embedded deformation (Sumner et al., SIGGRAPH 2007) with as-rigid-as-possible edges (Sorkine and Alexa, SGP 2007), solved per time by
 Gauss-Newton with Cauchy's robust weights, from the time before; motion in depth is held back a little. All residuals are in pixels.
-Points that the camera does not see follow the nodes near them; where depth is given at both times, rigid fits (Kabsch, 1976) take the solver's place. Next to read: candidates.py. Shape suffixes: N tracked points, M nodes, K near nodes, E edges, R groups of I errors.
+Points that the camera does not see follow the nodes near them; where depth and flow are given, rigid fits (Kabsch, 1976) take the solver's place, and depth alone is one more error, of little weight. Next to read: candidates.py. Shape suffixes: N tracked points, M nodes, K near nodes, E edges, R groups of I errors.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ EDGES = 6  # neighbours of a node
 RIGID = 6.0  # weight of the edges
 SMOOTH = 0.2  # weight of the difference of neighbouring rotations
 SHALLOW = 0.05  # weight of motion in depth
+DEEP = 0.05  # weight of given depth: networks err by some percent, which is several pixels of parallax
+COMMON_DEEP = 0.45  # as COMMON_ERROR, of weighted depth
 COMMON_ERROR = 1.5  # pixels: errors of the flow beyond count less and less
 MOST_TRACKED = 1200
 SCALES = (8.0, 4.0, 2.0, 1.2)  # reach of a node's rigid fit, in distances between nodes
@@ -79,12 +81,22 @@ def moved_by(
 
 
 def solve_motion(
-    nodes_M3: Tensor, points_N3: Tensor, seen_N2: Tensor, sure_N: Tensor, camera: Camera, start: NodeMotion
+    nodes_M3: Tensor,
+    points_N3: Tensor,
+    seen_N2: Tensor,
+    sure_N: Tensor,
+    camera: Camera,
+    start: NodeMotion,
+    away_N: Tensor | None = None,
 ) -> NodeMotion:
-    """The motion of the nodes under which points at the base time are seen at pixels `seen` at another, each trusted 0..1."""
+    """The motion of the nodes under which points at the base time are seen at pixels `seen` at another, each trusted 0..1.
+
+    away_N: how far the points are along the camera's axis then, roughly, where that is given; it counts little, and outliers less.
+    """
     if len(points_N3) > MOST_TRACKED:
         kept = torch.randperm(len(points_N3), generator=torch.Generator().manual_seed(0))[:MOST_TRACKED]
         points_N3, seen_N2, sure_N = points_N3[kept], seen_N2[kept], sure_N[kept]
+        away_N = None if away_N is None else away_N[kept]
     if len(points_N3) < 3:
         return start
     pose, intrinsics = camera[0].float(), camera[1].float()
@@ -97,6 +109,9 @@ def solve_motion(
         tracked = _tracking_errors(motion, nodes_M3, points_N3, seen_N2, sure_N, near, pose, intrinsics)
         for errors in (tracked, *_shape_errors(motion, nodes_M3, edges, scale, pose[2, :3])):
             _add_normal_equations(normal, right, errors)
+        if away_N is not None:
+            away = _away_errors(motion, nodes_M3, points_N3, away_N, sure_N, near, pose, scale)
+            _add_normal_equations(normal, right, away)
         diagonal = normal.diagonal()  # each unknown is held by its own weight: angles and lengths have different ones
         diagonal.add_(DAMPING * diagonal + 1e-6 * float(diagonal.mean()))
         step_M6 = torch.linalg.solve(normal, -right).view(-1, 6)
@@ -208,6 +223,19 @@ def _tracking_errors(motion, nodes_M3, points_N3, seen_N2, sure_N, near, pose, i
     common = error_N.median().clamp_min(COMMON_ERROR)  # far from the solution everything is off, and nothing an outlier
     trust_N = (sure_N / (1 + (error_N / common) ** 2)).sqrt()
     return _Errors(error_N2 * trust_N[:, None], slopes_N2K6 * trust_N[:, None, None, None], index_NK)
+
+
+def _away_errors(motion, nodes_M3, points_N3, away_N, sure_N, near, pose, scale: float) -> _Errors:
+    """Moved points are as far along the camera's axis as given."""
+    index_NK, weights_NK = near
+    count, nodes = index_NK.shape
+    turned = torch.einsum("nkij,nkj->nki", motion.rotation_M33[index_NK], points_N3[:, None] - nodes_M3[index_NK])
+    error_N = DEEP * scale * (moved_by(motion, points_N3, nodes_M3, near) @ pose[2, :3] + pose[2, 3] - away_N)
+    by_node = torch.cat([-_cross(turned), torch.eye(3).expand(count, nodes, 3, 3)], -1) * weights_NK[..., None, None]
+    slopes_NK6 = DEEP * scale * torch.einsum("j,nkjd->nkd", pose[2, :3], by_node)
+    common = error_N.abs().median().clamp_min(COMMON_DEEP)
+    trust_N = (sure_N / (1 + (error_N / common) ** 2)).sqrt()
+    return _Errors((error_N * trust_N)[:, None], (slopes_NK6 * trust_N[:, None, None])[:, None], index_NK)
 
 
 def _shape_errors(motion, nodes_M3, edges_E2, scale: float, forward_3: Tensor) -> list[_Errors]:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from ..grid import Cameras
 from .depth import estimate_depths
 from .flow_search import flows_to_first
-from .following import fitted, followed, nodes_of_movers, tracks_of_movers
+from .following import fitted, followed, nodes_of_movers, tracks_of_movers, with_distances
 from .motion import PASSES, MotionState, estimate_motion
 from .movers import KnownCells, label_movers
 from .networks import GeometryNetworks
@@ -40,6 +40,11 @@ class SceneSockets:
     )
     flow: Tensor | None = None  # [T, h, w, 2]: pixels of its own size, from each fixed-view frame back to the base time
     moving: Tensor | None = None  # [T, h, w]: 0..1, what belongs to something that moves in the fixed-view frames
+
+    @property
+    def tracked_in_3d(self) -> bool:
+        """Depth and flow: where points are at every time is given, and nothing of it is estimated."""
+        return self.depth is not None and self.flow is not None
 
     def check(self, views: int, times: int) -> None:
         """Raises ValueError where a tensor has another shape than above or values that are not finite, negative or beyond 1."""
@@ -89,18 +94,20 @@ def estimate_scene(
     painted = None if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
     view_mover, mover = label_movers(networks.movers, known, painted)
     depth, time_depth = known.depth_VHW, known.time_depth_THW
-    if sockets.depth is not None:
-        given = _sampled(sockets.depth, small)
-        others = given[len(depth) :]
-        later = torch.cat([others[: base[1]], depth[base[0]][None], others[base[1] :]])
-        time_depth = _aligned(later, time_depth, 1 - 0.9 * mover)
     tell("following", 0.0)
     nodes = nodes_of_movers(depth, view_mover, known.cameras)
     tracks, follow = tracks_of_movers(known, view_mover, mover), partial(tell, "following")
-    if sockets.depth is None:
-        motions, time_depth = followed(nodes, tracks, mover, time_depth, camera, base[1], follow)
-    else:
+    if sockets.depth is not None:
+        given = _sampled(sockets.depth, small)
+        first, others = given[base[0]][None], given[len(depth) :]
+        given_times = _aligned(torch.cat([others[: base[1]], first, others[base[1] :]]), time_depth, 1 - 0.9 * mover)
+        tracks = [with_distances(track, given_times[base[1]], now, camera) for track, now in zip(tracks, given_times)]
+        if sockets.tracked_in_3d:
+            time_depth = given_times
+    if sockets.tracked_in_3d:
         motions = fitted(nodes, tracks, time_depth, camera, follow)
+    else:
+        motions, time_depth = followed(nodes, tracks, mover, time_depth, camera, base[1], follow)
     tell("following", 1.0)
     of_views, of_times = (Upsampler(video, small) for video in (freeze_VHW3, fixed_THW3))
     large_view_mover, large_mover = of_views(view_mover), of_times(mover)
@@ -140,7 +147,7 @@ def known_cells(
     small = working_size(*size)
     fixed, freeze = (_resized(frames.movedim(-1, 1), small).movedim(1, -1) for frames in (fixed_THW3, freeze_VHW3))
     pairs = _cameras_at(_in_base_frame(cameras, base[0]), size, small)
-    given = None if sockets.depth is None else _sampled(sockets.depth, small)
+    given = _sampled(sockets.depth, small) if sockets.depth is not None and sockets.tracked_in_3d else None
     depth, sure, limit = _view_depth(networks, freeze, pairs, given, partial(on_stage, "depth"))
     on_stage("motion", 0.0)
     gain = pixels_per_depth(pairs, base[0], limit, small)

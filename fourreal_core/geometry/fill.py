@@ -142,7 +142,8 @@ def fill_grid(
     frames, which needs pycolmap). depth: inverse depth of the known cells, [V + T - 1, h, w], the views at the base time first,
     then the base view at its other times; each map has a scale and an offset of its own. flow: [T, h, w, 2], pixels of its own
     size (x, y) from each time of the base view back to the base time. moving: [T, h, w], 0..1, 1 where the base view shows what
-    moves. h and w need not be those of the frames. Each replaces what would be estimated; None estimates. `base_cell` says which
+    moves. h and w need not be those of the frames. Each replaces what would be estimated, but for depth without flow,
+    which is a hint how far things move in depth; None estimates. `base_cell` says which
     view and time are the base; where several views or times are known throughout and nothing of this but cameras is given, the scene is
     found from up to three of them, and each pixel taken from one of them (bases.py). networks: None takes those that ship.
     on_stage(name, share done 0..1) is called during the work, at least once a second or so; raising inside cancels.
@@ -278,7 +279,7 @@ def _by_scenes(
             freeze, fixed = grid.frames[:, base[1]], grid.frames[base[0]]
             scene = estimate_scene(networks, fixed, freeze, cameras, base=base, sockets=sockets, on_stage=part)
             told = lambda share: part("following", 1.0)  # noqa: B023 - called at once
-            checked = self_check(scene, told, given_depth=sockets.depth is not None) if check else ""
+            checked = self_check(scene, told, given_depth=sockets.tracked_in_3d) if check else ""
         except SceneUnknown as reason:
             if base == bases[0]:
                 raise

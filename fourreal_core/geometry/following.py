@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from .splatting import fill_holes
 LEAST_SURE = 0.2  # of a pixel's flow and visibility with which it is tracked
 MOST_POINTS = 3000  # points that nodes are chosen from
 LEAST_POINTS = 12  # of something that moves
+MOST_CHANGE = 2.0  # of a point's distance, by given depth
 
 
 def nodes_of_movers(depth_VHW: Tensor, mover_VHW: Tensor, pairs: Sequence[Camera]) -> Tensor:
@@ -46,8 +47,10 @@ class Tracks:
 
     tracked_HW: Tensor  # bool
     now_N2: Tensor  # where they are, in pixels
+    before_N2: Tensor  # where they were at the base time
     before_N3: Tensor  # where their points were, in the world
     sure_N: Tensor  # 0..1
+    away_N: Tensor | None = None  # how far they are along the camera's axis now, where depth is given
 
 
 def _tracks(first_HW: Tensor, flow_HW2: Tensor, mover_HW: Tensor, sure_HW: Tensor, camera: Camera) -> Tracks:
@@ -55,11 +58,28 @@ def _tracks(first_HW: Tensor, flow_HW2: Tensor, mover_HW: Tensor, sure_HW: Tenso
     tracked = (mover_HW > MOVES) & (sure_HW > LEAST_SURE)
     now_N2 = pixel_centres(height, width)[tracked]
     before_N2 = now_N2 + flow_HW2[tracked]
-    position = (before_N2 / torch.tensor([width, height]) * 2 - 1)[None, None]
-    depth_N = functional.grid_sample(
-        first_HW[None, None], position, mode="nearest", padding_mode="border", align_corners=False
+    depth_N = _looked_up(first_HW, before_N2)
+    before_N3 = unproject(before_N2, depth_N.clamp_min(1e-6), *camera)
+    return Tracks(tracked, now_N2, before_N2, before_N3, sure_HW[tracked])
+
+
+def _looked_up(map_HW: Tensor, pixels_N2: Tensor) -> Tensor:
+    """[N]: the map at these places, of the nearest pixel."""
+    position = (pixels_N2 / torch.tensor([map_HW.shape[1], map_HW.shape[0]]) * 2 - 1)[None, None]
+    return functional.grid_sample(
+        map_HW[None, None], position, mode="nearest", padding_mode="border", align_corners=False
     )[0, 0, 0]
-    return Tracks(tracked, now_N2, unproject(before_N2, depth_N.clamp_min(1e-6), *camera), sure_HW[tracked])
+
+
+def with_distances(track: Tracks, first_HW: Tensor, now_HW: Tensor, camera: Camera) -> Tracks:
+    """The tracks with how far their points are now, from given inverse depth [H, W] of the base time and of now.
+
+    Only its change counts: a network's steady error of a thing's depth is in both maps and cancels.
+    """
+    before_N = track.before_N3 @ camera[0][2, :3].float() + camera[0][2, 3].float()
+    first_N, now_N = _looked_up(first_HW, track.before_N2), _looked_up(now_HW, track.now_N2)
+    change_N = (first_N.clamp_min(1e-6) / now_N.clamp_min(1e-6)).clamp(1 / MOST_CHANGE, MOST_CHANGE)
+    return replace(track, away_N=before_N * change_N)
 
 
 def tracks_of_movers(scene: KnownCells, view_mover_VHW: Tensor, mover_THW: Tensor) -> list[Tracks]:
@@ -75,7 +95,9 @@ def tracks_of_movers(scene: KnownCells, view_mover_VHW: Tensor, mover_THW: Tenso
 def _thinned(track: Tracks, kept_N: Tensor) -> Tracks:
     tracked_HW = track.tracked_HW.clone()
     tracked_HW[track.tracked_HW] = kept_N
-    return Tracks(tracked_HW, track.now_N2[kept_N], track.before_N3[kept_N], track.sure_N[kept_N])
+    return Tracks(
+        tracked_HW, track.now_N2[kept_N], track.before_N2[kept_N], track.before_N3[kept_N], track.sure_N[kept_N]
+    )
 
 
 def followed(
@@ -98,7 +120,8 @@ def followed(
         for time in order:
             on_share(next(done) / len(tracks))
             track = tracks[time]
-            before = motions[time] = solve_motion(nodes_M3, track.before_N3, track.now_N2, track.sure_N, camera, before)
+            seen = track.before_N3, track.now_N2, track.sure_N
+            before = motions[time] = solve_motion(nodes_M3, *seen, camera, before, track.away_N)
     depths = [_with_movers(*maps, camera, nodes_M3) for maps in zip(time_depth, mover, tracks, motions)]
     return motions, torch.stack(depths)
 

@@ -190,7 +190,9 @@ def test_empty_cells_and_unknown_metrics_are_refused(drawn):
     black[1, 2] = 0
     known = torch.ones(3, 4, dtype=torch.bool)
     known[1, 2] = False
-    with pytest.raises(ValueError, match="1 empty cells, the first at view 2, time 3: fill the grid first"):
+    with pytest.raises(
+        ValueError, match="1 empty cells, the first at view 2, time 3: fill the grid first.* black throughout"
+    ):
         measure_agreement(FrameGrid(black, known))
     with pytest.raises(ValueError, match="at least 16 pixels"):
         measure_agreement(FrameGrid(torch.rand(2, 2, 8, 16, 3), torch.ones(2, 2, dtype=torch.bool)))

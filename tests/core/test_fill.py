@@ -253,7 +253,7 @@ def test_auto_checks_the_depth_that_it_found(scene, networks):
 
 
 def test_given_depth_that_explains_nothing_is_named_as_given(scene, networks):
-    filled = fill_grid(wrong_cameras(scene), networks=networks, depth=scene.depth())
+    filled = fill_grid(wrong_cameras(scene), networks=networks, depth=scene.depth(), flow=scene.flow())
     assert filled.method == "transport" and "the given depth does not explain" in filled.report
     assert "try it without depth" in filled.report
 

@@ -56,7 +56,7 @@ def check_whole(grid: FrameGrid) -> None:
         view, time = empty[0]
         raise ValueError(
             f"expected a filled grid, got {len(empty)} empty cells, the first at view {view + 1}, time {time + 1}: "
-            "fill the grid first, for example with 4Real Fill."
+            "fill the grid first, for example with 4Real Fill. Cells that are black throughout count as empty."
         )
     if min(grid.height, grid.width) < SMALLEST_SIDE:
         raise ValueError(
