@@ -10,11 +10,12 @@ For the table of large cells against truth it needs rendered grids, which take a
     python scripts/performance.py --truth truth --picture docs/images/detail.jpg ...
 
 Each case runs in a process of its own, with one thread but for those by the clock, on the example videos. Results are added to --results as they come, so
-that a run can be stopped and taken up; to measure a case again, delete its line. CPU seconds, because other work on the machine changes them less; memory
+that a run can be stopped and taken up; to measure a case again, delete its line. Rows of an earlier state of the code than the last one have a mark. CPU seconds, because other work on the machine changes them less; memory
 is the peak of the process above what it had before the fill, the grid that comes out included. Reads memory from Linux.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -25,6 +26,7 @@ from pathlib import Path
 from environment import PACK, enter_or_stop
 from performance_tables import every_case, left, name_of, parts
 
+CODE = ("geometry", "model", "sampling", "transport")  # folders of fourreal_core that fills are made of
 CHILD = """
 import json, sys
 sys.path[:0] = [{pack!r}, {pack!r} + "/scripts"]
@@ -44,8 +46,14 @@ def run_case(case: tuple, truth: Path | None, picture: Path | None) -> dict:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     if "RESULT" not in done.stdout:
         sys.exit(f"performance.py: measuring {name_of(case)} failed: {done.stderr[-2000:]}")
-    about = {"case": name_of(case), "threads": threads, "load": load, "machine": machine()}
+    about = {"case": name_of(case), "threads": threads, "load": load, "machine": machine(), "code": code()}
     return {**about, **json.loads(done.stdout.split("RESULT")[1])}
+
+
+def code() -> str:
+    """A digest of what fills are made of, so that tables tell which rows are of an earlier state."""
+    files = sorted(file for folder in CODE for file in (PACK / "fourreal_core" / folder).rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def machine() -> str:

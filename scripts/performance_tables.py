@@ -33,7 +33,8 @@ WAYS = {
     "detail of truth": "4Real Detail from the true grid at 128x72",
     "truth enlarged": "the true grid at 128x72, enlarged",
 }
-Records = dict[str, dict]  # results by name of case
+EARLIER = " †"  # after the name of what was measured with an earlier state of the code
+Records = dict[str, dict]  # results by name of case, in the order in which they were measured
 
 
 def every_case(rendered: int) -> list[tuple]:
@@ -98,20 +99,28 @@ def cost_tables(found: Records) -> str:
             if case[1] == fill and name_of(case) in found
         ]
         lines += [_table([*heads, "of the matrix peak", "of the bandwidth"], rows, words=3), ""]
+    if any(EARLIER in line for line in lines):
+        lines.append(f"{EARLIER.strip()} Measured with an earlier state of the code than the other rows.")
     return "\n".join(lines)
+
+
+def _mark(code: str | None, found: Records) -> str:
+    last = [record for record in found.values() if "matrix" in record][-1]
+    return "" if code == last.get("code") else EARLIER
 
 
 def _cost_row(case: tuple, found: Records, matrix: float, bandwidth: float) -> list[str]:
     _, fill, cells, height, width = case
     result, shares = found[name_of(case)], ["-", "-"]
     counted = found.get(name_of(("counted", *case[1:])))
-    if counted:
+    if counted and counted.get("code") == result.get("code"):
         peaks = {"flops": matrix, "bytes": bandwidth}
         shares = [f"{100 * counted[what] / result['cpu'] / peak:.0f} %" for what, peak in peaks.items()]
     small = f", from {'64x36' if (height, width) == SMALL else '128x72'}" if fill == "detail" else ""
     per_cell = 1000 * result["cpu"] / (cells - 1) ** 2 / (height * width / 1e4)
     numbers = [f"{result['cpu']:.1f}", f"{per_cell:.0f}", f"{result['memory'] / 2**20:.0f}"]
-    return [WORDS[fill] + small, f"{cells}x{cells}", f"{width}x{height}", *numbers, *shares]
+    name = WORDS[fill] + small + _mark(result.get("code"), found)
+    return [name, f"{cells}x{cells}", f"{width}x{height}", *numbers, *shares]
 
 
 def growth_table(found: Records) -> str:
@@ -119,7 +128,11 @@ def growth_table(found: Records) -> str:
     steps = [f"each cell more, {less}x{less} to {more}x{more}, ms" for less, more in pairwise(CELLS)]
     rows = []
     for fill in FILLS:
-        seconds = {(cells - 1) ** 2: found[name]["cpu"] for cells in CELLS if (name := _small(fill, cells)) in found}
+        of_code: dict[str | None, dict[int, float]] = {}  # never two states of the code in one row
+        for cells in CELLS:
+            if result := found.get(name_of(("cost", fill, cells, *SMALL))):
+                of_code.setdefault(result.get("code"), {})[(cells - 1) ** 2] = result["cpu"]
+        code, seconds = max(of_code.items(), key=lambda item: len(item[1]), default=(None, {}))
         if len(seconds) < 3:
             continue
         once, each, worst = fitted(seconds)
@@ -128,12 +141,9 @@ def growth_table(found: Records) -> str:
             first, last = (less - 1) ** 2, (more - 1) ** 2
             if first in seconds and last in seconds:
                 growth[place] = f"{1000 * (seconds[last] - seconds[first]) / (last - first):.0f}"
-        rows.append([WORDS[fill], f"{once:.1f}", f"{1000 * each:.0f}", f"{100 * worst:.0f} %", *growth])
+        name = WORDS[fill] + _mark(code, found)
+        rows.append([name, f"{once:.1f}", f"{1000 * each:.0f}", f"{100 * worst:.0f} %", *growth])
     return _table(["", "per grid, s", "per cell, ms", "largest error of that", *steps], rows)
-
-
-def _small(fill: str, cells: int) -> str:
-    return name_of(("cost", fill, cells, *SMALL))
 
 
 def fitted(seconds: dict[int, float]) -> tuple[float, float, float]:
@@ -153,7 +163,8 @@ def cores_table(found: Records) -> str:
         if name_of(case) in found:
             result, (_, fill, cells, height, width) = found[name_of(case)], case
             numbers = [f"{result['wall']:.0f}", f"{result['cpu']:.0f}", f"{result['load']:.1f}"]
-            rows.append([WORDS[fill], f"{cells}x{cells} cells of {width}x{height}", str(result["threads"]), *numbers])
+            grid = f"{cells}x{cells} cells of {width}x{height}"
+            rows.append([WORDS[fill] + _mark(result.get("code"), found), grid, str(result["threads"]), *numbers])
     return _table(["", "grid", "threads", "s by the clock", "CPU s", "load before"], rows, words=2)
 
 
