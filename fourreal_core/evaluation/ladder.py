@@ -22,11 +22,11 @@ from ..files.records import add_record, read_records
 from ..geometry.candidates import cell_candidates, still_layer
 from ..geometry.deformation import NodeMotion
 from ..geometry.depth import nearest_inverse_depth
-from ..geometry.estimate import SceneSockets, estimate_scene, pixels_per_depth, working_size
+from ..geometry.estimate import SceneSockets, estimate_scene, pixels_per_depth
 from ..geometry.fusion import fusion_inputs
 from ..geometry.networks import GeometryNetworks
 from ..geometry.projection import pixel_centres, project, transfer, unproject
-from ..geometry.scene import MOVES, SceneGeometry
+from ..geometry.scene import MOVES, SceneGeometry, working_size
 from ..grid import Cameras, FrameGrid
 from ..transport import transport
 from ..transport.predictions import Predictions

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..side_by_side import ask
 from .projection import depth_unit, pixel_centres, project, transfer
-from .scene import MOVES, SceneGeometry
+from .scene import MOVES, SceneGeometry, working_size
 from .splatting import Splat, fill_holes, pixels_around, read_cubic, splat_surface
 
 SURE_COVER = 0.6  # least cover with which background from elsewhere is taken
@@ -65,7 +65,7 @@ class CellCandidates:
 
 def still_layer(scene: SceneGeometry, view: int) -> StillLayer:
     """The background of a view: its own still pixels, then those of the nearest views and of the times of the base view."""
-    moving_HW = _grown(scene.view_mover_VHW[view] > MOVES, 3)
+    moving_HW = _with_outline(scene.view_mover_VHW[view], 1)
     colour, depth, seen = scene.freeze_VHW3[view].clone(), scene.view_depth_VHW[view].clone(), ~moving_HW
     for frame, inverse, still, source in _background_sources(scene, view):
         if bool(seen.all()):
@@ -82,7 +82,7 @@ def still_layer(scene: SceneGeometry, view: int) -> StillLayer:
     colour, depth = torch.where(keep, colour, both[..., :3]), torch.where(seen, depth, both[..., 3])
     base = scene.base[0]
     ask()
-    of_base = _carried(scene, scene.view_depth_VHW[base], ~_grown(scene.view_mover_VHW[base] > MOVES, 3), base, view)
+    of_base = _carried(scene, scene.view_depth_VHW[base], ~_with_outline(scene.view_mover_VHW[base], 1), base, view)
     in_base = of_base.hit_HW & ((of_base.inverse_depth_HW - depth).abs() < BEHIND * depth + 1e-6)
     return StillLayer(colour, depth, seen, of_base.values_HWC, in_base)
 
@@ -101,7 +101,7 @@ def _background_sources(scene: SceneGeometry, view: int) -> list[tuple[Tensor, T
             frame, inverse, mover = scene.freeze_VHW3[other], scene.view_depth_VHW[other], scene.view_mover_VHW[other]
         else:
             frame, inverse, mover = scene.fixed_THW3[time], scene.time_depth_THW[time], scene.time_mover_THW[time]
-        sources.append((frame, inverse, ~_grown(mover > MOVES, 5), other))
+        sources.append((frame, inverse, ~_with_outline(mover, 2), other))
     return sources
 
 
@@ -133,6 +133,12 @@ def carried_picture(
     """A frame of one view as another view would see it [H, W, 3], and which pixels it reaches [H, W]."""
     arrived = _carried(scene, inverse_HW, torch.ones_like(inverse_HW, dtype=torch.bool), source, view)
     return read_cubic(frame_HW3, arrived.values_HWC), arrived.hit_HW
+
+
+def _with_outline(mover_HW: Tensor, pixels: int) -> Tensor:
+    """What moves, and so much around it, in pixels of the size at which it was found: outlines are no surer than that at any size."""
+    size = tuple(mover_HW.shape)
+    return _grown(mover_HW > MOVES, 1 + 2 * round(pixels * max(size) / max(working_size(*size))))
 
 
 def _grown(mask_HW: Tensor, size: int) -> Tensor:
@@ -207,7 +213,7 @@ def _nearer(one: Layer, other: Layer) -> Layer:
 
 def _shaded(scene: SceneGeometry, still: StillLayer, time: int) -> Tensor:
     """The still layer plus the change of colour that the base view sees of the same still surface between the base time and the time (shadows)."""
-    moving_HW = _grown(scene.time_mover_THW[time] > MOVES, 3).float()
+    moving_HW = _with_outline(scene.time_mover_THW[time], 1).float()
     change_HW3 = (scene.fixed_THW3[time] - scene.fixed_THW3[scene.base[1]]) * 0.5 + 0.5
     ask()
     read_HW4 = read_cubic(torch.cat([change_HW3, moving_HW[..., None]], -1), still.base_place_HW2)

@@ -22,10 +22,9 @@ from ..transport import Predictor
 from ..transport.confidence import TYPICAL_ERROR
 from .agreeing import agreed
 from .candidates import StillLayer, cell_candidates, still_layer
-from .estimate import working_size
 from .fusion import fusion_inputs
 from .networks import GeometryNetworks
-from .scene import SceneGeometry
+from .scene import SceneGeometry, working_size
 
 PIXEL_BYTES = 900  # of memory while a cell is made, for each of its pixels
 WORKING_BYTES = 3 * 2**30  # for all cells that are made at once

@@ -24,11 +24,9 @@ from .motion import PASSES, MotionState, estimate_motion
 from .movers import KnownCells, label_movers
 from .networks import GeometryNetworks
 from .projection import Camera, parallax_gain, pixel_centres
-from .scene import MOVES, SceneGeometry
+from .scene import MOVES, SceneGeometry, working_size
 from .sweep import PLANES
 from .upsampling import Upsampler
-
-WORKING_SIDE = 128  # pixels of the longer side while the networks look
 
 
 @dataclass(frozen=True)
@@ -238,12 +236,6 @@ def _aligned(given_NHW: Tensor, own_NHW: Tensor, weight_NHW: Tensor) -> Tensor:
 
 def _size(frames_NHW3: Tensor) -> tuple[int, int]:
     return frames_NHW3.shape[1], frames_NHW3.shape[2]
-
-
-def working_size(height: int, width: int) -> tuple[int, int]:
-    """Even sides of at most about WORKING_SIDE pixels in the frame's aspect; small frames stay near their size."""
-    scale = min(1.0, WORKING_SIDE / max(height, width))
-    return max(8, 2 * round(height * scale / 2)), max(8, 2 * round(width * scale / 2))
 
 
 def _resized(pictures_NCHW: Tensor, size: tuple[int, int]) -> Tensor:

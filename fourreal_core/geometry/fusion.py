@@ -25,12 +25,16 @@ EVIDENCE = 20
 CORRECTION = 0.08  # most that a colour may be changed after the choice
 COMMON_ERROR = 0.05  # colour error that an untrained network expects
 CONTRAST = 0.7  # weight of the size of gradients in the training loss
-# factor on the logits once trained: what moves has 0.80 of the truth's contrast instead of 0.75, at 0.15 dB less
+# factor on the logits once trained: sharper, at a little more squared error
 DECISIVE = 1.5
 BACKGROUND = slice(1, 3)  # the candidates without anything that moves
-# logits that they lose where the composition shows what moves: a network that is unsure of its place would rather leave it out
-HIDDEN = 4.0
+ELSEWHERE = slice(6, CANDIDATES)  # those that know nothing of the scene, and show what moves where they think it is
+# One pose, once trained: logits that a candidate loses which shows the background where the composition shows what moves (a network that is unsure of
+# its place would rather leave it out), and that one of ELSEWHERE loses which shows something else where the composition shows the background
+HIDDEN, GHOST = 4.0, 1.0
+LEAD = 1.0  # logits that the composition gains: it alone shows all of a thing in one pose
 HIDES, HIDES_WHOLLY = 0.5, 0.8  # cover from which they begin to lose, and lose all of it
+ALIKE = 0.06  # difference of colours, 0..1, from which a picture hardly shows the background
 BAND = 2**18  # pixels of a picture that are worked on at once
 HEADSTART = 3.0  # logits by which the composition leads before training
 
@@ -48,11 +52,23 @@ class FusionNetwork(nn.Module):
     def forward(self, pictures_BN3HW: Tensor, evidence_BKHW: Tensor) -> Choice:
         """What to take from where. pictures 0..1; evidence as `fusion_inputs` gives it."""
         said = self.unet(torch.cat([pictures_BN3HW.flatten(1, 2) * 2 - 1, evidence_BKHW], 1)).float()
-        hidden_B1HW = ((evidence_BKHW[:, :1] - HIDES) / (HIDES_WHOLLY - HIDES)).clamp(0, 1)  # the first is the cover
-        logits = said[:, :CANDIDATES].clone()
-        logits[:, BACKGROUND] -= HIDDEN * hidden_B1HW
-        weights = (logits * (1.0 if self.training else DECISIVE)).softmax(1)
+        logits = said[:, :CANDIDATES]
+        if not self.training:
+            logits = DECISIVE * (logits - _other_poses(pictures_BN3HW, evidence_BKHW[:, :1]))
+        weights = logits.softmax(1)
         return Choice(weights, CORRECTION * torch.tanh(said[:, CANDIDATES:-1]), said[:, -1].clamp(-7, 0))
+
+
+def _other_poses(pictures_BN3HW: Tensor, cover_B1HW: Tensor) -> Tensor:
+    """[B, N, H, W]: the logits that candidates lose because they do not show what moves where the composition shows it."""
+    shows_B1HW = ((cover_B1HW - HIDES) / (HIDES_WHOLLY - HIDES)).clamp(0, 1)
+    apart = (pictures_BN3HW[:, ELSEWHERE] - pictures_BN3HW[:, BACKGROUND.start, None]).abs().mean(2)
+    plain = torch.exp(-(functional.avg_pool2d(apart, 3, 1, 1, count_include_pad=False) / ALIKE).square())
+    lost = torch.zeros(pictures_BN3HW.shape[:2] + cover_B1HW.shape[2:])
+    lost[:, 0] = -LEAD
+    lost[:, BACKGROUND] = HIDDEN * shows_B1HW
+    lost[:, ELSEWHERE] = HIDDEN * shows_B1HW * plain + GHOST * (1 - shows_B1HW) * (1 - plain)
+    return lost
 
 
 class Choice(NamedTuple):

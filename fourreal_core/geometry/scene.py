@@ -16,7 +16,14 @@ from .deformation import NodeMotion, moved_by, near_nodes
 from .projection import Camera, pixel_centres, unproject
 from .splatting import pixels_around
 
+WORKING_SIDE = 128  # pixels of the longer side while the networks look
 MOVES = 0.5  # probability from which a pixel belongs to what moves
+
+
+def working_size(height: int, width: int) -> tuple[int, int]:
+    """Even sides of at most about WORKING_SIDE pixels in the frame's aspect; small frames stay near their size."""
+    scale = min(1.0, WORKING_SIDE / max(height, width))
+    return max(8, 2 * round(height * scale / 2)), max(8, 2 * round(width * scale / 2))
 
 
 class SceneUnknown(ValueError):

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..geometry.depth import estimate_depths
-from ..geometry.estimate import working_size
+from ..geometry.scene import working_size
 from ..geometry.grid_cameras import estimate_grid_cameras
 from ..geometry.networks import load_networks
 from ..geometry.projection import Camera, depth_unit
