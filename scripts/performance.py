@@ -41,9 +41,9 @@ print("RESULT" + json.dumps(run({case!r}, {truth!r}, {picture!r})))
 def run_case(case: tuple, truth: Path | None, picture: Path | None) -> dict:
     threads, load = (os.cpu_count() or 1) if case[0] == "all cores" else 1, os.getloadavg()[0]
     paths = {name: path and str(path.resolve()) for name, path in (("truth", truth), ("picture", picture))}
-    code = CHILD.format(pack=str(PACK), threads=threads, case=case, **paths)
+    program = CHILD.format(pack=str(PACK), threads=threads, case=case, **paths)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
     if "RESULT" not in done.stdout:
         sys.exit(f"performance.py: measuring {name_of(case)} failed: {done.stderr[-2000:]}")
     about = {"case": name_of(case), "threads": threads, "load": load, "machine": machine(), "code": code()}
