@@ -20,11 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..geometry.depth import estimate_depths
-from ..geometry.scene import working_size
 from ..geometry.grid_cameras import estimate_grid_cameras
 from ..geometry.networks import load_networks
 from ..geometry.projection import Camera, depth_unit
-from ..geometry.scene import SceneUnknown
+from ..geometry.scene import SceneUnknown, working_size
 from ..geometry.upsampling import Upsampler
 from ..grid import Cameras, FrameGrid
 from .convert import continued, to_splats
