@@ -64,7 +64,7 @@ def _other_poses(pictures_BN3HW: Tensor, cover_B1HW: Tensor) -> Tensor:
     shows_B1HW = ((cover_B1HW - HIDES) / (HIDES_WHOLLY - HIDES)).clamp(0, 1)
     apart = (pictures_BN3HW[:, ELSEWHERE] - pictures_BN3HW[:, BACKGROUND.start, None]).abs().mean(2)
     plain = torch.exp(-(functional.avg_pool2d(apart, 3, 1, 1, count_include_pad=False) / ALIKE).square())
-    lost = torch.zeros(pictures_BN3HW.shape[:2] + cover_B1HW.shape[2:])
+    lost = pictures_BN3HW.new_zeros(pictures_BN3HW.shape[:2] + cover_B1HW.shape[2:])
     lost[:, 0] = -LEAD
     lost[:, BACKGROUND] = HIDDEN * shows_B1HW
     lost[:, ELSEWHERE] = HIDDEN * shows_B1HW * plain + GHOST * (1 - shows_B1HW) * (1 - plain)
