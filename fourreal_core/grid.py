@@ -73,6 +73,10 @@ class Cameras:
                 f"expected as many intrinsics as world_to_camera matrices, got {len(self.intrinsics)} and {len(self.world_to_camera)}."
             )
 
+    def of(self, views: slice) -> Cameras:
+        """Those of some of the views."""
+        return Cameras(self.world_to_camera[views], self.intrinsics[views])
+
 
 @dataclass(frozen=True, eq=False)
 class FrameGrid:

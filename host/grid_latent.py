@@ -5,20 +5,18 @@ Decoding is for both kinds of model, 4Real's and latent ones; conditioning for t
 Letters: V views, T times, H W pixels, C condition or latent channels, L latent frames of a view, h w latent pixels.
 """
 
-from typing import Any
-from weakref import WeakKeyDictionary
-
 import torch
 
 from ..fourreal_core.flow import from_model, to_model
-from ..fourreal_core.geometry.fill import FillSources, find_sources
+from ..fourreal_core.geometry.fill import FillSources
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.condition import prepare, unconditional
 from ..fourreal_core.sampling.latents import ENCODINGS, decode_frames
-from ..fourreal_core.transport import Predictions, transport
-from .fill_progress import OF_SOURCES, STAGES
+from ..fourreal_core.transport import Predictions
+from .fill_progress import STAGES
 from .load import expect_grid_model
 from .model import CONDITION_KEY
+from .sources import predictions_of, sources_of
 from .stage_bar import StageBar
 from .types import counting_progress, expect_grid
 from .vae import vae_codec
@@ -26,47 +24,6 @@ from .vae import vae_codec
 LATENT_KEY = "fourreal"
 SOURCES_KEY = "fourreal_sources"  # True in a latent whose sampled pixels are chosen among the sources of its grid
 AS_CONDITIONED = "as conditioned"
-_latest: WeakKeyDictionary[FrameGrid, FillSources] = WeakKeyDictionary()
-_given: WeakKeyDictionary[FrameGrid, dict[str, Any]] = (
-    WeakKeyDictionary()
-)  # depth and the like that a fill was made with
-
-
-def stages_of(grid: FrameGrid, guess: FrameGrid | None) -> list[str]:
-    """The stages that sampling this grid goes through: what is at hand already is not among them."""
-    if guess is not None:
-        return ["steps"] if grid in _latest else ["transport", "steps"]
-    return ["steps", "cells"] if grid in _latest else [*OF_SOURCES, "steps", "cells"]
-
-
-def sources_of(grid: FrameGrid, bar: StageBar | None = None) -> FillSources:
-    """What the grid can be filled from, with the depth, flow and masks that 4Real Fill was given for it.
-
-    The latest are kept, because one grid is sampled with many seeds.
-    """
-    sources = _latest.get(grid)
-    if sources is None:
-        given = _given.get(grid, {})
-        told = (bar or StageBar(STAGES, OF_SOURCES)).move
-        sources = find_sources(grid, **given, all_predicted=True, on_stage=told)
-        remember_sources(grid, sources, given)
-    return sources
-
-
-def predictions_of(grid: FrameGrid, bar: StageBar | None = None) -> Predictions:
-    """Transport's predictions alone, for whoever starts from a guess: the scene is not estimated for them."""
-    sources, bar = _latest.get(grid), bar or StageBar(STAGES, ["transport"])
-    if sources:
-        return sources.predictions
-    return transport(grid, on_cell=lambda done, total: bar.move("transport", done / total))
-
-
-def remember_sources(grid: FrameGrid, sources: FillSources, given: dict[str, Any]) -> None:
-    """Spare `sources_of` the work where a fill of this grid by method "auto" is at hand. given: the arguments of `find_sources` that it was given."""
-    _latest.clear()
-    _latest[grid] = sources
-    if given:
-        _given[grid] = given
 
 
 def chosen(grid: FrameGrid, sources: FillSources, drawn_VTHW3: torch.Tensor, bar: StageBar | None = None) -> FrameGrid:

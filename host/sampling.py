@@ -3,6 +3,7 @@
 Cells much larger than the bundled model knows are filled through a small copy, unless its full size is asked for.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,12 +15,13 @@ from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint
 from ..fourreal_core.sampling.budget import GridSize
 from ..fourreal_core.sampling.lifted import HOME, home_size, lifted
-from ..fourreal_core.sampling.tiles import TILE, Tile, fill_in_tiles
+from ..fourreal_core.sampling.tiles import TILE, Tile, fill_in_tiles, numbered_tiles
 from ..fourreal_core.transport import Predictions
-from .fill_progress import STAGES
-from .grid_latent import chosen, condition_grid, decode_grid, predictions_of, sources_of, stages_of
+from .fill_progress import OF_SOURCES, STAGES
+from .grid_latent import chosen, condition_grid, decode_grid
 from .load import expect_grid_model
 from .preview import OnBar
+from .sources import predictions_of, remember_tile, sources_of, sources_of_whole, stages_of
 from .stage_bar import StageBar
 
 SEEDS = 2**64
@@ -50,15 +52,26 @@ def filled_by_host(
     tile = tile or tile_at_home(model, grid)
     if tile == 0:
         return fill_one(model, grid, sampling, guess, StageBar(STAGES, stages_of(grid, guess)))
-    bar = None
+    return _filled_in_tiles(model, grid, sampling, guess, tile, fill_one)
+
+
+def _filled_in_tiles(
+    model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None, tile: int, fill_one: Callable
+) -> FrameGrid:
+    """The scene is found once, from all known cells; each tile takes its cells' sources from it."""
+    parts = 1 + len(numbered_tiles(grid, (tile, tile)))
+    bar = StageBar(STAGES, OF_SOURCES if guess is None else ["transport"], parts=parts)
+    whole = sources_of_whole(grid, bar.move, scene=guess is None)
 
     def fill(task: FrameGrid, place: Tile) -> FrameGrid:
         nonlocal bar
+        remember_tile(task, grid, place)
         own_seed = replace(sampling, seed=(sampling.seed + place.number) % SEEDS)
-        bar = StageBar(STAGES, stages_of(task, guess), part=place.number, parts=place.count, before=bar)
+        bar = StageBar(STAGES, stages_of(task, guess), part=1 + place.number, parts=parts, before=bar)
         return fill_one(model, task, own_seed, guess and place.of(guess), bar)
 
-    return fill_in_tiles(grid, fill, tile=(tile, tile))
+    filled = fill_in_tiles(grid, fill, tile=(tile, tile))
+    return filled if guess is not None else filled.replace(cameras=whole.grid.cameras)
 
 
 def at_home(model, grid: FrameGrid | GridSize) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from comfy_execution.graph_utils import GraphBuilder, is_link
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.sampling.kept_tiles import TileRun, alone_in
 from ..fourreal_core.sampling.tiles import Tile, numbered_tiles
+from .sources import remember_tile
 
 KEPT = "4real_tiles"  # folder in the output folder
 AT, TILES = (
@@ -59,7 +60,11 @@ class TilePlace:
 
     def task(self) -> FrameGrid:
         """This tile's cells; the whole grid's where all are filled."""
-        return self.grid() if self.part is None else self.run.task(self.part)
+        if self.part is None:
+            return self.grid()
+        cells = self.run.task(self.part)
+        remember_tile(cells, self.run.grid, self.part)
+        return cells
 
     def filled(self, tile: FrameGrid) -> "TilePlace":
         """The next place, once this tile is filled."""

@@ -4,16 +4,17 @@ import logging
 
 from comfy_api.v0_0_2 import io, ui
 
-from ..fourreal_core.geometry.fill import METHODS, find_sources
+from ..fourreal_core.files.room import copied
+from ..fourreal_core.geometry.fill import METHODS
 from ..fourreal_core.geometry.scene import SceneUnknown
 from ..fourreal_core.show.contact_sheet import contact_sheet
 from ..host.cancel import stops_on_cancel
 from ..host.choices import within_limits
 from ..host.fill_progress import FillProgress
-from ..host.grid_latent import remember_sources
 from ..host.known_geometry import DepthGeometry, OpticalFlow, PointGeometry, known_geometry
 from ..host.learned_depth import Da3Model, da3_network
 from ..host.preview import PREVIEW_SIDE
+from ..host.sources import remember_sources, sources_to_fill
 from ..host.types import GRID_TOOLTIP, Grid, expect_grid, tell, with_provenance
 
 METHOD_TOOLTIP = (
@@ -87,7 +88,7 @@ class FourRealTransportFill(io.ComfyNode):
             except SceneUnknown:
                 if method == "scene":
                     raise
-        sources = find_sources(grid, method=method, **given, on_stage=progress.on_stage)
+        sources = sources_to_fill(grid, method, given, progress.on_stage)
         filled = sources.fill(on_stage=progress.on_stage, on_cell=progress.on_cell)
         tell(cls, filled.report, logging.INFO)
         confidence_VTHW3 = filled.confidence[..., None].expand(-1, -1, -1, -1, 3)
@@ -97,7 +98,7 @@ class FourRealTransportFill(io.ComfyNode):
             remember_sources(whole, sources, given)
         return io.NodeOutput(
             whole,
-            confidence_VTHW3.flatten(0, 1).contiguous(),
+            copied(confidence_VTHW3).flatten(0, 1),
             filled.report,
             ui=ui.PreviewImage(sheet_HW3[None], cls=cls),
         )

@@ -6,6 +6,7 @@ line through the origin along x and turn towards (0, 0, 3). Shape suffixes: V vi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,8 +62,9 @@ class PlaneScene:
         return self.moving_VTHW[base[0]].float()
 
 
-def plane_scene(views: int, times: int, height: int, width: int) -> PlaneScene:
-    """The scene; every pixel is the mean of 2 x 2 rays, its depth and label those of its centre."""
+def plane_scene(views: int, times: int, height: int, width: int, moments: Sequence[float] = ()) -> PlaneScene:
+    """The scene; every pixel is the mean of 2 x 2 rays, its depth and label those of its centre. moments: how many `STEP`s the square has gone
+    at each time, 0, 1, 2 ... where nothing is said."""
     cameras = plane_cameras(views, height, width)
     frames = torch.zeros(views, times, height, width, 3)
     inverse, moving = (
@@ -72,12 +74,12 @@ def plane_scene(views: int, times: int, height: int, width: int) -> PlaneScene:
     centres = _centres(height, width)
     for view in range(views):
         camera = cameras.world_to_camera[view], cameras.intrinsics[view]
-        for time in range(times):
+        for time, moment in enumerate(moments or range(times)):
             corners = [(x, y) for x in (-0.25, 0.25) for y in (-0.25, 0.25)]
             frames[view, time] = torch.stack(
-                [_seen(*camera, centres + torch.tensor(c), time)[0] for c in corners]
+                [_seen(*camera, centres + torch.tensor(c), moment)[0] for c in corners]
             ).mean(0)
-            _, inverse[view, time], moving[view, time] = _seen(*camera, centres, time)
+            _, inverse[view, time], moving[view, time] = _seen(*camera, centres, moment)
     return PlaneScene(frames, cameras, inverse, moving)
 
 
@@ -107,11 +109,11 @@ def _rays(pose_44: Tensor, lens_33: Tensor, pixels_HW2: Tensor) -> tuple[Tensor,
     return -pose_44[:3, :3].T @ pose_44[:3, 3], homogeneous @ torch.linalg.inv(lens_33).T @ pose_44[:3, :3]
 
 
-def _seen(pose_44: Tensor, lens_33: Tensor, pixels_HW2: Tensor, time: int) -> tuple[Tensor, Tensor, Tensor]:
+def _seen(pose_44: Tensor, lens_33: Tensor, pixels_HW2: Tensor, moment: float) -> tuple[Tensor, Tensor, Tensor]:
     """Colour, inverse depth along the camera's axis, and whether it is the square."""
     origin, rays = _rays(pose_44, lens_33, pixels_HW2)
     wall = (WALL + SLOPE * origin[0] - origin[2]) / (rays[..., 2] - SLOPE * rays[..., 0])
-    middle = torch.tensor(SQUARE) + time * torch.tensor(STEP)
+    middle = torch.tensor(SQUARE) + moment * torch.tensor(STEP)
     near = (middle[2] - origin[2]) / rays[..., 2]
     on_square = origin + near[..., None] * rays - middle
     hit = (on_square[..., :2].abs() < HALF).all(-1) & (near < wall)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..files.room import copied
+from ..files.room import copied, room
 from ..grid import FrameGrid
 from ..side_by_side import ask, side_by_side
-from ..transport import Predictor
+from ..transport import Predictions
 from ..transport.confidence import TYPICAL_ERROR
 from .agreeing import agreed
 from .candidates import StillLayer, cell_candidates, still_layer
@@ -47,9 +47,7 @@ class Cells:
 
     networks: GeometryNetworks
     scene: SceneGeometry
-    predictor: Predictor
     still_layers: dict[int, StillLayer]  # of views, those that are at hand; the others are added
-    small_VThw3: Tensor | None = None  # all cells at a smaller size, to choose by instead of the network
 
     @torch.no_grad()
     def find_layers(self, views: set[int], told: Callable[[], None], waiting: Callable[[], None]) -> None:
@@ -63,17 +61,21 @@ class Cells:
         side_by_side(missing, partial(still_layer, self.scene), workers, on_result=layered, waiting=waiting)
         _ = self.scene.movers_V  # found before threads ask for them
 
-    def cell(self, at: tuple[int, int], drawn_HW3: Tensor | None) -> tuple[Tensor, Tensor]:
-        """One cell [H, W, 3] and its confidence [H, W]. drawn: the cell as a model draws it, 0..1."""
+    def cell(
+        self,
+        at: tuple[int, int],
+        predicted: Predictions,
+        drawn_HW3: Tensor | None = None,
+        small_hw3: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """One cell [H, W, 3] and its confidence [H, W]. predicted: Transport's. drawn: the cell as a model draws it, 0..1. small: the cell at
+        a smaller size, to choose by instead of the network."""
         cell = cell_candidates(self.scene, self.still_layers[at[0]], *at)
         (view, time), (base, start) = at, self.scene.base
         views, times = len(self.scene.cameras), len(self.scene.fixed_THW3)
         place = abs(view - base) / max(views - 1, 1), abs(time - start) / max(times - 1, 1)
-        pictures, told = fusion_inputs(cell, self.predictor.cell(at), place, drawn_HW3)
-        if self.small_VThw3 is None:
-            frame_HW3, error_HW = self._chosen(pictures, told)
-        else:
-            frame_HW3, error_HW = agreed(pictures, self.small_VThw3[at])
+        pictures, told = fusion_inputs(cell, predicted, place, drawn_HW3)
+        frame_HW3, error_HW = self._chosen(pictures, told) if small_hw3 is None else agreed(pictures, small_hw3)
         return frame_HW3, confidence_of(error_HW)
 
     def _chosen(self, pictures: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,17 +95,19 @@ def fill_cells(
     grid: FrameGrid,
     make: Callable[[tuple[int, int]], tuple[Tensor, Tensor]],
     layers: Sequence[Cells],
+    first_view: int,
     on_share: Callable[[float], None],
     on_cell: OnCell | None,
 ) -> tuple[FrameGrid, Tensor]:
     """The grid with make((view, time)), a frame [H, W, 3] and its confidence [H, W], in its unknown cells, and confidences [V, T, H, W].
 
     As many cells are made at once as torch has threads and `WORKING_BYTES` allow; each must be the same however many they are. layers:
-    those whose still layers are found first. on_share and on_cell are called by this thread; what they raise ends the work.
+    those whose still layers are found first, in which the grid's views count from first_view. on_share and on_cell are called by this
+    thread; what they raise ends the work.
     """
-    frames, sure = copied(grid.frames), torch.ones(grid.frames.shape[:-1])
+    frames, sure = copied(grid.frames), room(grid.frames.shape[:-1]).fill_(1.0)
     todo: list[tuple[int, int]] = [(view, time) for view, time in (~grid.known).nonzero().tolist()]
-    views = {view for view, _ in todo}
+    views = {first_view + view for view, _ in todo}
     share, done = [0.0], itertools.count(1)
     parts = len(todo) + sum(len(views - cells.still_layers.keys()) for cells in layers)
 

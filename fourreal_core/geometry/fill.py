@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..grid import Cameras, FrameGrid
 from ..side_by_side import asking, beside
-from ..transport import Predictions, Predictor
+from ..transport import PartPredictor, Predictions, Predictor
 from .agreeing import agreed
 from .bases import base_cells, chosen_from
 from .candidates import SHOWN, StillLayer, carried_picture, layer_from_views
@@ -57,18 +57,38 @@ class FillSources:
 
     grid: FrameGrid  # carries the cameras that are used
     scene: SceneGeometry | None  # None: Transport alone
-    predictor: Predictor  # Transport's
+    predictor: Predictor | PartPredictor  # Transport's
     report: str
     networks: GeometryNetworks | None = None  # None only without the scene
     still_layers: dict[int, StillLayer] = field(
         default_factory=dict
     )  # of views, once they are found: every fill needs them
     others: tuple[FillSources, ...] = ()  # of the same grid from other bases, each with a scene
+    first: tuple[int, int] = (0, 0)  # view and time of the scene that are the grid's first
 
     @property
     def predictions(self) -> Predictions:
         """Transport's predictions of all cells, for a model that is told them: made at the first use, and kept."""
         return self.predictor.all_cells()
+
+    def part(self, grid: FrameGrid, first: tuple[int, int]) -> FillSources:
+        """What a part of the grid can be filled from: the whole grid's scene, with nothing found anew.
+
+        grid: the part's cells, of which more may be known than here; first: its first view and time, counted from 0 in this grid.
+        Raises ValueError for a part that does not lie within this grid, and of a part.
+        """
+        (view, time), whole = first, self.grid
+        if not isinstance(self.predictor, Predictor):
+            raise ValueError("expected the sources of a whole grid, got those of a part.")
+        inside = 0 <= view <= whole.views - grid.views and 0 <= time <= whole.times - grid.times
+        if not inside or grid.frames.shape[2:] != whole.frames.shape[2:]:
+            raise ValueError(
+                f"expected a part of {whole.views} views and {whole.times} times of {whole.width}x{whole.height}, got {grid.views} and "
+                f"{grid.times} of {grid.width}x{grid.height} from view {view} and time {time} on."
+            )
+        cameras = whole.cameras and whole.cameras.of(slice(view, view + grid.views))
+        predictor = PartPredictor(self.predictor, grid, first)
+        return replace(self, grid=grid.replace(cameras=cameras), predictor=predictor, first=first)
 
     @torch.no_grad()
     def fill(
@@ -109,17 +129,21 @@ class FillSources:
         """predicted: a cell and its confidence without the scene. Each cell is made from every base before the next one is."""
         tell = on_stage or (lambda name, share: None)
         bases = [
-            Cells(one.networks, one.scene, one.predictor, one.still_layers, small)
+            Cells(one.networks, one.scene, one.still_layers)
             for one in (self, *self.others)
             if one.scene is not None and one.networks is not None
         ]
 
         def made(at: tuple[int, int]) -> tuple[Tensor, Tensor]:
-            drawn_HW3 = None if drawn is None else drawn[at]
-            filled = [cells.cell(at, drawn_HW3) for cells in bases]
-            return chosen_from([cells.scene.base for cells in bases], (self.grid.views, self.grid.times), at, filled)
+            cell, (view, time) = self.predictor.cell(at), self.first
+            drawn_HW3, small_HW3 = (None if cells is None else cells[at] for cells in (drawn, small))
+            place = at[0] + view, at[1] + time  # in the scene
+            filled = [cells.cell(place, cell, drawn_HW3, small_HW3) for cells in bases]
+            shape = len(bases[0].scene.cameras), len(bases[0].scene.fixed_THW3)
+            return chosen_from([cells.scene.base for cells in bases], shape, place, filled)
 
-        grid, sure = fill_cells(self.grid, made if bases else predicted, bases, partial(tell, "cells"), on_cell)
+        share = partial(tell, "cells")
+        grid, sure = fill_cells(self.grid, made if bases else predicted, bases, self.first[0], share, on_cell)
         return Filled(grid, sure, self.report, "scene" if bases else "transport")
 
 

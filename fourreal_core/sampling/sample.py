@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..flow import add_noise, cell_noise, from_model, to_model, x0_from_velocity
-from ..geometry.fill import Stage, find_sources
+from ..geometry.fill import FillSources, Stage, find_sources
 from ..grid import FrameGrid
 from ..model.condition import prepare
 from ..model.processes import ALONE, Processes
@@ -146,14 +146,15 @@ def fill_by_sampling(
     on_step: OnStep | None = None,
     on_stage: Stage | None = None,
     predictions: Predictions | None = None,
+    sources: FillSources | None = None,
     processes: Processes = ALONE,
 ) -> FrameGrid:
-    """`sample_grid` with its settings in one object."""
+    """`sample_grid` with its settings in one object. sources: `find_sources(grid)` where it is at hand already, without guess and predictions."""
     if not grid.known.any():
         raise ValueError("the grid has no known cells: give it at least one frame to start from")
-    denoise, sources = sampling.denoise, None
+    denoise = sampling.denoise
     if guess is None and predictions is None:
-        sources = find_sources(grid, all_predicted=True, on_stage=on_stage)
+        sources = sources or find_sources(grid, all_predicted=True, on_stage=on_stage)
         predictions = sources.predictions
     condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or transport(grid))
     device = next(model.parameters()).device

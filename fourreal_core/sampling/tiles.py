@@ -13,14 +13,17 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from ..files.room import copied
-from ..grid import Cameras, FrameGrid
+from ..geometry.fill import FillSources, Stage, find_sources
+from ..grid import FrameGrid
 from ..model.processes import ALONE, Processes
 from ..model.two_stream import GridModel
 from .kept_tiles import TileRun, alone_in
@@ -35,6 +38,7 @@ class Tile:
     """A rectangle of cells: views and times as slices of the whole grid.
 
     number, count: which of how many, in the order of filling. so_far: the whole grid's frames [V, T, H, W, 3] when this one's turn comes.
+    whole: that grid as it was before any tile was filled.
     """
 
     views: slice
@@ -42,6 +46,7 @@ class Tile:
     number: int = 0
     count: int = 1
     so_far: Tensor | None = field(default=None, compare=False, repr=False)
+    whole: FrameGrid | None = field(default=None, compare=False, repr=False)
 
     @property
     def cells(self) -> tuple[slice, slice]:
@@ -53,9 +58,7 @@ class Tile:
 
     def cut(self, grid: FrameGrid, frames: Tensor, known: Tensor) -> FrameGrid:
         """The same, with cells and known ones from elsewhere."""
-        cameras = grid.cameras and Cameras(
-            grid.cameras.world_to_camera[self.views], grid.cameras.intrinsics[self.views]
-        )
+        cameras = grid.cameras and grid.cameras.of(self.views)
         frames, known = (part[self.cells].clone() for part in (frames, known))
         return grid.replace(frames=frames, known=known, cameras=cameras)
 
@@ -122,8 +125,9 @@ def fill_in_tiles(
 ) -> FrameGrid:
     """Fill every unknown cell in tiles of at most `tile` views and times; known cells come back bit-exact.
 
-    fill(task, tile): gives `task`, one tile's cells, filled; `tile` says which they are, so that a guess can be cut alike (`tile.of(guess)`)
-    and noise can differ (`seed + tile.number`). Later tiles hold on to what earlier ones filled. The provenance is the first tile's.
+    fill(task, tile): gives `task`, one tile's cells, filled; `tile` says which they are, so that a guess can be cut alike (`tile.of(guess)`),
+    noise can differ (`seed + tile.number`), and what the known cells of all tiles say can be found from `tile.whole` once (`TileSources`).
+    Later tiles hold on to what earlier ones filled. The provenance is the first tile's.
     folder: keeps every tile that is done, so that the same call goes on after a run that was killed; `about` says what the fill
     depends on. The grid's frames then lie in that folder: delete it once the grid is saved. Memory is that of one tile; frames that are
     too large for memory lie in a file. processes: of `joined_processes`, that share the tiles which do not wait for each other, each with a
@@ -139,7 +143,7 @@ def fill_in_tiles(
         run = TileRun.start(grid, order, folder if processes.first else None, about)
         if processes.count == 1:
             for part in run.left():
-                run.place(part, fill(run.task(part), replace(part, so_far=run.frames)))
+                run.place(part, fill(run.task(part), _at_its_turn(run, part)))
         else:
             for wave in waves(processes.told(run.left()), grid.known):
                 _fill_wave(run, fill, wave, processes)
@@ -166,7 +170,7 @@ def _fill_wave(run: TileRun, fill: FillTile, wave: list[Tile], processes: Proces
     """The first process hands out the tiles and places them as they come back."""
     tasks = processes.told([run.task(part) for part in wave] if processes.first else None)
     mine = {
-        index: fill(task, replace(part, so_far=run.frames))
+        index: fill(task, _at_its_turn(run, part))
         for index, (part, task) in enumerate(zip(wave, tasks))
         if index % processes.count == processes.rank
     }
@@ -174,6 +178,10 @@ def _fill_wave(run: TileRun, fill: FillTile, wave: list[Tile], processes: Proces
         filled = processes.told(mine.get(index), by=index % processes.count)
         if processes.first:
             run.place(part, filled)
+
+
+def _at_its_turn(run: TileRun, part: Tile) -> Tile:
+    return replace(part, so_far=run.frames, whole=run.grid)
 
 
 def numbered_tiles(grid: FrameGrid, tile: tuple[int, int] = TILE) -> list[Tile]:
@@ -184,14 +192,49 @@ def numbered_tiles(grid: FrameGrid, tile: tuple[int, int] = TILE) -> list[Tile]:
     return [replace(place, number=number, count=len(order)) for number, place in enumerate(order)]
 
 
+class TileSources:
+    """What each tile of a grid can be filled from: found for the whole grid when its first tile asks, and cut for every tile.
+
+    The known cells of all tiles tell more than those of one: movement that is too slow to be seen within a tile, and cameras and depth from
+    all views. They are few, so this takes no more memory with more tiles. A run that goes on finds the same again.
+    """
+
+    def __init__(self, find: Callable[[FrameGrid], FillSources] = find_sources):
+        self.find = find
+        self._found: WeakKeyDictionary[FrameGrid, FillSources] = WeakKeyDictionary()
+
+    def of(self, task: FrameGrid, tile: Tile) -> FillSources:
+        """Of one tile's cells. ValueError for a tile that does not know its grid."""
+        whole = tile.whole
+        if whole is None:
+            raise ValueError("expected a tile of a grid that is being filled, got one without that grid")
+        if whole not in self._found:
+            self._found[whole] = self.find(whole)
+        return self._found[whole].part(task, (tile.views.start, tile.times.start))
+
+
+def filled_tiles(find: Callable[[FrameGrid], FillSources] = find_sources) -> FillTile:
+    """A fill for `fill_in_tiles` without a model: the grid that comes out is the one that `fill_grid` makes at once. find: `find_sources`, with other settings."""
+    sources = TileSources(find)
+    return lambda task, tile: sources.of(task, tile).fill().grid
+
+
 def sampled_tiles(
-    model: GridModel, sampling: Sampling, *, guess: FrameGrid | None = None, on_step: OnStep | None = None
+    model: GridModel,
+    sampling: Sampling,
+    *,
+    guess: FrameGrid | None = None,
+    on_step: OnStep | None = None,
+    on_stage: Stage | None = None,
 ) -> FillTile:
-    """A fill for `fill_in_tiles`: each tile sampled by the model, with the seed `sampling.seed` + its number.
+    """A fill for `fill_in_tiles`: each tile sampled by the model, with the seed `sampling.seed` + its number, and chosen from the whole grid's sources.
 
     guess: of the whole grid. on_step(step, steps, estimate): steps count over all tiles, the estimate is the whole grid, with cells
-    that were not reached yet as they came in; what it raises ends the sampling.
+    that were not reached yet as they came in. on_stage: as in `sample_grid`, before the first tile and after the steps of each. What
+    either raises ends the sampling.
     """
+    method = "auto" if guess is None else "transport"
+    sources = TileSources(partial(find_sources, method=method, on_stage=on_stage))
 
     def fill(task: FrameGrid, tile: Tile) -> FrameGrid:
         def report(step: int, steps: int, denoised: Tensor) -> None:
@@ -199,7 +242,11 @@ def sampled_tiles(
                 on_step(tile.number * steps + step, tile.count * steps, tile.placed(denoised))
 
         own_seed = replace(sampling, seed=sampling.seed + tile.number)
-        return fill_by_sampling(model, task, own_seed, guess=guess and tile.of(guess), on_step=report)
+        own = sources.of(task, tile) if guess is None or model.config.guess else None
+        if guess is None:
+            return fill_by_sampling(model, task, own_seed, sources=own, on_step=report, on_stage=on_stage)
+        told = own and own.predictions
+        return fill_by_sampling(model, task, own_seed, guess=tile.of(guess), predictions=told, on_step=report)
 
     return fill
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..files.room import copied
+from ..files.room import copied, room
 from ..grid import FrameGrid
 from ..side_by_side import ask
 from .predictions import LEAST_DOUBT, Direction, Predictions
@@ -36,7 +36,7 @@ def transport_fill(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | Non
     on_cell: as in `transport`. Raises ValueError when no cell is known.
     """
     predictor = Predictor(grid)
-    frames, sure = copied(grid.frames), torch.ones(grid.frames.shape[:-1])
+    frames, sure = copied(grid.frames), room(grid.frames.shape[:-1]).fill_(1.0)
     for done, at in enumerate(predictor.cells, start=1):
         ask()
         predicted = predictor.cell(at)
@@ -148,8 +148,7 @@ class Predictor:
         if self._all is not None:
             return self._all.cell(at)
         if self.known_VT[at]:
-            own = _copied(self.frames_VTHW3[at], 1.0)
-            return Predictions(own, own)
+            return itself(self.frames_VTHW3[at])
         sources = {cell for ell in self._ells[at] for cell in ell}
         for source in sources & self._used - self._made.keys():
             self.cell(source)
@@ -161,15 +160,7 @@ class Predictor:
     def all_cells(self, on_cell: Callable[[int, int], None] | None = None) -> Predictions:
         """Those of the whole grid, made once and kept from then on; on_cell as in `transport`."""
         if self._all is None:
-            time, view = (_known_cells(self.frames_VTHW3, torch.from_numpy(self.known_VT)) for _ in range(2))
-            for done, at in enumerate(self._ells, start=1):
-                ask()
-                predicted = self.cell(at)
-                _write(time, at, predicted.time)
-                _write(view, at, predicted.view)
-                if on_cell is not None:
-                    on_cell(done, len(self._ells))
-            self._all = Predictions(time, view)
+            self._all = gathered(self.frames_VTHW3, self.known_VT, self.cells, self.cell, on_cell)
             self._flows.forget()
             self._made.clear()
         return self._all
@@ -209,6 +200,31 @@ class Predictor:
 def _frame(frames_VTHW3: Tensor, made: dict[Cell, tuple[np.ndarray, float]], cell: Cell) -> np.ndarray:
     """[H, W, 3]: the known frame, or the blend of what was predicted before."""
     return made[cell][0] if cell in made else frames_VTHW3[cell].numpy()
+
+
+def gathered(
+    frames_VTHW3: Tensor,
+    known_VT: np.ndarray,
+    unknown: list[Cell],
+    predict: Callable[[Cell], Predictions],
+    on_cell: Callable[[int, int], None] | None,
+) -> Predictions:
+    """All cells of a grid as one: the known ones themselves, the unknown ones by predict, in this order. on_cell as in `transport`."""
+    time, view = (_known_cells(frames_VTHW3, torch.from_numpy(known_VT)) for _ in range(2))
+    for done, at in enumerate(unknown, start=1):
+        ask()
+        predicted = predict(at)
+        _write(time, at, predicted.time)
+        _write(view, at, predicted.view)
+        if on_cell is not None:
+            on_cell(done, len(unknown))
+    return Predictions(time, view)
+
+
+def itself(frame_HW3: Tensor) -> Predictions:
+    """A known cell."""
+    own = _copied(frame_HW3, 1.0)
+    return Predictions(own, own)
 
 
 def _copied(frame_HW3: Tensor, confidence: float) -> Direction:

@@ -5,12 +5,22 @@ import math
 
 import pytest
 import torch
+from planes import plane_scene
 
+from fourreal_core import fill_grid, load_model
+from fourreal_core.geometry.fill import find_sources
 from fourreal_core.grid import Cameras, FrameGrid, task_known
 from fourreal_core.model.config import tiny
 from fourreal_core.model.two_stream import GridModel, initialize_grid_model
-from fourreal_core.sampling.sample import Sampling, sample_grid
-from fourreal_core.sampling.tiles import fill_in_tiles, sample_large_grid, sampled_tiles, spans, tile_order
+from fourreal_core.sampling.sample import Sampling, fill_by_sampling, sample_grid
+from fourreal_core.sampling.tiles import (
+    fill_in_tiles,
+    filled_tiles,
+    sample_large_grid,
+    sampled_tiles,
+    spans,
+    tile_order,
+)
 
 V, T, H, W = 4, 7, 8, 16
 
@@ -21,6 +31,12 @@ def model():
     model = initialize_grid_model(GridModel(tiny(guess=False)), torch.Generator().manual_seed(0))
     torch.nn.init.normal_(model.base.head.out.weight, std=0.05, generator=torch.Generator().manual_seed(1))
     return model.requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def slow():
+    """Ten times in which the square moves by a tenth of a pixel each."""
+    return plane_scene(3, 10, 36, 64, [0.04 * time for time in range(10)])
 
 
 def grid_with(known):
@@ -131,6 +147,56 @@ def test_each_tile_is_sampled_from_its_own_known_cells_and_its_part_of_the_guess
         task, part = FrameGrid(frames[:, times], task_known(V, 4)), FrameGrid(guess.frames[:, times], task_known(V, 4))
         frames[:, times] = sample_grid(model, task, "hard", steps=2, seed=seed, guess=part, denoise=0.5).frames
     assert torch.equal(out.frames, frames)
+
+
+def test_without_a_model_tiles_are_filled_as_at_once(slow):
+    """From what all known cells show, found once: each tile by itself takes for still what hardly moves within it."""
+    grid, asked = slow.grid(), []
+    in_tiles = fill_in_tiles(grid, filled_tiles(lambda whole: asked.append(whole) or find_sources(whole)), tile=(3, 4))
+    assert len(asked) == 1 and asked[0] is grid and in_tiles.provenance["tiles"] == 3
+    assert torch.equal(in_tiles.frames, fill_grid(grid).grid.frames)
+    alone = fill_in_tiles(grid, lambda task, tile: fill_grid(task).grid, tile=(3, 4))
+    assert error(in_tiles, slow) < 0.7 * error(alone, slow)
+
+
+def test_slow_movement_is_kept_when_a_model_samples_in_tiles(slow):
+    """The shipped model and choice: as near to the truth as at once, where tiles by themselves are not."""
+    model, grid, sampling = load_model(), slow.grid(), Sampling(steps=1)
+    in_tiles = fill_in_tiles(grid, sampled_tiles(model, sampling), tile=(3, 4))
+    assert torch.equal(in_tiles.frames[grid.known], grid.frames[grid.known])
+    alone = fill_in_tiles(grid, lambda task, tile: fill_by_sampling(model, task, sampling), tile=(3, 4))
+    assert error(in_tiles, slow) < 0.8 * error(alone, slow)
+    assert error(in_tiles, slow) < 1.1 * error(sample_grid(model, grid, steps=1), slow)
+
+
+def error(grid, slow):
+    """In the times after the first tile."""
+    return float((grid.frames - slow.frames_VTHW3)[1:, 4:].abs().mean())
+
+
+def test_a_run_that_was_killed_finds_the_same_scene_again(slow, model, tmp_path):
+    grid, guess_free = slow.grid(), sampled_tiles(model, Sampling(steps=1, seed=3))
+
+    def stops(task, tile):
+        if tile.number == 2:
+            raise KeyboardInterrupt
+        return guess_free(task, tile)
+
+    with pytest.raises(KeyboardInterrupt):
+        fill_in_tiles(grid, stops, tile=(3, 4), folder=tmp_path)
+    again = slow.grid()  # as another process has it
+    goes_on = fill_in_tiles(again, sampled_tiles(model, Sampling(steps=1, seed=3)), tile=(3, 4), folder=tmp_path)
+    whole = fill_in_tiles(grid, sampled_tiles(model, Sampling(steps=1, seed=3)), tile=(3, 4))
+    assert torch.equal(goes_on.frames, whole.frames) and goes_on.provenance == whole.provenance
+
+
+def test_parts_of_sources_lie_within_their_grid():
+    sources = find_sources(grid_with(task_known(V, T)), method="transport")
+    part = sources.part(grid_with(task_known(2, 3)), (2, 4))
+    with pytest.raises(ValueError, match=f"expected a part of {V} views and {T} times of {W}x{H}, got 2 and 3"):
+        sources.part(grid_with(task_known(2, 3)), (2, 5))
+    with pytest.raises(ValueError, match="expected the sources of a whole grid"):
+        part.part(grid_with(task_known(2, 3)), (0, 0))
 
 
 def test_steps_count_over_all_tiles_and_may_cancel(model):

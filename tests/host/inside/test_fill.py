@@ -227,17 +227,22 @@ def test_depth_that_was_given_to_the_fill_is_used_by_the_sampler(comfy_inside, d
     scene, core = plane_scene(2, 3, 36, 60), comfy_inside.core("grid")
     cameras = core.Cameras(scene.cameras.world_to_camera, scene.cameras.intrinsics)
     task = core.FrameGrid(scene.grid().frames, scene.grid().known, cameras=cameras)
-    latent, kept = comfy_inside.pack_host("grid_latent"), comfy_inside.core("geometry.fill").FillSources
+    host, kept = comfy_inside.pack_host("sources"), comfy_inside.core("geometry.fill").FillSources
     knows_the_scene(monkeypatch, da3_model, scene)
     fill = lambda **sockets: comfy_inside.call("FourRealTransportFill", grid=task, **sockets)[0]
     with_depth = fill(depth=da3_model)
-    at_hand = latent.sources_of(with_depth)
+    at_hand = host.sources_of(with_depth)
     without = fill()
-    again = latent.sources_of(with_depth)
+    again = host.sources_of(with_depth)
     assert isinstance(again, kept) and again is not at_hand and again.scene is not None
     assert torch.equal(again.scene.time_depth_THW, at_hand.scene.time_depth_THW)
-    assert not torch.equal(again.scene.time_depth_THW, latent.sources_of(without).scene.time_depth_THW)
+    assert not torch.equal(again.scene.time_depth_THW, host.sources_of(without).scene.time_depth_THW)
     assert "Given: depth" in again.report
+    of_tiles = host.sources_of_whole(
+        with_depth, lambda name, share: None
+    )  # as those of a grid larger than a model knows
+    assert "Given: depth" in of_tiles.report
+    assert torch.equal(of_tiles.scene.time_depth_THW, again.scene.time_depth_THW)
 
 
 @pytest.fixture(scope="module")

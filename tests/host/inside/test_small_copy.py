@@ -66,12 +66,13 @@ def test_the_sampler_works_on_a_copy_and_says_so(comfy_inside, bundled, filled, 
 
 def test_what_4real_fill_found_is_not_looked_for_again(comfy_inside, bundled, filled, monkeypatch):
     asked = []
-    grid_latent = comfy_inside.pack_host("grid_latent")
-    find = grid_latent.find_sources
-    monkeypatch.setattr(grid_latent, "find_sources", lambda *given, **more: asked.append(given) or find(*given, **more))
+    sources = comfy_inside.pack_host("sources")
+    find = sources.find_sources
+    monkeypatch.setattr(sources, "find_sources", lambda *given, **more: asked.append(given) or find(*given, **more))
     sample(comfy_inside, bundled, filled)
     assert not asked
     [other, *_] = comfy_inside.call("FourRealTransportFill", grid=filled, method="transport")
+    asked.clear()
     sample(
         comfy_inside, bundled, other
     )  # as it would be had the fill come from a file: results do not depend on what is remembered

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from planes import plane_scene
 
 V, T, H, W = 5, 7, 16, 24
 
@@ -41,15 +42,15 @@ def result(comfy_inside, prompt):
 def counted(comfy_inside, monkeypatch, stop_at=None):
     """Numbers the fills; one of them fails, as a run does that is stopped."""
     fill, calls = comfy_inside.pack_nodes("fill"), []
-    whole = fill.find_sources
+    whole = fill.sources_to_fill
 
-    def find_sources(grid, **settings):
+    def sources_to_fill(grid, *settings):
         calls.append((grid.views, grid.times))
         if len(calls) - 1 == stop_at:
             raise ValueError("stopped here")
-        return whole(grid, **settings)
+        return whole(grid, *settings)
 
-    monkeypatch.setattr(fill, "find_sources", find_sources)
+    monkeypatch.setattr(fill, "sources_to_fill", sources_to_fill)
     return calls
 
 
@@ -57,8 +58,7 @@ def test_each_tile_goes_through_the_nodes_between(comfy_inside, task_file, monke
     file, grid = task_file
     calls, before = counted(comfy_inside, monkeypatch), len(comfy_inside.events)
     made = result(comfy_inside, prompt_of(file))
-    tiles, transport = comfy_inside.core("sampling.tiles"), comfy_inside.core("transport")
-    expected = tiles.fill_in_tiles(grid, lambda task, tile: transport.transport_fill(task)[0], tile=(3, 3))
+    expected, _ = comfy_inside.core("transport").transport_fill(grid)
     assert len(calls) == 6 and torch.equal(made.frames, expected.frames) and torch.equal(made.known, grid.known)
     assert made.provenance["tiles"] == 6 and made.provenance["fill"] == "transport"
     shown = {
@@ -70,6 +70,25 @@ def test_each_tile_goes_through_the_nodes_between(comfy_inside, task_file, monke
     told = [event[1:] for event in comfy_inside.events[before:] if event[0] == "text" and event[1].startswith("Tile ")]
     assert told[0] == ("Tile 1 of 6: views 1 to 3, times 1 to 3", "2") and {node for _, node in told} == {"2"}
     assert [text.split(":")[0] for text, _ in told] == [f"Tile {number} of 6" for number in range(1, 7)]
+
+
+def test_4real_fill_between_them_fills_as_at_once(comfy_inside, monkeypatch):
+    """From the scene that all known cells show, which is found once; what is given for one tile alone is used for that one alone."""
+    scene, core = plane_scene(3, 7, 24, 40), comfy_inside.core("grid")
+    cameras = core.Cameras(scene.cameras.world_to_camera, scene.cameras.intrinsics)
+    grid = core.FrameGrid(scene.grid().frames, scene.grid().known, cameras=cameras)
+    comfy_inside.core("grid_file").save_grid(grid, comfy_inside.base / "input" / "planes.grid.safetensors")
+    sources, asked = comfy_inside.pack_host("sources"), []
+    find = sources.find_sources
+    noted = lambda grid, **more: asked.append((grid.views, grid.times)) or find(grid, **more)
+    monkeypatch.setattr(sources, "find_sources", noted)
+    made = result(comfy_inside, prompt_of("planes.grid.safetensors [input]", method="auto", size=4))
+    assert made.provenance["tiles"] == 2 and made.provenance["fill"] == "scene" and asked == [(3, 7)]
+    assert torch.equal(made.frames, comfy_inside.core("geometry.fill").fill_grid(grid).grid.frames)
+    asked.clear()
+    tile, _, _ = comfy_inside.call("FourRealSplitIntoTiles", grid=grid, views=4, times=4, keep_as="")
+    comfy_inside.call("FourRealTransportFill", grid=tile, moving=torch.zeros(4, 24, 40))
+    assert asked == [(3, 4)]
 
 
 def test_a_run_that_was_stopped_goes_on_and_other_settings_are_refused(comfy_inside, task_file, monkeypatch):
