@@ -8,6 +8,7 @@ Letters: V views, T times, H W pixels, C condition or latent channels, L latent 
 import torch
 
 from ..fourreal_core.flow import from_model, to_model
+from ..fourreal_core.geometry.cells import DrawCell
 from ..fourreal_core.geometry.fill import FillSources
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.condition import prepare, unconditional
@@ -26,12 +27,14 @@ SOURCES_KEY = "fourreal_sources"  # True in a latent whose sampled pixels are ch
 AS_CONDITIONED = "as conditioned"
 
 
-def chosen(grid: FrameGrid, sources: FillSources, drawn_VTHW3: torch.Tensor, bar: StageBar | None = None) -> FrameGrid:
-    """The grid with each pixel of its unknown cells chosen from what a model drew and the other sources."""
+def chosen(
+    grid: FrameGrid, sources: FillSources, drawn: torch.Tensor | DrawCell, bar: StageBar | None = None
+) -> FrameGrid:
+    """The grid with each pixel of its unknown cells chosen from what a model drew, as `FillSources.fill` takes it, and the other sources."""
     bar = bar or StageBar(STAGES, ["cells"])
-    whole = sources.fill(drawn_VTHW3, on_stage=bar.move).grid
+    whole = sources.fill(drawn, on_stage=bar.move).grid
     bar.move("cells", 1.0)  # also where there was nothing to choose from
-    return grid.filled(whole.frames).replace(cameras=whole.cameras)
+    return grid.replace(frames=whole.frames, cameras=whole.cameras)
 
 
 def condition_grid(
@@ -54,9 +57,7 @@ def condition_grid(
         grid_model.diffusion_model.config,
         guess,
         denoise,
-        predict=lambda asked: (
-            predictions or (sources_of(asked, bar).predictions if guess is None else predictions_of(asked, bar))
-        ),
+        predict=lambda asked: predictions or _predicted(asked, guess, bar),
     )
     latent = {
         "samples": to_model(grid.filled(start_VTHWC).frames),
@@ -126,6 +127,12 @@ def _grid_of(latent: dict, grid: FrameGrid | None) -> FrameGrid:
             "must be connected to the grid input"
         )
     return grid
+
+
+def _predicted(grid: FrameGrid, guess: FrameGrid | None, bar: StageBar | None) -> Predictions:
+    if guess is None:
+        sources_of(grid, bar)  # beside which they are made
+    return predictions_of(grid, bar)
 
 
 def _unknown_mask(grid: FrameGrid) -> torch.Tensor:

@@ -48,17 +48,23 @@ def filled_by_host(
     a small copy. ValueError for tiles of one, for a guess of another size and for models that are no grid models.
     """
     through_copy = not full_size and at_home(model, grid) != (grid.height, grid.width)
-    fill_one = _through_small_copy if through_copy else _sampled
+    fill_one, size = (_through_small_copy, at_home(model, grid)) if through_copy else (_sampled, None)
     tile = tile or tile_at_home(model, grid)
     if tile == 0:
-        return fill_one(model, grid, sampling, guess, StageBar(STAGES, stages_of(grid, guess)))
-    return _filled_in_tiles(model, grid, sampling, guess, tile, fill_one)
+        return fill_one(model, grid, sampling, guess, StageBar(STAGES, stages_of(grid, guess, size)))
+    return _filled_in_tiles(model, grid, sampling, guess, tile, fill_one, size)
 
 
 def _filled_in_tiles(
-    model, grid: FrameGrid, sampling: HostSampling, guess: FrameGrid | None, tile: int, fill_one: Callable
+    model,
+    grid: FrameGrid,
+    sampling: HostSampling,
+    guess: FrameGrid | None,
+    tile: int,
+    fill_one: Callable,
+    size: tuple[int, int] | None,
 ) -> FrameGrid:
-    """The scene is found once, from all known cells; each tile takes its cells' sources from it."""
+    """The scene is found once, from all known cells; each tile takes its cells' sources from it. size: that fill_one samples at, if another."""
     parts = 1 + len(numbered_tiles(grid, (tile, tile)))
     bar = StageBar(STAGES, OF_SOURCES if guess is None else ["transport"], parts=parts)
     whole = sources_of_whole(grid, bar.move, scene=guess is None)
@@ -67,7 +73,7 @@ def _filled_in_tiles(
         nonlocal bar
         remember_tile(task, grid, place)
         own_seed = replace(sampling, seed=(sampling.seed + place.number) % SEEDS)
-        bar = StageBar(STAGES, stages_of(task, guess), part=1 + place.number, parts=parts, before=bar)
+        bar = StageBar(STAGES, stages_of(task, guess, size), part=1 + place.number, parts=parts, before=bar)
         return fill_one(model, task, own_seed, guess and place.of(guess), bar)
 
     filled = fill_in_tiles(grid, fill, tile=(tile, tile))
@@ -103,10 +109,12 @@ def _through_small_copy(
     def fill_small(small: FrameGrid, predictions: Predictions, small_guess: FrameGrid | None) -> FrameGrid:
         return _sampled(model, small, sampling, small_guess, bar, predictions)
 
+    size = at_home(model, grid)
     if guess is not None:
-        return lifted(grid, predictions_of(grid, bar), guess, fill_small)
-    sources = sources_of(grid, bar)
-    return chosen(grid, sources, lifted(grid, sources.predictions, None, fill_small).frames, bar)
+        return lifted(grid, predictions_of(grid, bar, size), guess, fill_small).over_grid(grid, guess)
+    sources = sources_of(grid, bar, size)
+    changes = lifted(grid, predictions_of(grid, bar, size), None, fill_small)
+    return chosen(grid, sources, changes.drawn, bar)
 
 
 def _sampled(

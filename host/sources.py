@@ -6,10 +6,11 @@ from weakref import WeakKeyDictionary
 from ..fourreal_core.geometry.fill import FillSources, Stage, find_sources
 from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.sampling.tiles import Tile
-from ..fourreal_core.transport import Predictions, transport
+from ..fourreal_core.transport import Predictions, Predictor
 from .fill_progress import OF_SOURCES, STAGES
 from .stage_bar import StageBar
 
+Size = tuple[int, int]  # (height, width)
 _latest: WeakKeyDictionary[FrameGrid, FillSources] = WeakKeyDictionary()
 _given: WeakKeyDictionary[FrameGrid, dict[str, Any]] = (
     WeakKeyDictionary()
@@ -18,19 +19,20 @@ _origins: WeakKeyDictionary[FrameGrid, tuple[FrameGrid, tuple[int, int]]] = Weak
 _wholes: WeakKeyDictionary[FrameGrid, dict[tuple[str, bool], FillSources]] = WeakKeyDictionary()  # of the latest grid
 
 
-def stages_of(grid: FrameGrid, guess: FrameGrid | None) -> list[str]:
-    """The stages that sampling this grid goes through: what is at hand already is not among them."""
-    if guess is not None:
-        return ["steps"] if grid in _latest else ["transport", "steps"]
-    if grid in _origins:
-        return ["transport", "steps", "cells"]
-    return ["steps", "cells"] if grid in _latest else [*OF_SOURCES, "steps", "cells"]
+def stages_of(grid: FrameGrid, guess: FrameGrid | None, size: Size | None = None) -> list[str]:
+    """The stages that sampling this grid goes through: what is at hand already is not among them. size: (height, width) that the model works at."""
+    sources = _latest.get(grid)
+    if guess is None and sources is None and grid not in _origins:
+        return [*OF_SOURCES, "steps", "cells"]
+    predicted = sources is not None and sources.predictor.has_all(size or (grid.height, grid.width))
+    return [*([] if predicted else ["transport"]), "steps", *(["cells"] if guess is None else [])]
 
 
-def sources_of(grid: FrameGrid, bar: StageBar | None = None) -> FillSources:
+def sources_of(grid: FrameGrid, bar: StageBar | None = None, size: Size | None = None) -> FillSources:
     """What the grid can be filled from, with the depth, flow and masks that 4Real Fill was given for it; a tile from what its whole grid says.
 
-    The latest are kept, because one grid is sampled with many seeds.
+    size: (height, width) at which Transport's predictions of all cells are made beside the scene; None: the grid's. The latest sources
+    are kept, because one grid is sampled with many seeds.
     """
     sources = _latest.get(grid)
     if sources is None:
@@ -39,23 +41,23 @@ def sources_of(grid: FrameGrid, bar: StageBar | None = None) -> FillSources:
         if grid in _origins:
             whole, first = _origins[grid]
             sources = sources_of_whole(whole, told).part(grid, first)
-            sources.predictor.all_cells(lambda done, total: told("transport", done / total))
         else:
-            sources = find_sources(grid, **given, all_predicted=True, on_stage=told)
+            sources = find_sources(grid, **given, predicted=size or (grid.height, grid.width), on_stage=told)
         remember_sources(grid, sources, given)
     return sources
 
 
-def predictions_of(grid: FrameGrid, bar: StageBar | None = None) -> Predictions:
-    """Transport's predictions alone, for whoever starts from a guess: the scene is not estimated for them."""
+def predictions_of(grid: FrameGrid, bar: StageBar | None = None, size: Size | None = None) -> Predictions:
+    """Transport's predictions of all cells, at a smaller (height, width) where one is given; the scene is not estimated for them."""
     sources, bar = _latest.get(grid), bar or StageBar(STAGES, ["transport"])
     if sources:
-        return sources.predictions
-    tell = lambda done, total: bar.move("transport", done / total)
-    if grid in _origins:
+        predictor = sources.predictor
+    elif grid in _origins:
         whole, first = _origins[grid]
-        return _of_whole(whole, "transport", {}, bar.move).part(grid, first).predictor.all_cells(tell)
-    return transport(grid, on_cell=tell)
+        predictor = _of_whole(whole, "transport", {}, bar.move).part(grid, first).predictor
+    else:
+        predictor = Predictor(grid)
+    return predictor.all_cells(lambda done, total: bar.move("transport", done / total), size)
 
 
 def remember_sources(grid: FrameGrid, sources: FillSources, given: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ CASES = [  # what, height, width, views, times
     ("model", 72, 128, 8, 8),
     ("model", 144, 256, 8, 8),
     ("copy", 288, 512, 8, 8),
+    ("copy", 720, 1280, 8, 8),
 ]
 CHILD = """
 import sys
@@ -53,7 +54,7 @@ if what == "bases":  # the last view and the last time are known as well
 fill_grid(tiny, method="transport")  # what is loaded at the first use is no part of it
 model = load_model()
 sample_grid(model, tiny, steps=1, predictions=transport(tiny))
-predictions = transport(grid) if what in ("model", "copy") else None
+predictions = transport(grid) if what == "model" else None
 open("/proc/self/clear_refs", "w").write("5")  # forgets the peak so far
 before = said("VmRSS")
 size = budget.GridSize.of(grid)
@@ -63,16 +64,20 @@ if what == "transport":
 elif what in ("fill", "bases"):
     kept, estimate = fill_grid(grid, method="scene"), budget.fill_bytes(size)
 elif what == "again":  # after sampling: each pixel is chosen from what the model drew and the other sources
-    sources = find_sources(grid, method="scene", all_predicted=True)
+    sources = find_sources(grid, method="scene", predicted=(height, width))
     drawn = sources.predictions.blend
     kept, estimate = sources.fill(drawn), budget.fill_bytes(size, predicted=True)
 elif what == "model":
     kept = sample_grid(model, grid, steps=1, predictions=predictions)
     estimate = budget.ON_CPU * budget.peak_bytes(network, budget.Plan(size, "soft"))
-else:
-    kept = lifted(grid, predictions, None, lambda g, told, _: sample_grid(model, g, steps=1, predictions=told))
-    small = budget.GridSize(views, times, *home_size(height, width))
-    estimate = budget.COPY * views * times * height * width + budget.ON_CPU * budget.peak_bytes(network, budget.Plan(small, "soft"))
+else:  # all that 4Real Sampler does with large cells
+    small = home_size(height, width)
+    sources = find_sources(grid, method="scene", predicted=small)
+    told = sources.predictor.all_cells(size=small)
+    changes = lifted(grid, told, None, lambda g, told, _: sample_grid(model, g, steps=1, predictions=told))
+    kept = sources.fill(changes.drawn)
+    plan = budget.Plan(budget.GridSize(views, times, *small), "soft")
+    estimate = budget.filled_and_sampled_bytes(network, plan, size)
 print("RESULT", said("VmHWM") - before, round(estimate))
 """
 

@@ -18,10 +18,10 @@ from fourreal_core.evaluation.seams import movement_in_later_tiles, seam_jumps
 from fourreal_core.files import room
 from fourreal_core.files.recording import read_video
 from fourreal_core.files.video import fit_frames, pick_frames
-from fourreal_core.geometry.fill import detail_grid, fill_grid
+from fourreal_core.geometry.fill import detail_grid, fill_grid, find_sources
 from fourreal_core.sampling.lifted import home_size, lifted
 from fourreal_core.sampling.sample import Sampling
-from fourreal_core.sampling.tiles import TILE, Tile, TileSources, fill_in_tiles, filled_tiles, sampled_tiles
+from fourreal_core.sampling.tiles import TILE, fill_in_tiles, filled_tiles, sampled_tiles
 from fourreal_core.transport import transport_fill
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "example_inputs"
@@ -59,18 +59,15 @@ def example_grid(views: int, times: int, height: int, width: int, which: str = "
 
 def sampled(model, grid: FrameGrid) -> FrameGrid:
     """As 4Real Sampler fills it: in tiles where it is larger than the model knows, through a small copy where its cells are."""
-    found = TileSources()
-
-    def fill(task: FrameGrid, tile: Tile) -> FrameGrid:
-        sources = found.of(task, tile)
-        drawn = lifted(
-            task, sources.predictions, None, lambda g, told, _: sample_grid(model, g, steps=1, predictions=told)
-        )
-        return sources.fill(drawn.frames).grid
-
-    if home_size(grid.height, grid.width) == (grid.height, grid.width):
+    if max(grid.views, grid.times) > max(TILE):  # measured with small cells only
         return fill_in_tiles(grid, sampled_tiles(model, Sampling(steps=1)), tile=TILE)
-    return fill_in_tiles(grid, fill, tile=TILE)
+    small = home_size(grid.height, grid.width)
+    if small == (grid.height, grid.width):
+        return sample_grid(model, grid, steps=1)
+    sources = find_sources(grid, predicted=small)
+    told = sources.predictor.all_cells(size=small)
+    changes = lifted(grid, told, None, lambda g, told, _: sample_grid(model, g, steps=1, predictions=told))
+    return sources.fill(changes.drawn).grid
 
 
 def ready(fill: str, grid: FrameGrid) -> Callable[[], object]:

@@ -51,9 +51,10 @@ def made(truth: FrameGrid) -> Found:
         found[name] = (work(), time.process_time() - start)
 
     def through_copy():
-        sources = find_sources(task)
-        drawn = lifted(task, sources.predictions, None, lambda g, told, _: sample_grid(model, g, predictions=told))
-        return sources.fill(drawn.frames).grid
+        sources = find_sources(task, predicted=SMALL)
+        told = sources.predictor.all_cells(size=SMALL)
+        changes = lifted(task, told, None, lambda g, told, _: sample_grid(model, g, predictions=told))
+        return sources.fill(changes.drawn).grid
 
     small_truth = truth.resized(*SMALL, fit="stretch")
     timed("small", lambda: sample_grid(model, task.resized(*SMALL, fit="stretch")))

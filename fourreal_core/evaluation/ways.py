@@ -57,7 +57,7 @@ class ShippedWays:
 
     def _of(self, task: FrameGrid) -> _Found:
         if task not in self._found:
-            self._found[task] = _Found(find_sources(task, all_predicted=True))
+            self._found[task] = _Found(find_sources(task, predicted=(task.height, task.width)))
         return self._found[task]
 
     def _scene(self, task: FrameGrid) -> FrameGrid:

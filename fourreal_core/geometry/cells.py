@@ -29,6 +29,9 @@ from .scene import SceneGeometry, working_size
 PIXEL_BYTES = 900  # of memory while a cell is made, for each of its pixels
 WORKING_BYTES = 3 * 2**30  # for all cells that are made at once
 OnCell = Callable[[int, int, Tensor], None]
+DrawCell = Callable[
+    [tuple[int, int], Predictions], Tensor
+]  # [H, W, 3] 0..1, from (view, time) and Transport's prediction of it
 
 
 def confidence_of(error: Tensor) -> Tensor:

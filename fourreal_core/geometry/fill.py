@@ -24,7 +24,7 @@ from ..transport import PartPredictor, Predictions, Predictor
 from .agreeing import agreed
 from .bases import base_cells, chosen_from
 from .candidates import SHOWN, StillLayer, carried_picture, layer_from_views
-from .cells import Cells, OnCell, confidence_of, fill_cells
+from .cells import Cells, DrawCell, OnCell, confidence_of, fill_cells
 from .estimate import SceneSockets, estimate_scene
 from .networks import GeometryNetworks, load_networks
 from .scene import MOVES, SceneGeometry, SceneUnknown
@@ -92,19 +92,24 @@ class FillSources:
 
     @torch.no_grad()
     def fill(
-        self, drawn: Tensor | None = None, *, on_stage: Stage | None = None, on_cell: OnCell | None = None
+        self,
+        drawn: Tensor | DrawCell | None = None,
+        *,
+        on_stage: Stage | None = None,
+        on_cell: OnCell | None = None,
     ) -> Filled:
-        """The whole grid. drawn: all cells as a model draws them, [V, T, H, W, 3] in 0..1, one more source to choose from per pixel;
-        without the scene's geometry there is nothing to choose, and its cells are taken. on_stage and on_cell as in `fill_grid`.
-        Raises ValueError where drawn has another shape than the grid's frames."""
-        if drawn is not None and drawn.shape != self.grid.frames.shape:
+        """The whole grid. drawn: all cells as a model draws them, [V, T, H, W, 3] in 0..1, or what gives one of them when it is made; one
+        more source to choose from per pixel. Without the scene's geometry there is nothing to choose, and its cells are taken. on_stage
+        and on_cell as in `fill_grid`. Raises ValueError where drawn has another shape than the grid's frames."""
+        if isinstance(drawn, Tensor) and drawn.shape != self.grid.frames.shape:
             raise ValueError(f"expected drawn cells of shape {list(self.grid.frames.shape)}, got {list(drawn.shape)}.")
+        draw = (lambda at, _: drawn[at]) if isinstance(drawn, Tensor) else drawn
 
         def predicted(at: tuple[int, int]) -> tuple[Tensor, Tensor]:
             cell = self.predictor.cell(at)
-            return cell.blend if drawn is None else drawn[at], cell.confidence
+            return cell.blend if draw is None else draw(at, cell), cell.confidence
 
-        return self._filled(predicted, drawn, None, on_stage, on_cell)
+        return self._filled(predicted, draw, None, on_stage, on_cell)
 
     @torch.no_grad()
     def detailed(self, small: Tensor, *, on_stage: Stage | None = None, on_cell: OnCell | None = None) -> Filled:
@@ -121,7 +126,7 @@ class FillSources:
     def _filled(
         self,
         predicted: Callable[[tuple[int, int]], tuple[Tensor, Tensor]],
-        drawn: Tensor | None,
+        draw: DrawCell | None,
         small: Tensor | None,
         on_stage: Stage | None,
         on_cell: OnCell | None,
@@ -136,7 +141,8 @@ class FillSources:
 
         def made(at: tuple[int, int]) -> tuple[Tensor, Tensor]:
             cell, (view, time) = self.predictor.cell(at), self.first
-            drawn_HW3, small_HW3 = (None if cells is None else cells[at] for cells in (drawn, small))
+            drawn_HW3 = None if draw is None else draw(at, cell)
+            small_HW3 = None if small is None else small[at]
             place = at[0] + view, at[1] + time  # in the scene
             filled = [cells.cell(place, cell, drawn_HW3, small_HW3) for cells in bases]
             shape = len(bases[0].scene.cameras), len(bases[0].scene.fixed_THW3)
@@ -222,12 +228,12 @@ def find_sources(
     flow: Tensor | None = None,
     moving: Tensor | None = None,
     networks: GeometryNetworks | None = None,
-    all_predicted: bool = False,
+    predicted: tuple[int, int] | None = None,
     on_stage: Stage | None = None,
 ) -> FillSources:
     """What `fill_grid` fills the same grid from; arguments and errors are the same.
 
-    all_predicted: make `predictions` at once, beside the scene; they take 72 bytes per pixel of all cells.
+    predicted: make Transport's predictions of all cells for this (height, width) at once, beside the scene: see `Predictor.all_cells`.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}.")
@@ -244,7 +250,7 @@ def find_sources(
         def on_part(number: int, total: int) -> None:
             done[0] = number / total
 
-        predictor.all_cells(on_part) if all_predicted else predictor.find_flows(on_part)
+        predictor.all_cells(on_part, predicted) if predicted else predictor.find_flows(on_part)
 
     scenes, using = [], grid.replace(cameras=grid.cameras)  # not the grid itself: see below
     with asking(tell.again), beside(carried) as finish:  # which is needed in any case

@@ -34,10 +34,7 @@ FACTOR = (
 ATTENTION, MLP = 7.0, 3.0  # widths per token that are alive in a block
 FUSED = 10.0  # the same in fused attention, beside the keys and values that a view's frames see
 ON_CPU = 1.65  # what a step of a grid model takes of a process on a CPU, over its tensors: kernels work in memory of their own
-KEPT, COPY = (
-    84,
-    36,
-)  # bytes per pixel of all cells: predictions kept for sampling; beside a small copy that a model works on
+KEPT = 84  # bytes per pixel of all cells that the model works on: predictions kept for sampling
 # bytes per pixel of all cells: the grid that is made, with its confidence; Transport's predictions of it
 FILLED, PREDICTED = 16, 72
 # bytes per working pixel of a cell: what Transport keeps of each view and time; while it searches; what it takes while it predicts a cell, and that per pixel
@@ -131,24 +128,37 @@ def fill_bytes(size: GridSize, *, scene: bool = True, predicted: bool = False) -
     predicted: of a fill from sources that hold all of Transport's predictions, with what a model drew.
     """
     pixel, cells = size.height * size.width, size.views * size.times
-    working = pixel * working_scale(size.height, size.width, FlowSettings()) ** 2
+    working = working_pixels(size)
     flows = (size.views + size.times) * working
     one = PIXEL_BYTES * pixel if scene else CARRIED * working + CARRIED_PIXEL * pixel
     at_once = one * min(cells_at_once(pixel), cells)
     made = FILLED * cells * pixel + at_once + (PREDICTED * cells * pixel if predicted else FLOWS * flows)
-    found = size.bases * pixel * (SCENE_VIEW * size.views + SCENE_TIME * size.times) + NETWORKS
-    return round(max(made, FLOWS_FOUND * flows) + (found if scene else 0))
+    return round(max(made, FLOWS_FOUND * flows) + (scene_bytes(size) + NETWORKS if scene else 0))
+
+
+def working_pixels(size: GridSize) -> float:
+    """Of a cell, as Transport matches it."""
+    return size.height * size.width * working_scale(size.height, size.width, FlowSettings()) ** 2
+
+
+def scene_bytes(size: GridSize) -> int:
+    """What the scene of a grid holds, found from each of its bases."""
+    return size.bases * size.height * size.width * (SCENE_VIEW * size.views + SCENE_TIME * size.times)
 
 
 def filled_and_sampled_bytes(network: VideoNetwork, plan: Plan, size: GridSize) -> int:
     """Memory at the peak of a fill and of a grid model's steps after it on a CPU, beside grid and weights; good to `FACTOR`.
 
-    plan: of the steps, whose size may be that of a small copy of `size` (lifted.py).
+    plan: of the steps, whose size may be that of a small copy of `size` (lifted.py): then cells of full size are made one by one as in a
+    fill, and during the steps there are the scene and what Transport predicts them from.
     """
-    pixels = size.views * size.times * size.height * size.width
     small = (plan.size.height, plan.size.width) != (size.height, size.width)
-    sampling = (KEPT + COPY * small) * pixels + ON_CPU * peak_bytes(network, plan)
-    return max(fill_bytes(size, predicted=True), round(sampling))
+    kept = plan.size.views * plan.size.times * plan.size.height * plan.size.width
+    sampling = KEPT * kept + ON_CPU * peak_bytes(network, plan)
+    if not small:
+        return max(fill_bytes(size, predicted=True), round(sampling))
+    flows = FLOWS * (size.views + size.times) * working_pixels(size)
+    return max(fill_bytes(size) + PREDICTED * kept, round(sampling + flows) + scene_bytes(size))
 
 
 def _widths_alive(network: VideoNetwork, sync: str, V: int, L: int) -> float:

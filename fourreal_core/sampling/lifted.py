@@ -6,16 +6,17 @@ Shape suffixes: V views, T times, H W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..files.room import copied
 from ..grid import FrameGrid
 from ..model.condition import check_guess
 from ..model.config import PATCH
 from ..side_by_side import ask
-from ..transport import Direction, Predictions
+from ..transport import Predictions
 
 HOME = (72, 128)  # height, width of the cells that the bundled model was trained on
 MUCH_LARGER = 2.0  # times as many pixels, from which on a model is better served a small copy
@@ -35,46 +36,41 @@ def home_size(height: int, width: int) -> tuple[int, int]:
     return min(small[0], height), min(small[1], width)
 
 
-def lifted(grid: FrameGrid, predictions: Predictions, guess: FrameGrid | None, fill_small: FillSmall) -> FrameGrid:
-    """The unknown cells of a grid, filled at `home_size`; known cells stay bit-exact. [ours]
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """What a model changed in a small copy of a grid, to be laid over the large cells one by one: all of them would take the memory of a grid each time."""
 
-    fill_small(small grid, its predictions, small guess) gives the small grid filled. What that adds to the small start (the guess,
-    else the predictions' blend), enlarged, is added to the large start: its sharpness stays, and the model's corrections reach as
-    deep as the model saw. ValueError for a guess of another size.
+    added_VThw3: Tensor
+
+    def over(self, at: tuple[int, int], start_HW3: Tensor) -> Tensor:
+        """[H, W, 3], 0..1: one large cell, (view, time) from 0, with what was changed in the small one."""
+        added_13hw = self.added_VThw3[at].movedim(-1, 0)[None]
+        size = tuple(start_HW3.shape[:2])
+        added = functional.interpolate(added_13hw, size=size, mode="bicubic", align_corners=False)[0].movedim(0, -1)
+        return (start_HW3 + added).clamp_(0, 1)
+
+    def drawn(self, at: tuple[int, int], predicted: Predictions) -> Tensor:
+        """The same over the blend of Transport's prediction of the cell: a `DrawCell` for `FillSources.fill`."""
+        return self.over(at, predicted.blend)
+
+    def over_grid(self, grid: FrameGrid, guess: FrameGrid) -> FrameGrid:
+        """The grid with its unknown cells as the guess with what was changed; known cells stay bit-exact."""
+        frames = copied(grid.frames)
+        for view, time in (~grid.known).nonzero().tolist():
+            ask()
+            frames[view, time] = self.over((view, time), guess.frames[view, time])
+        return grid.replace(frames=frames)
+
+
+def lifted(grid: FrameGrid, small: Predictions, guess: FrameGrid | None, fill_small: FillSmall) -> Changes:
+    """What a model changes in the unknown cells of a grid, found in a small copy of it. [ours]
+
+    small: Transport's predictions of all cells at the size of the copy. fill_small(small grid, its predictions, small guess) gives the
+    small grid filled. What that adds to the small start (the guess, else the predictions' blend), enlarged, is to be added to the large
+    start: its sharpness stays, and the model's corrections reach as deep as the model saw. ValueError for a guess of another size.
     """
     check_guess(grid, guess)
-    size = home_size(grid.height, grid.width)
-    small_guess = None if guess is None else guess.resized(*size, fit="stretch")
-    small_predictions = shrunk(predictions, size)
-    filled = fill_small(grid.resized(*size, fit="stretch"), small_predictions, small_guess)
-    small_start = small_predictions.blend if small_guess is None else small_guess.frames
-    start = predictions.blend if guess is None else guess.frames
-    added = _resized(filled.frames - small_start, (grid.height, grid.width), "bicubic")
-    return grid.filled((start + added).clamp_(0, 1))
-
-
-def shrunk(predictions: Predictions, size: tuple[int, int]) -> Predictions:
-    """Predictions at a smaller (height, width); displacements are in pixels of it."""
-
-    def small(direction: Direction) -> Direction:
-        height, width = direction.confidence.shape[-2:]
-        frames, source, back = (_resized(part, size) for part in (direction.frames, direction.source, direction.back))
-        confidence = _resized(direction.confidence[..., None], size)[..., 0]
-        return Direction(frames, confidence, source, back * torch.tensor([size[1] / width, size[0] / height]))
-
-    return Predictions(small(predictions.time), small(predictions.view))
-
-
-def _resized(cells_VTHWC: Tensor, size: tuple[int, int], mode: str = "bilinear") -> Tensor:
-    """Cell by cell, so that no second copy of all is made on the way."""
-    views, times, *_, channels = cells_VTHWC.shape
-    resized_VTChw = cells_VTHWC.new_empty(views, times, channels, *size)
-    for cell_HWC, made_Chw in zip(cells_VTHWC.flatten(0, 1), resized_VTChw.flatten(0, 1)):
-        ask()
-        cell_1CHW = cell_HWC.movedim(-1, 0)[None]
-        made_Chw.copy_(
-            functional.interpolate(cell_1CHW, size=size, mode=mode, align_corners=False, antialias=mode == "bilinear")[
-                0
-            ]
-        )
-    return resized_VTChw.movedim(2, -1)
+    height, width = small.time.confidence.shape[-2:]
+    small_guess = None if guess is None else guess.resized(height, width, fit="stretch")
+    filled = fill_small(grid.resized(height, width, fit="stretch"), small, small_guess)
+    return Changes(filled.frames - (small.blend if small_guess is None else small_guess.frames))

@@ -154,7 +154,7 @@ def fill_by_sampling(
         raise ValueError("the grid has no known cells: give it at least one frame to start from")
     denoise = sampling.denoise
     if guess is None and predictions is None:
-        sources = sources or find_sources(grid, all_predicted=True, on_stage=on_stage)
+        sources = sources or find_sources(grid, predicted=(grid.height, grid.width), on_stage=on_stage)
         predictions = sources.predictions
     condition, start = prepare(grid, model.config, guess, denoise, predict=lambda grid: predictions or transport(grid))
     device = next(model.parameters()).device

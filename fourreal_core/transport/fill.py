@@ -95,11 +95,11 @@ def nearest_ells(available_VT: np.ndarray, cell: Cell) -> list[Ell]:
     return [((view, t0), (v0, t0), (v0, time)) for length, (v0, t0) in best.values() if length <= 2 * shortest]
 
 
-def _known_cells(frames_VTHW3: Tensor, known_VT: Tensor) -> Direction:
-    """One direction before anything is predicted: known cells are their own source, all else is zero."""
-    frames = torch.where(known_VT[:, :, None, None, None], frames_VTHW3, 0.0)
-    confidence = known_VT[:, :, None, None].float().expand(frames.shape[:-1]).clone()
-    return Direction(frames, confidence, frames.clone(), torch.zeros(*frames.shape[:-1], 2))
+def _room_for(cells: tuple[int, ...], size: tuple[int, int]) -> Direction:
+    """One direction of a grid of [V, T] cells, to be written to."""
+    confidence_VTHW = torch.empty(*cells, *size)
+    frames, source, back = (confidence_VTHW.new_empty(*cells, *size, channels) for channels in (3, 3, 2))
+    return Direction(frames, confidence_VTHW, source, back)
 
 
 class Predictor:
@@ -122,7 +122,8 @@ class Predictor:
         used = {cell for ells in self._ells.values() for ell in ells for cell in ell}
         self._used = used & self._ells.keys()  # predicted cells that others are predicted from
         self._made: dict[Cell, tuple[np.ndarray, float]] = {}  # blend and reliance of those that are at hand
-        self._all: Predictions | None = None
+        self._size = grid.height, grid.width
+        self._all: dict[tuple[int, int], Predictions] = {}  # by (height, width)
         # a function of these two alone: an object that keeps itself alive would keep all frames
         frame = partial(_frame, self.frames_VTHW3, self._made)
         self._flows = CellFlows(frame, (grid.height, grid.width), self.known_VT)
@@ -145,8 +146,8 @@ class Predictor:
 
     def cell(self, at: Cell) -> Predictions:
         """Both predictions of one cell, `[H, W, ...]` each."""
-        if self._all is not None:
-            return self._all.cell(at)
+        if self._size in self._all:
+            return self._all[self._size].cell(at)
         if self.known_VT[at]:
             return itself(self.frames_VTHW3[at])
         sources = {cell for ell in self._ells[at] for cell in ell}
@@ -157,13 +158,27 @@ class Predictor:
             self._made[at] = predicted.blend.numpy(), float(predicted.confidence.mean())
         return predicted
 
-    def all_cells(self, on_cell: Callable[[int, int], None] | None = None) -> Predictions:
-        """Those of the whole grid, made once and kept from then on; on_cell as in `transport`."""
-        if self._all is None:
-            self._all = gathered(self.frames_VTHW3, self.known_VT, self.cells, self.cell, on_cell)
-            self._flows.forget()
-            self._made.clear()
-        return self._all
+    def all_cells(
+        self, on_cell: Callable[[int, int], None] | None = None, size: tuple[int, int] | None = None
+    ) -> Predictions:
+        """Those of the whole grid, made once and kept from then on; on_cell as in `transport`.
+
+        size: a smaller (height, width), to which each cell's are shrunk as they are made. At the grid's own they take 72 bytes per pixel
+        of all cells.
+        """
+        size = size or self._size
+        if size not in self._all:
+            self._all[size] = gathered(self.known_VT, size, self.cells, self.cell, on_cell)
+            if size == self._size:
+                self._flows.forget()
+                self._made.clear()
+            elif not self._used:
+                self._flows.forget("picture", "grey", "flow")
+        return self._all[size]
+
+    def has_all(self, size: tuple[int, int]) -> bool:
+        """Whether `all_cells` of this size are at hand."""
+        return size in self._all
 
     def _carried(self, ells: list[Ell]) -> Predictions:
         """A cell from its Ls in both directions; several Ls are averaged by the odds of their confidences."""
@@ -203,22 +218,22 @@ def _frame(frames_VTHW3: Tensor, made: dict[Cell, tuple[np.ndarray, float]], cel
 
 
 def gathered(
-    frames_VTHW3: Tensor,
     known_VT: np.ndarray,
+    size: tuple[int, int],
     unknown: list[Cell],
     predict: Callable[[Cell], Predictions],
     on_cell: Callable[[int, int], None] | None,
 ) -> Predictions:
-    """All cells of a grid as one: the known ones themselves, the unknown ones by predict, in this order. on_cell as in `transport`."""
-    time, view = (_known_cells(frames_VTHW3, torch.from_numpy(known_VT)) for _ in range(2))
-    for done, at in enumerate(unknown, start=1):
+    """All cells of a grid as one, shrunk to (height, width) where predict gives larger ones: the known ones, then the unknown ones in this
+    order. on_cell as in `transport`."""
+    whole = Predictions(_room_for(known_VT.shape, size), _room_for(known_VT.shape, size))
+    for done, at in enumerate([*_places(known_VT), *unknown], start=1 - int(known_VT.sum())):
         ask()
         predicted = predict(at)
-        _write(time, at, predicted.time)
-        _write(view, at, predicted.view)
-        if on_cell is not None:
+        _write(whole, at, predicted if predicted.time.confidence.shape == size else predicted.shrunk(size))
+        if on_cell is not None and done > 0:
             on_cell(done, len(unknown))
-    return Predictions(time, view)
+    return whole
 
 
 def itself(frame_HW3: Tensor) -> Predictions:
@@ -253,9 +268,10 @@ def _prediction(carried: Carried, confidence_HW: np.ndarray, source_HW3: np.ndar
     return Direction(*(torch.from_numpy(part) for part in parts))
 
 
-def _write(direction: Direction, cell: Cell, prediction: Direction) -> None:
-    for whole, part in zip(direction, prediction):
-        whole[cell] = part
+def _write(whole: Predictions, at: Cell, predicted: Predictions) -> None:
+    for direction, prediction in ((whole.time, predicted.time), (whole.view, predicted.view)):
+        for every, part in zip(direction, prediction):
+            every[at] = part
 
 
 def merge(parts: list[Direction]) -> Direction:

@@ -22,19 +22,27 @@ class PartPredictor:
     def __init__(self, whole: Predictor, part: FrameGrid, first: Cell):
         self.whole, self.first = whole, first
         self.frames_VTHW3, self.known_VT = part.frames, part.known.numpy()
-        self._all: Predictions | None = None
+        self._size = part.height, part.width
+        self._all: dict[tuple[int, int], Predictions] = {}  # by (height, width)
 
     def cell(self, at: Cell) -> Predictions:
         """Both predictions of one cell, (view, time) from 0 within the part, `[H, W, ...]` each."""
-        if self._all is not None:
-            return self._all.cell(at)
+        if self._size in self._all:
+            return self._all[self._size].cell(at)
         if self.known_VT[at]:
             return itself(self.frames_VTHW3[at])
         return self.whole.cell((at[0] + self.first[0], at[1] + self.first[1]))
 
-    def all_cells(self, on_cell: Callable[[int, int], None] | None = None) -> Predictions:
-        """Those of the whole part, made once and kept from then on. on_cell(done, total) is called after each; raising inside cancels."""
-        if self._all is None:
+    def all_cells(
+        self, on_cell: Callable[[int, int], None] | None = None, size: tuple[int, int] | None = None
+    ) -> Predictions:
+        """Those of the whole part, as `Predictor.all_cells` gives them. on_cell(done, total) is called after each; raising inside cancels."""
+        size = size or self._size
+        if size not in self._all:
             unknown = [(int(view), int(time)) for view, time in zip(*(~self.known_VT).nonzero())]
-            self._all = gathered(self.frames_VTHW3, self.known_VT, unknown, self.cell, on_cell)
-        return self._all
+            self._all[size] = gathered(self.known_VT, size, unknown, self.cell, on_cell)
+        return self._all[size]
+
+    def has_all(self, size: tuple[int, int]) -> bool:
+        """Whether `all_cells` of this size are at hand."""
+        return size in self._all

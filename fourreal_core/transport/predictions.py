@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..side_by_side import ask
 
@@ -24,6 +25,20 @@ class Direction(NamedTuple):
     confidence: Tensor  # [..., H, W] 0..1
     source: Tensor  # [..., H, W, 3] 0..1: the frame that `frames` was read from
     back: Tensor  # [..., H, W, 2] (x, y) in pixels: from each pixel to where it was read in `source`
+
+    def shrunk(self, size: tuple[int, int]) -> Direction:
+        """One cell's at a smaller (height, width); displacements are in pixels of it."""
+        height, width = self.confidence.shape
+        frames, source, back = (_shrunk(part, size) for part in (self.frames, self.source, self.back))
+        unit = torch.tensor([size[1] / width, size[0] / height])
+        return Direction(frames, _shrunk(self.confidence[..., None], size)[..., 0], source, back * unit)
+
+
+def _shrunk(map_HWC: Tensor, size: tuple[int, int]) -> Tensor:
+    ask()
+    map_1CHW = map_HWC.movedim(-1, 0)[None]
+    small = functional.interpolate(map_1CHW, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return small[0].movedim(0, -1)
 
 
 OLD_NAMES = {  # of the parts, in version 0.1
@@ -53,6 +68,10 @@ class Predictions:
         """Those of one cell, (view, time) from 0: `[H, W, ...]` each; nothing is copied."""
         time, view = (Direction(*(part[at] for part in side)) for side in (self.time, self.view))
         return Predictions(time, view)
+
+    def shrunk(self, size: tuple[int, int]) -> Predictions:
+        """Those of one cell at a smaller (height, width); displacements are in pixels of it."""
+        return Predictions(self.time.shrunk(size), self.view.shrunk(size))
 
     @property
     def blend(self) -> Tensor:

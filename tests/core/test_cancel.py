@@ -17,7 +17,7 @@ from fourreal_core.files.video import fit_frames, write_video
 from fourreal_core.grid import FrameGrid
 from fourreal_core.grid_file import load_grid, save_grid
 from fourreal_core.paths.presets import fixed_view, slice_grid
-from fourreal_core.sampling.lifted import shrunk
+from fourreal_core.sampling.lifted import Changes
 from fourreal_core.show.atlas import grid_atlases
 from fourreal_core.show.contact_sheet import contact_sheet
 from fourreal_core.side_by_side import asking
@@ -55,9 +55,9 @@ def blending(folder):
     return lambda: predictions.blend
 
 
-def shrinking(folder):
-    predictions = transport(OPEN)
-    return lambda: shrunk(predictions, (16, 24))
+def changing(folder):
+    changes, guess = Changes(torch.zeros(V, T, 16, 24, 3)), OPEN.replace(frames=FRAMES)
+    return lambda: changes.over_grid(OPEN, guess)
 
 
 WORKS = {  # what is done in a folder, and how often it asks at least
@@ -83,7 +83,8 @@ WORKS = {  # what is done in a folder, and how often it asks at least
     "a fill by transport": (lambda folder: lambda: transport_fill(OPEN), 4 * 2),
     "correspondences of transport": (lambda folder: lambda: Predictor(OPEN).find_flows(lambda *done: None), V + T - 2),
     "predictions blended": (blending, V * T),
-    "predictions shrunk": (shrinking, 2 * V * T),
+    "small predictions": (lambda folder: lambda: Predictor(OPEN).all_cells(size=(16, 24)), 4 * 2 + 6 * V * T),
+    "changes laid over a guess": (changing, 2),
     "agreement": (lambda folder: lambda: measure_agreement(GRID), 3 * V * T),
     "errors": (lambda folder: lambda: measure_reference(GRID, TRUTH), 3 * V * T),
 }
