@@ -79,6 +79,8 @@ def test_what_a_model_draws_is_one_more_source_to_choose_from(scene, networks):
     filled = sources.fill(drawn)
     check_known(filled, grid)
     assert torch.allclose(filled.grid.frames[~grid.known], drawn[~grid.known], atol=1e-5)
+    one_by_one = sources.fill(lambda at, predicted: drawn[at] * (predicted.blend.shape == drawn[at].shape))
+    assert torch.equal(one_by_one.grid.frames, filled.grid.frames)
     without = sources.fill().grid.frames[~grid.known]
     assert torch.allclose(without, sources.predictions.blend[~grid.known], atol=1e-5)
     flat = find_sources(grid, method="transport").fill(drawn)

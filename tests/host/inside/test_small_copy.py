@@ -57,6 +57,8 @@ def test_the_sampler_works_on_a_copy_and_says_so(comfy_inside, bundled, filled, 
         sampled = sample(comfy_inside, bundled, filled)
     assert asked == [(120, 80)] and "trained on cells of 128x72, this grid has 192x128" in caplog.text
     assert torch.equal(sampled.frames[filled.known], filled.frames[filled.known])
+    predictor = comfy_inside.pack_host("sources").sources_of(filled).predictor
+    assert predictor.has_all((80, 120)) and not predictor.has_all((128, 192))  # those would take most of the memory
     changed = (sampled.frames - filled.frames)[~filled.known].abs()
     assert 0 < changed.mean() < 0.1
     caplog.clear()
