@@ -31,7 +31,7 @@ STAGES = {  # name: share of the whole bar, and what is said
 OF_MODELS = ["given depth", "flow"]  # that are connected to a fill
 OF_SOURCES = [name for name in STAGES if name not in (*OF_MODELS, "steps", "cells")]  # what find_sources tells of
 SECONDS = 1.0  # between two pictures
-CELL_SIDE = 160  # pixels of the longer side of a cell in the picture
+CELL_SIDE = 160  # most pixels of the longer side of a cell that are kept for the picture
 
 
 class FillProgress:
@@ -40,15 +40,16 @@ class FillProgress:
     def __init__(self, node, grid: FrameGrid, method: str, models: Iterable[str] = ()):
         stages = ["transport"] if method == "transport" else [*models, *OF_SOURCES]
         self.bar = StageBar(STAGES, [*stages, "cells"], node)
-        self.known, self.cells, self.drawn_at = grid.known, _shrunk(grid.frames.flatten(0, 1)), 0.0
-        self.cells = self.cells.unflatten(0, grid.known.shape)
+        self.side = min(CELL_SIDE, 2 * PREVIEW_SIDE // max(grid.known.shape))  # twice what the picture has room for
+        self.known, self.drawn_at = grid.known, 0.0
+        self.cells = _shrunk(grid.frames.flatten(0, 1), self.side).unflatten(0, grid.known.shape)
 
     def on_stage(self, name: str, share: float) -> None:
         self.bar.move(name, share, self._picture(share >= 1) if name == "cells" else None)
 
     def on_cell(self, view: int, moment: int, frame_HW3: torch.Tensor) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        self.cells[view, moment] = _shrunk(frame_HW3[None])[0]
+        self.cells[view, moment] = _shrunk(frame_HW3[None], self.side)[0]
 
     def _picture(self, whole: bool):
         """The cells so far as a JPEG, at most once a second and once they are whole; None in between."""
@@ -60,9 +61,9 @@ class FillProgress:
         return "JPEG", Image.fromarray((sheet_HWC * 255).round().to(torch.uint8).numpy()), PREVIEW_SIDE
 
 
-def _shrunk(frames_NHW3: torch.Tensor) -> torch.Tensor:
-    """A copy at a size for the picture, frame by frame."""
-    scale = min(1.0, CELL_SIDE / max(frames_NHW3.shape[1:3]))
+def _shrunk(frames_NHW3: torch.Tensor, side: int) -> torch.Tensor:
+    """A copy of at most so many pixels a side, frame by frame."""
+    scale = min(1.0, side / max(frames_NHW3.shape[1:3]))
     size = [max(1, round(side * scale)) for side in frames_NHW3.shape[1:3]]
     small = [
         F.interpolate(frame[None].movedim(-1, 1), size=size, mode="bilinear", antialias=True) for frame in frames_NHW3

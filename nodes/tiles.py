@@ -24,8 +24,8 @@ class FourRealSplitIntoTiles(io.ComfyNode):
             display_name="4Real Split into Tiles",
             category="4Real/sampling",
             description=(
-                "Cuts a large grid into tiles that share a view or a time. All nodes between this node and 4Real Join Tiles run once per "
-                "tile: any fill, any model. Memory is that of one tile."
+                "Cuts a large grid into tiles that share a view or a time, for models that know only so many views or times. All nodes between "
+                "this node and 4Real Join Tiles run once per tile: any fill, any model. 4Real Fill and 4Real Sampler alone need no tiles."
             ),
             search_aliases=["loop", "for each", "large grid", "context window"],
             inputs=[

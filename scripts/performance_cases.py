@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -52,9 +53,17 @@ def bandwidth() -> float:
 
 
 def example_grid(views: int, times: int, height: int, width: int, which: str = "") -> FrameGrid:
+    """The example videos at that size; where more frames are asked for than they have, they go forth and back."""
     examples = [read_video(EXAMPLES / (which + name))[0] for name in ("fixed_view.mp4", "freeze_time.mp4")]
-    fixed, freeze = (fit_frames(pick_frames(v, n), height, width) for v, n in zip(examples, (times, views)))
+    fixed, freeze = (fit_frames(_picked(v, n), height, width) for v, n in zip(examples, (times, views)))
     return FrameGrid.from_videos(fixed, freeze)
+
+
+def _picked(video: torch.Tensor, count: int) -> torch.Tensor:
+    if count <= len(video):
+        return pick_frames(video, count)
+    turns = [*range(len(video)), *range(len(video) - 2, 0, -1)]
+    return video[[turns[frame % len(turns)] for frame in range(count)]]
 
 
 def sampled(model, grid: FrameGrid) -> FrameGrid:
@@ -101,12 +110,28 @@ def seams(fill: str, where: str, which: str) -> dict:
 
 
 def tiles(side: int) -> dict:
-    """A grid of so many views and times of 128x72, filled by Transport in tiles of 8; frames lie in files whatever their size. Memory of the
-    process's own, looked at a hundred times a second: pages of mapped files are the system's, which takes them back when it needs them."""
+    """A grid of so many views and times of 128x72, filled by Transport in tiles of 8; memory as of `memory_of`."""
+    made, result = memory_of(example_grid(side, side, 72, 128), lambda grid: fill_in_tiles(grid, carried, tile=TILE))
+    return {"tiles": made.provenance.get("tiles", 1), **result}
+
+
+def carried(task: FrameGrid, _) -> FrameGrid:
+    return transport_fill(task)[0]
+
+
+def whole(fill: str, views: int, times: int) -> dict:
+    """A grid of so many views and times of 128x72, filled by 4Real Fill at once or by 4Real Sampler; memory as of `memory_of`."""
+    model = load_model() if fill == "model" else None
+    run = partial(sampled, model) if model else lambda grid: fill_grid(grid).grid
+    return memory_of(example_grid(views, times, 72, 128), run)[1]
+
+
+def memory_of(grid: FrameGrid, run: Callable[[FrameGrid], FrameGrid]) -> tuple[FrameGrid, dict]:
+    """The grid filled, with all cells in files whatever their size, its CPU seconds and the memory of the process's own, looked at a hundred
+    times a second: pages of mapped files are the system's, which takes them back when it needs them."""
     room.IN_MEMORY = 2**20
-    transport_fill(example_grid(2, 2, 24, 40))
-    grid, done = example_grid(side, side, 72, 128), threading.Event()
-    before, peak = said("RssAnon"), [0]
+    run(example_grid(3, 3, 48, 80))
+    done, before, peak = threading.Event(), said("RssAnon"), [0]
 
     def watch() -> None:
         while not done.wait(0.01):
@@ -114,9 +139,12 @@ def tiles(side: int) -> dict:
 
     with ThreadPoolExecutor(1) as watching:
         watching.submit(watch)
-        made = fill_in_tiles(grid, lambda task, _: transport_fill(task)[0], tile=TILE)
-        done.set()
-    return {"tiles": made.provenance.get("tiles", 1), "memory": peak[0] - before}
+        start = time.process_time()
+        try:
+            made = run(grid)
+        finally:
+            done.set()
+    return made, {"memory": peak[0] - before, "cpu": time.process_time() - start}
 
 
 def said(name: str) -> int:
@@ -152,7 +180,7 @@ def attention_flops(query: tuple[int, ...], key: tuple[int, ...], value: tuple[i
     return 2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
-RUN = {"cost": cost, "all cores": cost, "counted": counted, "seams": seams, "tiles": tiles}
+RUN = {"cost": cost, "all cores": cost, "counted": counted, "seams": seams, "tiles": tiles, "whole": whole}
 
 
 def run(case: tuple, truth: str | None, picture: str | None) -> dict:

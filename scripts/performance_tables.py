@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
+from math import ceil
 
 FILLS = ("transport", "fill", "detail", "model")
 SMALL, SIZES = (72, 128), ((72, 128), (144, 256), (288, 512), (720, 1280))
@@ -18,6 +19,8 @@ SEAMS = [
     if (fill, where) != ("model", "at once")
 ]
 TILES = [("tiles", side) for side in (8, 15, 22, 29)]  # views and times of grids in tiles of 8
+WHOLE = [("whole", "fill", *size) for size in ((8, 8), (15, 15), (32, 32), (64, 81))]
+WHOLE += [("whole", "model", side, side) for side in (8, 15, 29)]
 WORDS = {
     "transport": "Transport",
     "fill": "4Real Fill",
@@ -39,7 +42,7 @@ Records = dict[str, dict]  # results by name of case, in the order in which they
 
 def every_case(rendered: int) -> list[tuple]:
     """rendered: how many rendered grids there are to measure detail on."""
-    return [*COSTS, *COUNTS, *CORES, *SEAMS, *TILES, *(("detail", number) for number in range(rendered))]
+    return [*COSTS, *COUNTS, *CORES, *SEAMS, *TILES, *WHOLE, *(("detail", number) for number in range(rendered))]
 
 
 def name_of(case: Sequence) -> str:
@@ -198,7 +201,13 @@ def seam_table(found: Records) -> str:
 
 
 def tile_table(found: Records) -> str:
-    heads = ["grid, cells of 128x72", "tiles of 8x8", "peak memory of one's own above that before, MiB"]
-    results = [(case[1], found[name_of(case)]) for case in TILES if name_of(case) in found]
-    rows = [[f"{side}x{side}", str(result["tiles"]), f"{result['memory'] / 2**20:.0f}"] for side, result in results]
-    return _table(heads, rows)
+    """Memory against cells and tiles."""
+    heads = ["", "cells of 128x72", "tiles of 8x8", "peak memory of one's own above that before, MiB"]
+    rows = []
+    for case in [*TILES, *WHOLE]:
+        if name_of(case) in found:
+            fill, views, times = ("transport", case[1], case[1]) if case[0] == "tiles" else case[1:]
+            count = 1 if fill == "fill" else ceil((views - 1) / 7) * ceil((times - 1) / 7)
+            way = f"{WORDS[fill]}, {'at once' if fill == 'fill' else 'in tiles'}"
+            rows.append([way, f"{views}x{times}", str(count), f"{found[name_of(case)]['memory'] / 2**20:.0f}"])
+    return _table(heads, rows, words=2)

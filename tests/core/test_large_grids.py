@@ -11,6 +11,7 @@ import torch
 from large_grid import mean_fill, pass_through
 from processes import PROCESSES
 
+from fourreal_core import fill_grid, transport_fill
 from fourreal_core.files import room
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.grid_file import load_grid, save_grid
@@ -54,6 +55,21 @@ def test_a_grid_passes_through_a_process_with_less_memory_than_it_has(tmp_path):
 def test_64_views_of_81_times_of_512x288_pass_through_4_gib(tmp_path):
     strips, _, video, same = told_of((64, 81, 288, 512), 2600, room.IN_MEMORY, tmp_path)
     assert strips == 64 and video[1:] == (288, 512, 3) and same
+
+
+def test_all_that_grows_with_the_cells_of_a_fill_lies_in_files(tmp_path, monkeypatch):
+    """At once, without tiles: the frames that come out and how sure they are."""
+    grid = task()
+    usual = fill_grid(grid, method="transport")
+    monkeypatch.setattr(room, "IN_MEMORY", 100)
+    room.map_large_frames_in(tmp_path)
+    try:
+        filled, (carried, sure) = fill_grid(grid, method="transport"), transport_fill(grid)
+        for tensor in (filled.grid.frames, filled.confidence, carried.frames, sure):
+            assert tensor.is_shared()  # mapped
+        assert torch.equal(filled.grid.frames, usual.grid.frames) and torch.equal(filled.confidence, usual.confidence)
+    finally:
+        room._folder.clear()
 
 
 def test_frames_in_files_are_those_in_memory(tmp_path, monkeypatch):
