@@ -4,6 +4,7 @@ Letters: V = 3 views, T = 5 times, H = 16, W = 24.
 """
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -225,7 +226,7 @@ def test_the_sampler_has_one_bar_over_all_it_does(comfy_inside, model, grid, pro
         assert values[0] < 0.5 * max(totals) and values[-1] == max(totals), turn
 
 
-@pytest.mark.parametrize("run", [sample, ksample])
+@pytest.mark.parametrize("run", [sample, ksample, partial(sample, tile=3)])
 def test_cancelling_stops_at_the_next_step_and_the_next_run_works(comfy_inside, model, grid, monkeypatch, run):
     import comfy.model_management
     import comfy.utils

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 import torch
+from planes import plane_scene
 
 SAMPLING = {
     "sync": "soft",
@@ -107,3 +108,19 @@ def test_grids_larger_than_the_bundled_model_knows_are_filled_in_tiles(comfy_ins
     made = sample(comfy_inside, bundled, empty(3, 2))
     assert made.provenance["tile"] == [2, 2] and made.provenance["tiles"] == 2
     assert "tiles" not in sample(comfy_inside, bundled, empty(3, 2), tile=3).provenance
+
+
+def test_tiles_of_large_cells_go_through_small_copies_and_share_one_scene(comfy_inside, bundled, monkeypatch):
+    core, host, asked = comfy_inside.core("grid"), comfy_inside.pack_host("sources"), []
+    scene = plane_scene(2, 3, 128, 192)
+    cameras = core.Cameras(scene.cameras.world_to_camera, scene.cameras.intrinsics)
+    grid = core.FrameGrid(scene.grid().frames, scene.grid().known, cameras=cameras)
+    find = host.find_sources
+    monkeypatch.setattr(host, "find_sources", lambda *given, **more: asked.append(given[0]) or find(*given, **more))
+    made = sample(comfy_inside, bundled, grid, tile=2)
+    assert asked == [grid] and made.provenance["tiles"] == 2
+    assert torch.equal(made.frames[grid.known], grid.frames[grid.known])
+    error = lambda frames: float((frames - scene.frames_VTHW3)[~grid.known].abs().mean())
+    assert error(made.frames) < 1.1 * error(comfy_inside.core("geometry.fill").fill_grid(grid).grid.frames)
+    guessed = sample(comfy_inside, bundled, grid, tile=2, guess=made, denoise=0.5)
+    assert len(asked) == 2 and (guessed.frames - made.frames)[~grid.known].abs().mean() < 0.1  # Transport's, once
