@@ -45,6 +45,10 @@ def _fill_lines(filled: GridSize | None, plan: Plan, needed: int, on_cpu: bool) 
     lines = [f"Before it, 4Real Fill: about {_gib(budget.fill_bytes(filled))} of main memory."]
     if (filled.height, filled.width) != (plan.size.height, plan.size.width):
         lines.append(f"The model works on a copy: the grid has cells of {filled.width}x{filled.height}.")
+    if (filled.views, filled.times) != (plan.size.views, plan.size.times):
+        lines.append(
+            f"The model works in tiles, of {plan.size.views} views x {plan.size.times} times at most: the grid has {filled.views} x {filled.times}."
+        )
     return [*lines, f"Together at most about {_gib(needed)} on this CPU."] if on_cpu else lines
 
 

@@ -15,7 +15,7 @@ from ..fourreal_core.grid import FrameGrid
 from ..fourreal_core.model.weights import checkpoint_hash, default_checkpoint
 from ..fourreal_core.sampling.budget import GridSize
 from ..fourreal_core.sampling.lifted import HOME, home_size, lifted
-from ..fourreal_core.sampling.tiles import TILE, Tile, fill_in_tiles, numbered_tiles
+from ..fourreal_core.sampling.tiles import TILE, Tile, fill_in_tiles, numbered_tiles, spans
 from ..fourreal_core.transport import Predictions
 from .fill_progress import OF_SOURCES, STAGES
 from .grid_latent import chosen, condition_grid, decode_grid
@@ -85,9 +85,19 @@ def at_home(model, grid: FrameGrid | GridSize) -> tuple[int, int]:
     return home_size(grid.height, grid.width) if _bundled(model) else (grid.height, grid.width)
 
 
-def tile_at_home(model, grid: FrameGrid) -> int:
+def tile_at_home(model, grid: FrameGrid | GridSize) -> int:
     """Views and times of the tiles in which a grid is best filled that is larger than the model was trained on; 0: it is not, or nothing is known of the model."""
     return max(TILE) if _bundled(model) and (grid.views > TILE[0] or grid.times > TILE[1]) else 0
+
+
+def asked_at_once(model, grid: GridSize) -> GridSize:
+    """What a grid model is asked for at once when it samples this grid: the largest tile, at the size at which it is at home."""
+    height, width = at_home(model, grid)
+    tile = tile_at_home(model, grid) or max(grid.views, grid.times)
+    views, times = (
+        max(part.stop - part.start for part in spans(length, max(tile, 2))) for length in (grid.views, grid.times)
+    )
+    return replace(grid, views=views, times=times, height=height, width=width)
 
 
 def _bundled(model) -> bool:

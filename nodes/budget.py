@@ -13,7 +13,7 @@ from ..host.budget_report import GIB, prompts_at_once, report
 from ..host.choices import within_limits
 from ..host.model import GridBaseModel
 from ..host.network_sizes import AS_SET, free_bytes, network_of, sync_of
-from ..host.sampling import at_home
+from ..host.sampling import asked_at_once
 from ..host.two_stream.plan import HOST_KINDS
 from ..host.types import Grid, expect_grid
 
@@ -83,8 +83,7 @@ class FourRealBudget(io.ComfyNode):
         on_cpu = comfy.model_management.is_device_cpu(model.load_device)
         free = round(memory * GIB) or free_bytes(model.load_device)
         filled = size if is_ours else None
-        height, width = at_home(model, size) if is_ours else (size.height, size.width)
-        size = replace(size, height=height, width=width, encoding="" if is_ours else encoding)
+        size = asked_at_once(model, size) if is_ours else replace(size, encoding=encoding)
         plan = prompts_at_once(network, Plan(size, kind, 2 if cfg > 1 else 1), free)
         text = report(network, plan, model.model_size(), free, on_cpu, filled)
         server = getattr(PromptServer, "instance", None)

@@ -207,7 +207,8 @@ def tile_table(found: Records) -> str:
     for case in [*TILES, *WHOLE]:
         if name_of(case) in found:
             fill, views, times = ("transport", case[1], case[1]) if case[0] == "tiles" else case[1:]
-            count = 1 if fill == "fill" else ceil((views - 1) / 7) * ceil((times - 1) / 7)
-            way = f"{WORDS[fill]}, {'at once' if fill == 'fill' else 'in tiles'}"
-            rows.append([way, f"{views}x{times}", str(count), f"{found[name_of(case)]['memory'] / 2**20:.0f}"])
+            at_once = fill == "fill"
+            count = "-" if at_once else str(ceil((views - 1) / 7) * ceil((times - 1) / 7))
+            way = f"{WORDS[fill]}, {'at once' if at_once else 'in tiles'}"
+            rows.append([way, f"{views}x{times}", count, f"{found[name_of(case)]['memory'] / 2**20:.0f}"])
     return _table(heads, rows, words=2)

@@ -149,13 +149,13 @@ def scene_bytes(size: GridSize) -> int:
 def filled_and_sampled_bytes(network: VideoNetwork, plan: Plan, size: GridSize) -> int:
     """Memory at the peak of a fill and of a grid model's steps after it on a CPU, beside grid and weights; good to `FACTOR`.
 
-    plan: of the steps, whose size may be that of a small copy of `size` (lifted.py): then cells of full size are made one by one as in a
-    fill, and during the steps there are the scene and what Transport predicts them from.
+    plan: of the steps, whose size may be that of a tile of `size` (tiles.py), or of a small copy (lifted.py): then all other cells are made
+    one by one as in a fill, and during the steps there are the scene and what Transport predicts them from.
     """
-    small = (plan.size.height, plan.size.width) != (size.height, size.width)
+    part = replace(plan.size, encoding=size.encoding, bases=size.bases) != size
     kept = plan.size.views * plan.size.times * plan.size.height * plan.size.width
     sampling = KEPT * kept + ON_CPU * peak_bytes(network, plan)
-    if not small:
+    if not part:
         return max(fill_bytes(size, predicted=True), round(sampling))
     flows = FLOWS * (size.views + size.times) * working_pixels(size)
     return max(fill_bytes(size) + PREDICTED * kept, round(sampling + flows) + scene_bytes(size))
@@ -214,9 +214,13 @@ def plans_that_fit(
     def fits(changed: Plan) -> bool:
         if filled is None:
             return FACTOR * peak_bytes(network, changed) <= free_bytes
-        same = (changed.size.height, changed.size.width) == (plan.size.height, plan.size.width)
-        cell = filled if same else changed.size
-        whole = replace(changed.size, height=cell.height, width=cell.width)
+        size, other = plan.size, changed.size
+        cell = filled if (other.height, other.width) == (size.height, size.width) else other
+        views, times = (
+            (filled if other.views == size.views else other).views,
+            (filled if other.times == size.times else other).times,
+        )
+        whole = replace(other, views=views, times=times, height=cell.height, width=cell.width)
         return FACTOR * filled_and_sampled_bytes(network, changed, whole) <= free_bytes
 
     size = plan.size

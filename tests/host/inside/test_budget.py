@@ -279,6 +279,21 @@ def test_on_a_cpu_the_fill_before_a_grid_model_counts_too(comfy_inside, budget, 
     assert enough[1] == 8 * 8 * 9 * 16 and enough[2] < needed / 2**30
 
 
+def test_a_grid_that_is_sampled_in_tiles_takes_one_tile_at_a_time(comfy_inside, budget, node):
+    [model] = comfy_inside.call("FourRealLoadModel", checkpoint="bundled (default)", precision="float32")
+    cells = {"width": 128, "height": 72, "memory": 8.0}
+    text, tokens, gib, _ = ask(comfy_inside, model, views=64, times=81, **cells)
+    _, of_one, of_tile, _ = ask(comfy_inside, model, views=8, times=8, **cells)
+    assert "in tiles, of 8 views x 8 times at most: the grid has 64 x 81" in text and text.endswith("It fits.")
+    assert tokens == of_one and gib == of_tile
+    tile, whole = budget.Plan(budget.GridSize(8, 8, 72, 128), "soft"), budget.GridSize(64, 81, 72, 128)
+    network = node.network_of(model, "soft", True)
+    needed = [budget.filled_and_sampled_bytes(network, tile, size) for size in (tile.size, whole)]
+    assert needed[0] < needed[1] < needed[0] + 2 * 16 * 64 * 81 * 72 * 128  # what is filled, and little more
+    little = ask(comfy_inside, model, views=64, times=81, **{**cells, "memory": needed[1] / 2**30})[0]
+    assert "It does not fit." in little and "cells of" in little
+
+
 def test_a_model_without_two_streams_is_told_apart(comfy_inside):
     text, *_, cost = ask(comfy_inside, wan_like())
     assert cost == pytest.approx(4) and "add 4Real Two-Stream" in text
