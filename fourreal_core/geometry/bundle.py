@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .products import product
+
 MOST_STEPS = 40
 SETTLED = 1e-5  # relative change of the cost at which it stops
 
@@ -149,7 +151,7 @@ def _solved(cameras, points, both, to_cameras, to_points, damping: float) -> tup
     inverse = np.linalg.inv(points + (damping * own + 1e-12)[:, :, None] * np.eye(3))
     through = np.empty_like(both)
     np.matmul(both.transpose(1, 0, 2), inverse, out=through.transpose(1, 0, 2))
-    reduced = cameras - through.reshape(len(cameras), -1) @ both.reshape(len(cameras), -1).T
+    reduced = cameras - product(through.reshape(len(cameras), -1), both.reshape(len(cameras), -1).T)
     step = np.linalg.lstsq(reduced, -(to_cameras - np.einsum("cpj,pj->c", through, to_points)), rcond=1e-12)[0]
     of_points = -np.einsum("pij,pj->pi", inverse, to_points + np.einsum("cpi,c->pi", both, step))
     return step.reshape(-1, 7), of_points

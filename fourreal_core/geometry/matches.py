@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .products import product
+
 SHORTEST_SIDE, LONGEST_SIDE = 512, 768  # of the longer side of frames in which features are sought; SIFT doubles it
 MOST_FEATURES = 3000
 CONTRAST = 0.004  # far below OpenCV's 0.04: small, soft and generated pictures have little
@@ -87,7 +89,7 @@ def choose_pairs(frames: int) -> list[tuple[int, int]]:
 def match_pair(pycolmap, features: Sequence[Features], first: int, second: int, camera, seed: int) -> Pair | None:
     """The pair's matches that fit one epipolar geometry, sought again along the epipolar lines; None when there are too few."""
     a, b = features[first], features[second]
-    likeness = a.descriptors @ b.descriptors.T
+    likeness = product(a.descriptors, b.descriptors.T)
     matches = _mutual_best(likeness, RATIO)
     if len(matches) < FEWEST:
         return None
@@ -140,11 +142,11 @@ def _beside_the_line(a: np.ndarray, b: np.ndarray, fundamental: np.ndarray, most
     a1, b1 = np.c_[a, np.ones(len(a))], np.c_[b, np.ones(len(b))]
     lines_b, lines_a = a1 @ fundamental.T, b1 @ fundamental
     length_b, length_a = (np.maximum(np.hypot(lines[:, 0], lines[:, 1]), 1e-12) for lines in (lines_b, lines_a))
-    product = (lines_b / length_b[:, None]).astype(np.float32) @ b1.T.astype(np.float32)
-    np.abs(product, out=product)
+    away = product((lines_b / length_b[:, None]).astype(np.float32), b1.T.astype(np.float32))
+    np.abs(away, out=away)
     # the other point's line is as far as this one's times length_b / length_a
     ratio = (length_b[:, None].astype(np.float32) / length_a.astype(np.float32)).clip(1)
-    return np.multiply(product, ratio, out=product) > most
+    return np.multiply(away, ratio, out=away) > most
 
 
 def _homography(a: np.ndarray, b: np.ndarray, width: int, height: int) -> tuple[float, float]:
