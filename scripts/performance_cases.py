@@ -119,11 +119,11 @@ def carried(task: FrameGrid, _) -> FrameGrid:
     return transport_fill(task)[0]
 
 
-def whole(fill: str, views: int, times: int) -> dict:
-    """A grid of so many views and times of 128x72, filled by 4Real Fill at once or by 4Real Sampler; memory as of `memory_of`."""
+def whole(fill: str, views: int, times: int, height: int = 72, width: int = 128) -> dict:
+    """A grid of so many views and times, filled by 4Real Fill at once or by 4Real Sampler; memory as of `memory_of`."""
     model = load_model() if fill == "model" else None
     run = partial(sampled, model) if model else lambda grid: fill_grid(grid).grid
-    return memory_of(example_grid(views, times, 72, 128), run)[1]
+    return memory_of(example_grid(views, times, height, width), run)[1]
 
 
 def memory_of(grid: FrameGrid, run: Callable[[FrameGrid], FrameGrid]) -> tuple[FrameGrid, dict]:

@@ -20,6 +20,7 @@ SEAMS = [
 ]
 TILES = [("tiles", side) for side in (8, 15, 22, 29)]  # views and times of grids in tiles of 8
 WHOLE = [("whole", "fill", *size) for size in ((8, 8), (15, 15), (32, 32), (64, 81))]
+WHOLE += [("whole", "fill", side, side, 288, 512) for side in (8, 15)]
 WHOLE += [("whole", "model", side, side) for side in (8, 15, 29)]
 WORDS = {
     "transport": "Transport",
@@ -202,13 +203,15 @@ def seam_table(found: Records) -> str:
 
 def tile_table(found: Records) -> str:
     """Memory against cells and tiles."""
-    heads = ["", "cells of 128x72", "tiles of 8x8", "peak memory of one's own above that before, MiB"]
+    heads = ["", "cells", "tiles of 8x8", "peak memory of one's own above that before, MiB"]
     rows = []
     for case in [*TILES, *WHOLE]:
         if name_of(case) in found:
-            fill, views, times = ("transport", case[1], case[1]) if case[0] == "tiles" else case[1:]
+            fill, views, times, *size = ("transport", case[1], case[1]) if case[0] == "tiles" else case[1:]
+            height, width = size or SMALL
             at_once = fill == "fill"
             count = "-" if at_once else str(ceil((views - 1) / 7) * ceil((times - 1) / 7))
             way = f"{WORDS[fill]}, {'at once' if at_once else 'in tiles'}"
-            rows.append([way, f"{views}x{times}", count, f"{found[name_of(case)]['memory'] / 2**20:.0f}"])
+            memory = f"{found[name_of(case)]['memory'] / 2**20:.0f}"
+            rows.append([way, f"{views}x{times} of {width}x{height}", count, memory])
     return _table(heads, rows, words=2)

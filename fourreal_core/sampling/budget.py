@@ -39,8 +39,10 @@ KEPT = 84  # bytes per pixel of all cells that the model works on: predictions k
 FILLED, PREDICTED = 16, 72
 # bytes per working pixel of a cell: what Transport keeps of each view and time; while it searches; what it takes while it predicts a cell, and that per pixel
 FLOWS, FLOWS_FOUND, CARRIED, CARRIED_PIXEL = 32, 60, 900, 150
-# bytes per pixel of a cell that a scene holds of each view and of each time; of a fill with a scene, whatever the size
-SCENE_VIEW, SCENE_TIME, NETWORKS = 44, 20, 220 * 2**20
+# bytes per pixel of a cell that a scene holds of each view and of each time
+SCENE_VIEW, SCENE_TIME = 44, 20
+# of the search for a scene, which works at one size: at least; of each view and each time beyond those that the least is enough for
+NETWORKS, LOOKED_AT, ENOUGH_FOR = 220 * 2**20, 11.6 * 2**20, 32
 SMALLEST_CELL = 4  # tokens on a cell's shorter side, at least, in suggestions
 
 
@@ -133,7 +135,12 @@ def fill_bytes(size: GridSize, *, scene: bool = True, predicted: bool = False) -
     one = PIXEL_BYTES * pixel if scene else CARRIED * working + CARRIED_PIXEL * pixel
     at_once = one * min(cells_at_once(pixel), cells)
     made = FILLED * cells * pixel + at_once + (PREDICTED * cells * pixel if predicted else FLOWS * flows)
-    return round(max(made, FLOWS_FOUND * flows) + (scene_bytes(size) + NETWORKS if scene else 0))
+    return round(max(made, FLOWS_FOUND * flows) + (scene_bytes(size) + looking_bytes(size) if scene else 0))
+
+
+def looking_bytes(size: GridSize) -> float:
+    """What finding a scene takes at its peak, beside what the scene holds: all views and all times are looked at together."""
+    return NETWORKS + LOOKED_AT * max(0, size.views + size.times - ENOUGH_FOR)
 
 
 def working_pixels(size: GridSize) -> float:

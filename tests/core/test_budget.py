@@ -1,16 +1,19 @@
 """Tokens, memory and work of a grid before it runs: what can be said by hand, and what must hold between plans."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from fourreal_core.files.records import read_records
 from fourreal_core.grid import FrameGrid, task_known
 from fourreal_core.model.config import bundled
 from fourreal_core.model.two_stream import GridModel
 from fourreal_core.sampling.budget import (
     ALTERNATING,
     FACTOR,
+    FILLED,
     VIDEOS,
     GridSize,
     Plan,
@@ -25,6 +28,7 @@ from fourreal_core.sampling.budget import (
     work,
 )
 
+DOCS = Path(__file__).parents[2] / "docs"
 WAN = VideoNetwork(1536, 8960, 30, 30 * (6 * 1536**2 + 2 * 1536 * 8960), 2, 16, 4)
 SIZE = GridSize(3, 5, 128, 240, "hold")
 
@@ -61,6 +65,18 @@ def test_a_fill_takes_what_it_gives_and_little_more_where_cells_are_many():
     given = 16 * 64 * 81 * pixel
     assert given < fill_bytes(size, scene=False) < 1.4 * given
     assert fill_bytes(size, predicted=True) > fill_bytes(size) + 50 * 64 * 81 * pixel
+
+
+def test_large_grids_that_were_measured_take_no_more_than_is_said():
+    """Fills at once, frames in files (docs/performance.md)."""
+    measured = {}
+    for record in read_records(DOCS / "performance.jsonl"):
+        if record["case"].startswith("whole fill"):
+            views, times, *cell = map(int, record["case"].split()[2:])
+            size = GridSize(views, times, *(cell or (72, 128)))
+            given = FILLED * views * times * size.height * size.width
+            measured[size] = record["memory"] / (fill_bytes(size) - given)
+    assert len(measured) > 3 and max(measured.values()) < FACTOR, measured
 
 
 def test_work_of_one_layer_by_hand():
