@@ -26,6 +26,7 @@ WAYS = {  # what is connected
     "nothing": (),
     "depth, mono": ("depth",),
     "depth, mono, 5 % wrong": ("depth", 0.05),
+    "depth, mono, 10 % wrong": ("depth", 0.1),
     "depth, multiview with cameras": ("depth", "cameras"),
     "masks of what moves": ("moving",),
     "flow": ("flow",),
