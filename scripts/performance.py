@@ -10,7 +10,7 @@ For the table of large cells against truth it needs rendered grids, which take a
     python scripts/performance.py --truth truth --picture docs/images/detail.jpg ...
 
 Each case runs in a process of its own, with one thread but for those by the clock, on the example videos. Results are added to --results as they come, so
-that a run can be stopped and taken up; to measure a case again, delete its line. Rows of an earlier state of the code than the last one have a mark. CPU seconds, because other work on the machine changes them less; memory
+that a run can be stopped and taken up; to measure a case again, delete its line. Rows of another state of the code than the last one have a mark. CPU seconds, because other work on the machine changes them less; memory
 is the peak of the process above what it had before the fill, the grid that comes out included. Reads memory from Linux.
 """
 

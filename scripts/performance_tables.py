@@ -37,7 +37,7 @@ WAYS = {
     "detail of truth": "4Real Detail from the true grid at 128x72",
     "truth enlarged": "the true grid at 128x72, enlarged",
 }
-EARLIER = " †"  # after the name of what was measured with an earlier state of the code
+OTHER_STATE = " †"  # after the name of what was measured with another state of the code than the last row
 Records = dict[str, dict]  # results by name of case, in the order in which they were measured
 
 
@@ -103,14 +103,14 @@ def cost_tables(found: Records) -> str:
             if case[1] == fill and name_of(case) in found
         ]
         lines += [_table([*heads, "of the matrix peak", "of the bandwidth"], rows, words=3), ""]
-    if any(EARLIER in line for line in lines):
-        lines.append(f"{EARLIER.strip()} Measured with an earlier state of the code than the other rows.")
+    if any(OTHER_STATE in line for line in lines):
+        lines.append(f"{OTHER_STATE.strip()} Measured with another state of the code than the other rows.")
     return "\n".join(lines)
 
 
 def _mark(code: str | None, found: Records) -> str:
     last = [record for record in found.values() if "matrix" in record][-1]
-    return "" if code == last.get("code") else EARLIER
+    return "" if code == last.get("code") else OTHER_STATE
 
 
 def _cost_row(case: tuple, found: Records, matrix: float, bandwidth: float) -> list[str]:

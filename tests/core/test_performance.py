@@ -52,11 +52,11 @@ def test_a_row_holds_seconds_memory_and_shares_of_the_best_peaks():
     assert "4 GFLOP/s" in text and text.count("| 8x8 |") == 2  # against cells and against pixels
 
 
-def test_rows_of_an_earlier_state_of_the_code_have_a_mark():
+def test_rows_of_another_state_of_the_code_have_a_mark():
     found = {name: {**cost(1.0), "code": code} for name, code in (("fill 4x4 128x72", "a"), ("fill 8x8 128x72", "b"))}
     text = parts(found)["costs"]
     assert cells_of(text, 4)[0] == "4Real Fill †" and cells_of(text, 5)[0] == "4Real Fill"
-    assert "† Measured with an earlier state" in text and "†" not in parts({"fill 8x8 128x72": cost(1.0)})["costs"]
+    assert "† Measured with another state" in text and "†" not in parts({"fill 8x8 128x72": cost(1.0)})["costs"]
 
 
 def test_the_line_is_not_drawn_through_two_states_of_the_code():
