@@ -6,7 +6,7 @@
 
 For the table of large cells against truth it needs rendered grids, which take a few minutes, and fills every second view and time of them:
 
-    python scripts/render.py --models "glb/*.glb" --env env --count 3 --per-shard 1 --size 288x512 --output truth
+    python scripts/render.py --models "glb/*.glb" --env env --seed 910000 --count 3 --per-shard 1 --size 288x512 --output truth
     python scripts/performance.py --truth truth --picture docs/images/detail.jpg ...
 
 Each case runs in a process of its own, with one thread but for those by the clock, on the example videos. Results are added to --results as they come, so
@@ -69,7 +69,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--most", type=int, help="how many cases are measured in this run; 0 writes the tables alone")
     parser.add_argument("--results", type=Path, default=Path("performance.jsonl"))
     parser.add_argument("--truth", type=Path, help="folder of rendered grids; without it detail is not measured")
-    parser.add_argument("--picture", type=Path, help="a JPEG of the first rendered grid, made when that is measured")
+    parser.add_argument(
+        "--picture", type=Path, help="a JPEG with a row for each rendered grid, made when the last of them is measured"
+    )
     parser.add_argument("--write", type=Path, help="the document whose tables are replaced")
     return parser.parse_args()
 
@@ -89,6 +91,10 @@ def main() -> int:
             found[name_of(case)] = run_case(case, arguments.truth, arguments.picture)
             add_record(arguments.results, found[name_of(case)])
             print(json.dumps(found[name_of(case)]), flush=True)
+        if arguments.picture:
+            from performance_detail import joined
+
+            joined(arguments.picture, rendered)
         for part, text in parts(found).items():
             print(text, end="\n\n")
             if arguments.write:

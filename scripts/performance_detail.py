@@ -6,6 +6,7 @@ cells, all pixels and moving pixels; sharpness of what moves, 1 where it is the 
 
 import time
 from itertools import islice
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -20,15 +21,17 @@ from fourreal_core.sampling.lifted import lifted
 from fourreal_core.sampling.sample import sample_grid
 
 SMALL = (72, 128)
+CUT = (192, 208)  # height, width of the parts that the picture shows
+SHOWN = ("enlarged", "full", "sampler", "detail", "detail of truth")  # after truth
 Found = dict[str, tuple[FrameGrid, float]]  # grid and CPU seconds of each way
 
 
 def detail(folder: str, number: int, picture: str | None) -> dict:
-    """Scores of each way on one of the rendered grids; the picture is made of the first one."""
+    """Scores of each way on one of the rendered grids. picture: where its row of the picture goes, see `joined`."""
     truth = half(next(islice(iterate_grids(folder), number, None)))
     found = made(truth)
-    if picture and number == 0:
-        pictured(truth, found, picture)
+    if picture:
+        pictured(truth, found, row_of(Path(picture), number))
     shape = f"{truth.views}x{truth.times} cells of {truth.width}x{truth.height}"
     return {"grid": shape, "scores": scored(truth, found)}
 
@@ -82,15 +85,32 @@ def scored(truth: FrameGrid, found: Found) -> dict:
     return scores
 
 
-def pictured(truth: FrameGrid, found: Found, path: str) -> None:
+def pictured(truth: FrameGrid, found: Found, path: Path) -> None:
     """The last cell: truth and each way, cut out around what moves."""
     cell = (truth.views - 1, truth.times - 1)
     ys, xs = moving_pixels(truth.frames)[cell].nonzero().unbind(1)
-    top = min(max(int(ys.float().median()) - 72, 0), truth.height - 144)
-    left = min(max(int(xs.float().median()) - 96, 0), truth.width - 192)
-    shown = [
-        truth,
-        *(found[name][0] for name in ("enlarged", "full", "sampler", "detail", "detail of truth")),
-    ]
-    cuts = [grid.frames[cell][top : top + 144, left : left + 192] for grid in shown]
-    save_picture(Image.fromarray((torch.cat(cuts, 1) * 255).round().byte().numpy()), path, quality=88)
+    height, width = CUT
+    top = min(max(int(ys.float().median()) - height // 2, 0), truth.height - height)
+    left = min(max(int(xs.float().median()) - width // 2, 0), truth.width - width)
+    shown = [truth, *(found[name][0] for name in SHOWN)]
+    cuts = [grid.frames[cell][top : top + height, left : left + width] for grid in shown]
+    save_picture(Image.fromarray((torch.cat(cuts, 1) * 255).round().byte().numpy()), path)
+
+
+def row_of(picture: Path, number: int) -> Path:
+    """The row of one grid, until all are there."""
+    return picture.with_name(f"{picture.stem}_{number}.png")
+
+
+def joined(picture: Path, count: int) -> None:
+    """One row per grid as one picture; where a row is missing, those that are there stay for a later run."""
+    files = [row_of(picture, number) for number in range(count)]
+    if not files or not all(file.exists() for file in files):
+        return
+    rows = [Image.open(file).convert("RGB") for file in files]
+    whole = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)))
+    for number, row in enumerate(rows):
+        whole.paste(row, (0, sum(above.height for above in rows[:number])))
+    save_picture(whole, picture, quality=90)
+    for file in files:
+        file.unlink()
