@@ -165,7 +165,8 @@ def filled_and_sampled_bytes(network: VideoNetwork, plan: Plan, size: GridSize) 
     if not part:
         return max(fill_bytes(size, predicted=True), round(sampling))
     flows = FLOWS * (size.views + size.times) * working_pixels(size)
-    return max(fill_bytes(size) + PREDICTED * kept, round(sampling + flows) + scene_bytes(size))
+    found = scene_bytes(size) + looking_bytes(size)
+    return max(fill_bytes(size) + PREDICTED * kept, round(sampling + flows + found))
 
 
 def _widths_alive(network: VideoNetwork, sync: str, V: int, L: int) -> float:
