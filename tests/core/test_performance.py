@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from performance_tables import COSTS, COUNTS, SMALL, every_case, left, name_of, parts
+from PIL import Image
 from processes import command
 
 from fourreal_core.files.marked_part import write_part
@@ -115,6 +116,21 @@ def test_the_command_measures_goes_on_and_writes(tmp_path):
     command("performance.py", *words)
     assert len(read_records(results)) == 2  # nothing is left
     assert document.read_text(encoding="utf-8").count("| Transport | 8x8 | 128x72 |") == 2
+
+
+def test_rows_of_the_picture_wait_for_the_last_one(tmp_path):
+    from performance_detail import joined, row_of
+
+    picture = tmp_path / "detail.jpg"
+    for number, shade in enumerate((40, 120, 200)):
+        joined(picture, 3)
+        assert not picture.exists()
+        Image.new("RGB", (96, 16), (shade,) * 3).save(row_of(picture, number))
+    joined(picture, 3)
+    with Image.open(picture) as whole:
+        assert whole.size == (96, 48)
+        assert [round(whole.getpixel((50, y))[0], -1) for y in (8, 24, 40)] == [40, 120, 200]
+    assert list(tmp_path.iterdir()) == [picture]
 
 
 def test_a_document_without_the_marks_is_refused(tmp_path):
