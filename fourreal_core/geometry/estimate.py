@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..files.room import give_back
 from ..grid import Cameras
 from .depth import estimate_depths
 from .flow_search import flows_to_first
@@ -88,6 +89,7 @@ def estimate_scene(
     tell = on_stage or (lambda name, share: None)
     known = known_cells(networks, fixed_THW3, freeze_VHW3, cameras, base=base, sockets=sockets, on_stage=tell)
     size, small, camera = _size(fixed_THW3), _size(known.fixed_THW3), known.cameras[base[0]]
+    give_back()
     tell("labels", 0.0)
     painted = None if sockets.moving is None else _resized(sockets.moving[:, None].float(), small)[:, 0]
     view_mover, mover = label_movers(networks.movers, known, painted)
@@ -106,6 +108,7 @@ def estimate_scene(
         motions = fitted(nodes, tracks, time_depth, camera, follow)
     else:
         motions, time_depth = followed(nodes, tracks, mover, time_depth, camera, base[1], follow)
+    give_back()
     tell("following", 1.0)
     of_views, of_times = (Upsampler(video, small) for video in (freeze_VHW3, fixed_THW3))
     large_view_mover, large_mover = of_views(view_mover), of_times(mover)
@@ -147,6 +150,7 @@ def known_cells(
     pairs = _cameras_at(_in_base_frame(cameras, base[0]), size, small)
     given = _sampled(sockets.depth, small) if sockets.depth is not None and sockets.tracked_in_3d else None
     depth, sure, limit = _view_depth(networks, freeze, pairs, given, partial(on_stage, "depth"))
+    give_back()
     on_stage("motion", 0.0)
     gain = pixels_per_depth(pairs, base[0], limit, small)
     telling = partial(on_stage, "motion")

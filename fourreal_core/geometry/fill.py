@@ -18,6 +18,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..files.room import give_back
 from ..grid import Cameras, FrameGrid
 from ..side_by_side import asking, beside
 from ..transport import PartPredictor, Predictions, Predictor
@@ -344,6 +345,7 @@ def _cameras(grid: FrameGrid, base: tuple[int, int], given: Cameras | None, tell
         estimate = estimate_cameras(frames, on_progress=lambda done, total: tell("cameras", done / total))
     except (CamerasNotFound, PycolmapMissing) as reason:
         raise SceneUnknown(str(reason)) from reason
+    give_back()
     said = f"Cameras: estimated from the freeze-time frames, with {estimate.error:.2f} pixels of reprojection error."
     return estimate.cameras, " ".join([said, *estimate.notes])
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..files.room import copied, room
+from ..files.room import copied, give_back, room
 from ..grid import FrameGrid
 from ..side_by_side import ask
 from .predictions import LEAST_DOUBT, Direction, Predictions
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Cell = tuple[int, int]  # (view, time)
 # of a frame copied from the next cell because nothing could be carried; divided by the distance in cells
 COPY_CONFIDENCE = 0.1
+PAIRS = 8  # of cells that are matched before memory is given back
 
 
 def transport_fill(grid: FrameGrid, *, on_cell: Callable[[int, int], None] | None = None) -> tuple[FrameGrid, Tensor]:
@@ -140,9 +141,12 @@ class Predictor:
         for done, (corner, other) in enumerate(pairs, start=1):
             ask()
             self._flows.find(corner, other)
+            if done % PAIRS == 0:
+                give_back()
             on_pair(done, len(pairs))
         if not self._used:
             self._flows.forget("picture", "grey", "flow")
+        give_back()
 
     def cell(self, at: Cell) -> Predictions:
         """Both predictions of one cell, `[H, W, ...]` each."""

@@ -5,7 +5,9 @@ import shutil
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from large_grid import mean_fill, pass_through
@@ -99,6 +101,17 @@ def test_a_disk_without_room_gets_a_sentence(tmp_path, monkeypatch):
         assert not list(tmp_path.iterdir())
     finally:
         room._folder.clear()
+
+
+@linux
+def test_memory_that_nothing_uses_goes_back_to_the_system():
+    """Pieces between others that are still in use: the C library keeps them."""
+    own = lambda: int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) / 1024
+    pieces = [np.ones(60_000, np.uint8) for _ in range(3000)]
+    kept, before = pieces[::50], own()
+    del pieces
+    room.give_back()
+    assert own() < before - 100 and all(piece.all() for piece in kept)
 
 
 def filled_slowly(folder, kill_at: int) -> None:
