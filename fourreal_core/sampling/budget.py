@@ -42,7 +42,7 @@ FLOWS, FLOWS_FOUND, CARRIED, CARRIED_PIXEL = 32, 60, 900, 150
 # bytes per pixel of a cell that a scene holds of each view and of each time
 SCENE_VIEW, SCENE_TIME = 44, 20
 # of the search for a scene, which works at one size: at least; of each view and each time beyond those that the least is enough for
-NETWORKS, LOOKED_AT, ENOUGH_FOR = 220 * 2**20, 11.6 * 2**20, 32
+NETWORKS, LOOKED_AT, ENOUGH_FOR = 220 * 2**20, 5.6 * 2**20, 48
 SMALLEST_CELL = 4  # tokens on a cell's shorter side, at least, in suggestions
 
 
