@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from ..files.room import copied
+from ..files.room import copied, give_back
 from ..grid import FrameGrid
 from ..model.condition import check_guess
 from ..model.config import PATCH
@@ -73,4 +73,5 @@ def lifted(grid: FrameGrid, small: Predictions, guess: FrameGrid | None, fill_sm
     height, width = small.time.confidence.shape[-2:]
     small_guess = None if guess is None else guess.resized(height, width, fit="stretch")
     filled = fill_small(grid.resized(height, width, fit="stretch"), small, small_guess)
+    give_back()
     return Changes(filled.frames - (small.blend if small_guess is None else small_guess.frames))
