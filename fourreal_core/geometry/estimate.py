@@ -100,7 +100,9 @@ def estimate_scene(
     if sockets.depth is not None:
         given = _sampled(sockets.depth, small)
         first, others = given[base[0]][None], given[len(depth) :]
-        given_times = _aligned(torch.cat([others[: base[1]], first, others[base[1] :]]), time_depth, 1 - 0.9 * mover)
+        given_times = _aligned_in_time(
+            torch.cat([others[: base[1]], first, others[base[1] :]]), time_depth[base[1]], 1 - 0.9 * mover, base[1]
+        )
         tracks = [with_distances(track, given_times[base[1]], now, camera) for track, now in zip(tracks, given_times)]
         if sockets.tracked_in_3d:
             time_depth = given_times
@@ -236,6 +238,12 @@ def _aligned(given_NHW: Tensor, own_NHW: Tensor, weight_NHW: Tensor) -> Tensor:
             weights = weight.double().flatten().clamp_min(1e-3) / (1 + (error / spread) ** 2)
         aligned.append((columns @ solution)[:, 0].view_as(own).float().clamp_min(0))
     return torch.stack(aligned)
+
+
+def _aligned_in_time(given_THW: Tensor, own_HW: Tensor, weight_THW: Tensor, start: int) -> Tensor:
+    """The same for all times of one view: the map of the base time to our own, the others to that map, which sees the same still surfaces as well as they do."""
+    first_1HW = _aligned(given_THW[start, None], own_HW[None], weight_THW[start, None])
+    return _aligned(given_THW, first_1HW.expand_as(given_THW), weight_THW * weight_THW[start])
 
 
 def _size(frames_NHW3: Tensor) -> tuple[int, int]:

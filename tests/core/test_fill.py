@@ -483,3 +483,12 @@ def test_exact_geometry_does_not_make_the_networks_that_ship_worse():
     own = errors()
     exact = errors(depth=scene.depth(), flow=scene.flow(), moving=scene.moving())
     assert exact[0] <= own[0] and exact[1] <= own[1]
+
+
+def test_exact_depth_alone_does_not_make_the_networks_that_ship_worse():
+    """The maps of all times are compared with each other, so that what stays as far away does so in the fill, whatever our own depth is."""
+    scene = plane_scene(3, 4, 54, 96)
+    task, unknown = scene.grid().replace(cameras=scene.cameras), ~scene.grid().known
+    fills = [fill_grid(task, method="scene", **given).grid.frames for given in ({}, {"depth": scene.depth()})]
+    own, exact = (float((frames - scene.frames_VTHW3).abs()[unknown].mean()) for frames in fills)
+    assert exact <= own
